@@ -10,18 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from chatkit.types import (
-    AssistantMessageContent,
-    AssistantMessageItem,
-    CustomTask,
-    InferenceOptions,
-    ThreadItem,
-    UserMessageItem,
-    UserMessageTextContent,
-    WidgetItem,
-    Workflow,
-    WorkflowItem,
-)
+from chatkit import types
 from chatkit.widgets import DynamicWidgetRoot
 
 from chat.models.turn import SUPERSEDED, Decision
@@ -33,14 +22,14 @@ LONGEST_LINE = 500  # characters of an argument in a question
 STOP = "turn.stop"
 
 
-def items_of(turn: TurnOut, titles: Mapping[int, str] = MappingProxyType({})) -> list[ThreadItem]:
+def items_of(turn: TurnOut, titles: Mapping[int, str] = MappingProxyType({})) -> list[types.ThreadItem]:
     """Show a turn as the items of its thread, in their order; `titles` are of the tasks that a question is about."""
     calls = [call for call in turn.tools if not call.approval]
-    questions: list[ThreadItem] = [_question(turn, call, titles) for call in turn.tools if call.approval]
-    items: list[ThreadItem] = [_prompt(turn)]
+    questions: list[types.ThreadItem] = [_question(turn, call, titles) for call in turn.tools if call.approval]
+    items: list[types.ThreadItem] = [_prompt(turn)]
     if calls:
         items.append(_work(turn, calls))
-    answer: list[ThreadItem] = [_answer(turn)] if turn.reply or (turn.text and turn.is_active) else []
+    answer: list[types.ThreadItem] = [_answer(turn)] if turn.reply or (turn.text and turn.is_active) else []
     return [*items, *answer, *questions] if turn.is_awaiting else [*items, *questions, *answer]
 
 
@@ -49,37 +38,37 @@ def question_id(turn_id: uuid.UUID, call_id: str) -> str:
     return f"{turn_id}:{call_id}"
 
 
-def _prompt(turn: TurnOut) -> UserMessageItem:
-    return UserMessageItem(
+def _prompt(turn: TurnOut) -> types.UserMessageItem:
+    return types.UserMessageItem(
         id=str(turn.prompt.id),
         thread_id=str(turn.conversation_id),
         created_at=turn.prompt.created_at,
-        content=[UserMessageTextContent(text=turn.prompt.text)],
-        inference_options=InferenceOptions(),
+        content=[types.UserMessageTextContent(text=turn.prompt.text)],
+        inference_options=types.InferenceOptions(),
     )
 
 
-def _answer(turn: TurnOut) -> AssistantMessageItem:
+def _answer(turn: TurnOut) -> types.AssistantMessageItem:
     reply = turn.reply
-    return AssistantMessageItem(
+    return types.AssistantMessageItem(
         id=str(reply.id if reply else reply_id(turn.id)),
         thread_id=str(turn.conversation_id),
         created_at=reply.created_at if reply else turn.accepted_at,
-        content=[AssistantMessageContent(text=reply.text if reply else turn.text)],
+        content=[types.AssistantMessageContent(text=reply.text if reply else turn.text)],
     )
 
 
-def _work(turn: TurnOut, calls: Sequence[ToolCallOut]) -> WorkflowItem:
-    return WorkflowItem(
+def _work(turn: TurnOut, calls: Sequence[ToolCallOut]) -> types.WorkflowItem:
+    return types.WorkflowItem(
         id=str(turn.id),
         thread_id=str(turn.conversation_id),
         created_at=turn.accepted_at,
-        workflow=Workflow(type="custom", tasks=[_task(call) for call in calls]),
+        workflow=types.Workflow(type="custom", tasks=[_task(call) for call in calls]),
     )
 
 
-def _task(call: ToolCallOut) -> CustomTask:
-    return CustomTask(
+def _task(call: ToolCallOut) -> types.CustomTask:
+    return types.CustomTask(
         status_indicator="complete" if call.is_answered else "loading", title=call.summary, content=_problem(call)
     )
 
@@ -96,7 +85,7 @@ def _problem(call: ToolCallOut) -> str | None:
     return str(output.get("detail", output.get("error", ""))) if failed else None
 
 
-def _question(turn: TurnOut, call: ToolCallOut, titles: Mapping[int, str]) -> WidgetItem:
+def _question(turn: TurnOut, call: ToolCallOut, titles: Mapping[int, str]) -> types.WidgetItem:
     action = _action_of(call)
     # After the decision, a task may be deleted or renamed.
     titles = titles if call.is_awaiting else {}
@@ -113,7 +102,7 @@ def _question(turn: TurnOut, call: ToolCallOut, titles: Mapping[int, str]) -> Wi
         {"type": "Title", "value": title, "size": "sm"},
         *({"type": "Text", "value": line} for line in lines),
     ]
-    return WidgetItem(
+    return types.WidgetItem(
         id=question_id(turn.id, call.call_id),
         thread_id=str(turn.conversation_id),
         created_at=turn.accepted_at,

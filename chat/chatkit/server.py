@@ -9,37 +9,11 @@ from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import Any
 
+from chatkit import types
 from chatkit.actions import Action
 from chatkit.errors import CustomStreamError
 from chatkit.server import ChatKitServer, NonStreamingResult, StreamingResult
 from chatkit.store import AttachmentStore
-from chatkit.types import (
-    AudioInput,
-    ChatKitReq,
-    ErrorEvent,
-    FeedbackKind,
-    NonStreamingReq,
-    NoticeEvent,
-    ProgressUpdateEvent,
-    StreamingReq,
-    StreamOptions,
-    ThreadCreatedEvent,
-    ThreadCreateParams,
-    ThreadItem,
-    ThreadItemDoneEvent,
-    ThreadMetadata,
-    ThreadRetryAfterItemParams,
-    ThreadsAddClientToolOutputReq,
-    ThreadsAddStructuredInputReq,
-    ThreadsCreateReq,
-    ThreadsRetryAfterItemReq,
-    ThreadsSyncCustomActionReq,
-    ThreadStreamEvent,
-    TranscriptionResult,
-    UserMessageItem,
-    WidgetItem,
-    is_streaming_req,
-)
 from django.utils import timezone
 from pydantic import BaseModel, StrictBool, TypeAdapter, ValidationError
 
@@ -56,7 +30,7 @@ from chat.turns.events import LastEvent, Snapshot, TurnQueued, Warned, is_retrya
 from chat.turns.follow import follow
 from chat.turns.log import TurnState
 
-_request: TypeAdapter[ChatKitReq] = TypeAdapter(ChatKitReq)
+_request: TypeAdapter[types.ChatKitReq] = TypeAdapter(types.ChatKitReq)
 
 
 class NotOfProtocol(BadInput):
@@ -93,31 +67,31 @@ class Server(ChatKitServer[Client]):
             parsed = _request.validate_json(request)
         except ValidationError as error:
             raise NotOfProtocol(error) from None
-        if is_streaming_req(parsed):
+        if types.is_streaming_req(parsed):
             return StreamingResult(self._process_streaming(parsed, context))
         return NonStreamingResult(await self._process_non_streaming(parsed, context))
 
     # -- streams
 
-    async def _process_streaming(self, request: StreamingReq, context: Client) -> AsyncGenerator[bytes, None]:
+    async def _process_streaming(self, request: types.StreamingReq, context: Client) -> AsyncGenerator[bytes, None]:
         # The package's own logs what is refused as if it were broken.
         async with aclosing(self._process_streaming_impl(request, context)) as events:
             async for event in events:
                 yield self.encoded(event)
 
-    def encoded(self, event: ThreadStreamEvent) -> bytes:
+    def encoded(self, event: types.ThreadStreamEvent) -> bytes:
         """Give an event as it stands in a stream."""
         return b"data: " + self._serialize(event) + b"\n\n"
 
     async def _process_streaming_impl(
-        self, request: StreamingReq, context: Client
-    ) -> AsyncGenerator[ThreadStreamEvent, None]:
+        self, request: types.StreamingReq, context: Client
+    ) -> AsyncGenerator[types.ThreadStreamEvent, None]:
         match request:
-            case ThreadsCreateReq():
+            case types.ThreadsCreateReq():
                 events = self._created(request.params, context)
-            case ThreadsRetryAfterItemReq():
+            case types.ThreadsRetryAfterItemReq():
                 events = self._retried(request.params, context)
-            case ThreadsAddClientToolOutputReq() | ThreadsAddStructuredInputReq():
+            case types.ThreadsAddClientToolOutputReq() | types.ThreadsAddStructuredInputReq():
                 raise BadInput("The assistant here asks pages for nothing, so that there is nothing to answer.")
             case _:
                 events = super()._process_streaming_impl(request, context)
@@ -125,25 +99,27 @@ class Server(ChatKitServer[Client]):
             async for event in events:
                 yield event
 
-    async def _created(self, asked: ThreadCreateParams, context: Client) -> AsyncGenerator[ThreadStreamEvent, None]:
+    async def _created(
+        self, asked: types.ThreadCreateParams, context: Client
+    ) -> AsyncGenerator[types.ThreadStreamEvent, None]:
         """Begin a conversation by its first message: of one that is refused nothing stays."""
         thread_id = self.store.generate_thread_id(context)
-        new = ThreadMetadata(id=thread_id, created_at=timezone.now())
+        new = types.ThreadMetadata(id=thread_id, created_at=timezone.now())
         item = await self._build_user_message_item(asked.input, new, context)
         await self.store.add_thread_item(thread_id, item, context)
         thread = await self.store.load_thread(thread_id, context)
-        yield ThreadCreatedEvent(thread=self._to_thread_response(thread))
-        yield ThreadItemDoneEvent(item=item)
+        yield types.ThreadCreatedEvent(thread=self._to_thread_response(thread))
+        yield types.ThreadItemDoneEvent(item=item)
         async for event in self._process_events(thread, context, lambda: self.respond(thread, item, context)):
             yield event
 
     async def _retried(
-        self, asked: ThreadRetryAfterItemParams, context: Client
-    ) -> AsyncGenerator[ThreadStreamEvent, None]:
+        self, asked: types.ThreadRetryAfterItemParams, context: Client
+    ) -> AsyncGenerator[types.ThreadStreamEvent, None]:
         """Answer a message anew: what came after it becomes an earlier version."""
         thread = await self.store.load_thread(asked.thread_id, context)
         item = await self.store.load_item(thread.id, asked.item_id, context)
-        if not isinstance(item, UserMessageItem):
+        if not isinstance(item, types.UserMessageItem):
             raise BadInput(f"Item {item.id} is not a user message.")
         turn, _ = await in_database(reading.turn_with, context.user_id, thread.id, item.id)
         await process.current().retry(
@@ -156,8 +132,8 @@ class Server(ChatKitServer[Client]):
             yield event
 
     async def respond(
-        self, thread: ThreadMetadata, input_user_message: UserMessageItem | None, context: Client
-    ) -> AsyncIterator[ThreadStreamEvent]:
+        self, thread: types.ThreadMetadata, input_user_message: types.UserMessageItem | None, context: Client
+    ) -> AsyncIterator[types.ThreadStreamEvent]:
         """Yield the events of the turn that answers a message, until it ends or waits for a decision."""
         if input_user_message is None:
             return
@@ -168,8 +144,8 @@ class Server(ChatKitServer[Client]):
                 yield event
 
     async def action(
-        self, thread: ThreadMetadata, action: Action[str, Any], sender: WidgetItem | None, context: Client
-    ) -> AsyncIterator[ThreadStreamEvent]:
+        self, thread: types.ThreadMetadata, action: Action[str, Any], sender: types.WidgetItem | None, context: Client
+    ) -> AsyncIterator[types.ThreadStreamEvent]:
         """Decide about a call, and yield how the turn continues; or stop an active turn."""
         with _errors_for_people():
             if action.type == STOP:
@@ -184,8 +160,8 @@ class Server(ChatKitServer[Client]):
                 raise BadInput(f"There is no action “{action.type}” here.")
 
     async def _decided(
-        self, thread: ThreadMetadata, decision: Decision, context: Client
-    ) -> AsyncIterator[ThreadStreamEvent]:
+        self, thread: types.ThreadMetadata, decision: Decision, context: Client
+    ) -> AsyncIterator[types.ThreadStreamEvent]:
         turn, titles = await in_database(reading.turn_with, context.user_id, thread.id, decision.turn_id)
         await process.current().decide(
             user_id=context.user_id,
@@ -198,29 +174,31 @@ class Server(ChatKitServer[Client]):
         async for event in _events_of(turn, titles, diff, context):
             yield event
 
-    def get_stream_options(self, thread: ThreadMetadata, context: Client) -> StreamOptions:
+    def get_stream_options(self, thread: types.ThreadMetadata, context: Client) -> types.StreamOptions:
         """Show no button that would close the stream only, and not stop the turn."""
-        return StreamOptions(allow_cancel=False)
+        return types.StreamOptions(allow_cancel=False)
 
     async def handle_stream_cancelled(
-        self, thread: ThreadMetadata, pending_items: list[ThreadItem], context: Client
+        self, thread: types.ThreadMetadata, pending_items: list[types.ThreadItem], context: Client
     ) -> None:
         """Do nothing: the turn continues, and is there when the thread is loaded again."""
 
     # -- not supported
 
-    async def add_feedback(self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: Client) -> None:
+    async def add_feedback(
+        self, thread_id: str, item_ids: list[str], feedback: types.FeedbackKind, context: Client
+    ) -> None:
         """Raise BadInput."""
         raise BadInput("Feedback is not kept here.")
 
-    async def transcribe(self, audio_input: AudioInput, context: Client) -> TranscriptionResult:
+    async def transcribe(self, audio_input: types.AudioInput, context: Client) -> types.TranscriptionResult:
         """Raise BadInput."""
         raise BadInput("Speech is not understood here.")
 
-    async def _process_sync_custom_action(self, request: ThreadsSyncCustomActionReq, context: Client) -> bytes:
+    async def _process_sync_custom_action(self, request: types.ThreadsSyncCustomActionReq, context: Client) -> bytes:
         raise BadInput("Actions are answered by a stream here: send “threads.custom_action”.")
 
-    async def _process_non_streaming(self, request: NonStreamingReq, context: Client) -> bytes:
+    async def _process_non_streaming(self, request: types.NonStreamingReq, context: Client) -> bytes:
         try:
             return await super()._process_non_streaming(request, context)
         except binascii.Error:
@@ -246,7 +224,7 @@ async def answer(request: bytes, client: Client) -> bytes | AsyncGenerator[bytes
     try:
         first = await anext(stream, b"")
     except (BadInput, RateLimited, Conflict) as error:
-        first, stream = server.encoded(ErrorEvent(code="custom", message=error.detail)), _no_events()
+        first, stream = server.encoded(types.ErrorEvent(code="custom", message=error.detail)), _no_events()
     return _stream(first, stream)
 
 
@@ -264,7 +242,7 @@ async def _no_events() -> AsyncGenerator[bytes, None]:
 
 async def _events_of(
     turn: TurnOut, titles: Mapping[int, str], diff: ItemDiff, client: Client
-) -> AsyncIterator[ThreadStreamEvent]:
+) -> AsyncIterator[types.ThreadStreamEvent]:
     """Follow a turn's log and yield the events of its items, until it ends or waits for a decision."""
     state = TurnState()
     state.apply(Snapshot(turn.status, turn.text, turn.tools))
@@ -278,7 +256,7 @@ async def _events_of(
                     warned = event.code
                     yield _warning(event.code)
                 elif isinstance(event, TurnQueued):
-                    yield ProgressUpdateEvent(text="Waiting for the reply before this one")
+                    yield types.ProgressUpdateEvent(text="Waiting for the reply before this one")
             if isinstance(events[-1], LastEvent):
                 break
             shown = replace(turn, status=Status.RUNNING, text=state.text, tools=tuple(state.tools.values()))
@@ -293,7 +271,7 @@ async def _events_of(
     if turn.warning not in ("", warned):
         yield _warning(turn.warning)
     if turn.failed:
-        yield ErrorEvent(code="custom", message=turn.error_detail, allow_retry=is_retryable(turn.error_code))
+        yield types.ErrorEvent(code="custom", message=turn.error_detail, allow_retry=is_retryable(turn.error_code))
 
 
 @contextmanager
@@ -305,8 +283,8 @@ def _errors_for_people() -> Iterator[None]:
         raise CustomStreamError(error.detail) from error
 
 
-def _warning(code: str) -> NoticeEvent:
-    return NoticeEvent(level="warning", message=WARNINGS.get(code, code))
+def _warning(code: str) -> types.NoticeEvent:
+    return types.NoticeEvent(level="warning", message=WARNINGS.get(code, code))
 
 
 def _decision(payload: Any) -> Decision:

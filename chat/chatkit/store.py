@@ -7,17 +7,8 @@ turn has made is refused.
 import uuid
 from dataclasses import dataclass, field
 
+from chatkit import types
 from chatkit.store import Store, StoreItemType
-from chatkit.types import (
-    ActiveStatus,
-    Attachment,
-    Page,
-    ThreadItem,
-    ThreadMetadata,
-    UserMessageInput,
-    UserMessageItem,
-    UserMessageTextContent,
-)
 
 from chat.chatkit import reading
 from chat.chatkit.items import items_of
@@ -56,7 +47,7 @@ class NotOfTurns(BadInput):
     default_detail = "A conversation’s items come from its messages and replies; none is written by itself."
 
 
-def text_of(message: UserMessageInput | UserMessageItem) -> str:
+def text_of(message: types.UserMessageInput | types.UserMessageItem) -> str:
     """Return a message's text, with the passage that it quotes below it. Raise BadInput."""
     if message.attachments:
         raise NoAttachments
@@ -79,25 +70,31 @@ class ConversationStore(Store[Client]):
         """Make the id of a conversation."""
         return str(context.new_id("thread"))
 
-    def generate_item_id(self, item_type: StoreItemType, thread: ThreadMetadata, context: Client) -> str:
+    def generate_item_id(self, item_type: StoreItemType, thread: types.ThreadMetadata, context: Client) -> str:
         """Make an id; a message's is what keeps it from being stored twice."""
         return str(context.new_id(f"{item_type} {thread.id}"))
 
     # -- threads
 
-    async def load_thread(self, thread_id: str, context: Client) -> ThreadMetadata:
+    async def load_thread(self, thread_id: str, context: Client) -> types.ThreadMetadata:
         """Return a conversation. Raise NotFound."""
         return await in_database(reading.thread, context.user_id, thread_id)
 
-    async def load_threads(self, limit: int, after: str | None, order: str, context: Client) -> Page[ThreadMetadata]:
+    async def load_threads(
+        self, limit: int, after: str | None, order: str, context: Client
+    ) -> types.Page[types.ThreadMetadata]:
         """Return a page of conversations by when they began. Raise NotFound."""
         return await in_database(
             reading.threads, context.user_id, after=after, limit=limit, newest_first=order == "desc"
         )
 
-    async def save_thread(self, thread: ThreadMetadata, context: Client) -> None:
+    async def save_thread(self, thread: types.ThreadMetadata, context: Client) -> None:
         """Rename a conversation, or begin one. Raise NotFound, BadInput for what a conversation does not have."""
-        if thread.metadata or thread.allowed_image_domains is not None or not isinstance(thread.status, ActiveStatus):
+        if (
+            thread.metadata
+            or thread.allowed_image_domains is not None
+            or not isinstance(thread.status, types.ActiveStatus)
+        ):
             raise BadInput("Of a conversation only its title can be changed.")
         await in_database(_save_title, context.user_id, thread)
 
@@ -110,23 +107,23 @@ class ConversationStore(Store[Client]):
 
     async def load_thread_items(
         self, thread_id: str, after: str | None, limit: int, order: str, context: Client
-    ) -> Page[ThreadItem]:
+    ) -> types.Page[types.ThreadItem]:
         """Return a page of a thread's items. Raise NotFound."""
         newest_first = order == "desc"
         return await in_database(
             reading.items, context.user_id, thread_id, after=after, limit=limit, newest_first=newest_first
         )
 
-    async def load_item(self, thread_id: str, item_id: str, context: Client) -> ThreadItem:
+    async def load_item(self, thread_id: str, item_id: str, context: Client) -> types.ThreadItem:
         """Return an item. Raise NotFound."""
         return await in_database(reading.item, context.user_id, thread_id, item_id)
 
-    async def add_thread_item(self, thread_id: str, item: ThreadItem, context: Client) -> None:
+    async def add_thread_item(self, thread_id: str, item: types.ThreadItem, context: Client) -> None:
         """Accept a user's message, which gets the message's id; check that every other item is recorded.
 
         Raise what `accept` raises, and NotOfTurns.
         """
-        if not isinstance(item, UserMessageItem):
+        if not isinstance(item, types.UserMessageItem):
             await self.save_item(thread_id, item, context)
             return
         text = text_of(item)
@@ -140,9 +137,9 @@ class ConversationStore(Store[Client]):
         if stored.text != text:
             raise KeyReused
         item.id, item.created_at = str(stored.id), stored.created_at
-        item.content, item.quoted_text = [UserMessageTextContent(text=stored.text)], None
+        item.content, item.quoted_text = [types.UserMessageTextContent(text=stored.text)], None
 
-    async def save_item(self, thread_id: str, item: ThreadItem, context: Client) -> None:
+    async def save_item(self, thread_id: str, item: types.ThreadItem, context: Client) -> None:
         """Make sure that an item is recorded; of an active turn it will be. Raise NotOfTurns."""
         if item.id in context.sent:
             return
@@ -166,11 +163,11 @@ class ConversationStore(Store[Client]):
 
     # -- attachments
 
-    async def save_attachment(self, attachment: Attachment, context: Client) -> None:
+    async def save_attachment(self, attachment: types.Attachment, context: Client) -> None:
         """Raise NoAttachments."""
         raise NoAttachments
 
-    async def load_attachment(self, attachment_id: str, context: Client) -> Attachment:
+    async def load_attachment(self, attachment_id: str, context: Client) -> types.Attachment:
         """Raise NoAttachments."""
         raise NoAttachments
 
@@ -179,7 +176,7 @@ class ConversationStore(Store[Client]):
         raise NoAttachments
 
 
-def _save_title(user_id: uuid.UUID, thread: ThreadMetadata) -> None:
+def _save_title(user_id: uuid.UUID, thread: types.ThreadMetadata) -> None:
     key, title = reading.thread_key(thread.id), thread.title or ""
     try:
         before = reading.thread(user_id, thread.id).title or ""

@@ -11,15 +11,7 @@ from itertools import dropwhile
 
 from django.db.models import Q
 
-from chat.conversations.listing import (
-    SIDEBAR_SIZE,
-    ConversationPage,
-    conversation_out,
-    conversations_of,
-    leaving_count,
-    waiting_of,
-    with_listing_fields,
-)
+from chat.conversations import listing
 from chat.conversations.versions import VersionTree
 from chat.exceptions import NotFound
 from chat.memory.rebuild import first_remembered
@@ -100,7 +92,7 @@ class ChatPage:
     # The turn before which the assistant remembers nothing, once something of the conversation was pruned.
     memory_start: uuid.UUID | None = None
     panel: TaskPanel | None = None
-    listed: ConversationPage = ConversationPage(())
+    listed: listing.ConversationPage = listing.ConversationPage(())
     waiting: tuple[uuid.UUID, ...] = ()  # the conversations in which something waits for the person's decision
     changes: tuple[CallChange, ...] = ()  # of tasks, by the calls of the turns
     leaving: int = 0  # conversations that go to the trash within a week; counted for a new chat only
@@ -142,15 +134,15 @@ class ChatPage:
 
 
 def new_chat(
-    person: User, conversation_id: uuid.UUID, *, tasks: int = OPEN_SHOWN, chats: int = SIDEBAR_SIZE
+    person: User, conversation_id: uuid.UUID, *, tasks: int = OPEN_SHOWN, chats: int = listing.SIDEBAR_SIZE
 ) -> ChatPage:
     """Return the page of a conversation that has no message yet, with so many open tasks and chats."""
     return ChatPage(
         id=conversation_id,
-        leaving=leaving_count(person),
+        leaving=listing.leaving_count(person),
         panel=load_panel(person.pk, size=tasks),
-        listed=conversations_of(person, limit=chats),
-        waiting=tuple(waiting_of(person)),
+        listed=listing.conversations_of(person, limit=chats),
+        waiting=tuple(listing.waiting_of(person)),
     )
 
 
@@ -161,7 +153,7 @@ def chat(
     *,
     part: Part | None = None,
     tasks: int = OPEN_SHOWN,
-    chats: int = SIDEBAR_SIZE,
+    chats: int = listing.SIDEBAR_SIZE,
 ) -> ChatPage | None:
     """Return the page of a conversation, its turns in order, or None if the user has none of that id.
 
@@ -174,8 +166,8 @@ def chat(
         page,
         memory_start=None if page.version else first_remembered(conversation_id),
         panel=load_panel(person.pk, size=tasks),
-        listed=conversations_of(person, limit=chats),
-        waiting=tuple(waiting_of(person)),
+        listed=listing.conversations_of(person, limit=chats),
+        waiting=tuple(listing.waiting_of(person)),
     )
 
 
@@ -183,7 +175,7 @@ def turns_of(
     person: User, conversation_id: uuid.UUID, version: uuid.UUID | None = None, part: Part | None = None
 ) -> ChatPage | None:
     """Return a part of a conversation as `chat` does, without the panel and the lists."""
-    row = with_listing_fields(Conversation.objects.owned_by(person.pk)).filter(pk=conversation_id).first()
+    row = listing.with_listing_fields(Conversation.objects.owned_by(person.pk)).filter(pk=conversation_id).first()
     if row is None:
         return None
     turns = list(row.turns.order_by("seq").only("conversation", "seq", "status", "replaces", "superseded_by"))
@@ -209,7 +201,7 @@ def turns_of(
     page = read[fitting.start - cut.start : fitting.stop - cut.start]
     return ChatPage(
         id=row.pk,
-        conversation=conversation_out(row),
+        conversation=listing.conversation_out(row),
         turns=page,
         changes=changes,
         earlier=page[0].id if page and fitting.start > 0 else None,

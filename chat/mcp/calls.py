@@ -8,22 +8,10 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
+import mcp_types
 from django.db import DatabaseError
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
-from mcp_types import (
-    INVALID_PARAMS,
-    CallToolRequestParams,
-    CallToolResult,
-    ClientCapabilities,
-    ElicitationCapability,
-    ElicitRequest,
-    ElicitRequestFormParams,
-    ElicitResult,
-    FormElicitationCapability,
-    InputRequiredResult,
-    TextContent,
-)
 
 from chat.assistant.tools import TaskTool
 from chat.exceptions import NotConfirmed, ThreadkeeperError
@@ -44,10 +32,12 @@ LISTED = 20  # tasks in a question
 UNAVAILABLE = "The service is temporarily unavailable. Please try again."
 
 
-async def call_tool(context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
+async def call_tool(
+    context: Context, params: mcp_types.CallToolRequestParams
+) -> mcp_types.CallToolResult | mcp_types.InputRequiredResult:
     """Run a call. An error becomes a result, for the model to read."""
     if params.name not in SERVED:
-        raise MCPError(INVALID_PARAMS, "There is no such tool.")
+        raise MCPError(mcp_types.INVALID_PARAMS, "There is no such tool.")
     user_id = acting_for.get()
     try:
         tool = read(params.name, params.arguments or {})
@@ -68,7 +58,9 @@ async def call_tool(context: Context, params: CallToolRequestParams) -> CallTool
 
 def _can_ask(context: Context) -> bool:
     """Return whether a client can ask its user between two stateless requests."""
-    form = ClientCapabilities(elicitation=ElicitationCapability(form=FormElicitationCapability()))
+    form = mcp_types.ClientCapabilities(
+        elicitation=mcp_types.ElicitationCapability(form=mcp_types.FormElicitationCapability())
+    )
     return context.session.check_client_capability(form)  # known with modern versions only: there are no sessions here
 
 
@@ -77,28 +69,30 @@ def _preview(tool: DeleteTasks, user_id: uuid.UUID) -> tuple[list[Task], str]:
     return question.tasks, question.confirmation
 
 
-def _question(tasks: list[Task], confirmation: str) -> InputRequiredResult:
+def _question(tasks: list[Task], confirmation: str) -> mcp_types.InputRequiredResult:
     lines = [f"- {task.number}: {task.title}" for task in tasks[:LISTED]]
     if len(tasks) > LISTED:
         lines.append(f"- and {len(tasks) - LISTED} more")
     message = "\n".join([f"Delete {'this task' if len(tasks) == 1 else f'these {len(tasks)} tasks'}?", *lines])
     # No fields: accepting is the confirmation.
-    form = ElicitRequestFormParams(message=message, requested_schema={"type": "object", "properties": {}})
-    return InputRequiredResult(input_requests={CONSENT: ElicitRequest(params=form)}, request_state=confirmation)
+    form = mcp_types.ElicitRequestFormParams(message=message, requested_schema={"type": "object", "properties": {}})
+    return mcp_types.InputRequiredResult(
+        input_requests={CONSENT: mcp_types.ElicitRequest(params=form)}, request_state=confirmation
+    )
 
 
-def _confirmed(tool: DeleteTasks, params: CallToolRequestParams) -> TaskTool:
+def _confirmed(tool: DeleteTasks, params: mcp_types.CallToolRequestParams) -> TaskTool:
     """Return the call with the user's confirmation. Raise NotConfirmed if it was declined."""
     answer = (params.input_responses or {}).get(CONSENT)
-    if not isinstance(answer, ElicitResult) or answer.action != "accept":
+    if not isinstance(answer, mcp_types.ElicitResult) or answer.action != "accept":
         raise NotConfirmed(str(DECLINED["detail"]))
     return tool.model_copy(update={"confirmation": params.request_state})
 
 
-def _success(output: Mapping[str, Any]) -> CallToolResult:
-    text = TextContent(text=json.dumps(output, ensure_ascii=False))
-    return CallToolResult(content=[text], structured_content=dict(output))
+def _success(output: Mapping[str, Any]) -> mcp_types.CallToolResult:
+    text = mcp_types.TextContent(text=json.dumps(output, ensure_ascii=False))
+    return mcp_types.CallToolResult(content=[text], structured_content=dict(output))
 
 
-def _error(detail: str) -> CallToolResult:
-    return CallToolResult(content=[TextContent(text=detail)], is_error=True)
+def _error(detail: str) -> mcp_types.CallToolResult:
+    return mcp_types.CallToolResult(content=[mcp_types.TextContent(text=detail)], is_error=True)

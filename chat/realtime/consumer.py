@@ -26,16 +26,6 @@ from chat.infra.request_origin import header, is_same_origin
 from chat.models import User
 from chat.realtime import client_frames, frame_limits, server_frames
 from chat.realtime.authentication import authenticate
-from chat.realtime.client_frames import (
-    ApprovalDecide,
-    LogAck,
-    LogFollow,
-    MessageEdit,
-    MessageSend,
-    Ping,
-    TurnRetry,
-    TurnStop,
-)
 from chat.realtime.connections import Connections, Slot
 from chat.realtime.debounce import PendingNotifications
 from chat.realtime.followers import Followers
@@ -188,10 +178,10 @@ class ChatSocket(AsyncWebsocketConsumer):
     async def _handle(self, frame: client_frames.ClientFrame) -> None:
         frame_limits.count(frame, self.user.pk)
         runner = process.current()
-        if isinstance(frame, LogAck):
+        if isinstance(frame, client_frames.LogAck):
             self.followers.window.acknowledge(str(frame.turn_id), frame.attempt, frame.n)
             return
-        if isinstance(frame, Ping):
+        if isinstance(frame, client_frames.Ping):
             await self._send(server_frames.pong_frame(frame.n))
             return
         if not await self._is_signed_in():
@@ -200,17 +190,17 @@ class ChatSocket(AsyncWebsocketConsumer):
         accepted: Accepted | None = None
         async with self.accepting:
             match frame:
-                case MessageSend(client_id=client_id, text=text, model=model):
+                case client_frames.MessageSend(client_id=client_id, text=text, model=model):
                     accepted = await runner.send(**theirs, client_id=client_id, text=text, model=model)
-                case MessageEdit(message_id=message_id, client_id=client_id, text=text):
+                case client_frames.MessageEdit(message_id=message_id, client_id=client_id, text=text):
                     accepted = await runner.edit(**theirs, message_id=message_id, client_id=client_id, text=text)
-                case TurnRetry(turn_id=turn_id, client_id=client_id):
+                case client_frames.TurnRetry(turn_id=turn_id, client_id=client_id):
                     accepted = await runner.retry(**theirs, turn_id=turn_id, client_id=client_id)
-                case ApprovalDecide(turn_id=turn_id, call_id=call_id, approve=approve):
+                case client_frames.ApprovalDecide(turn_id=turn_id, call_id=call_id, approve=approve):
                     await runner.decide(**theirs, turn_id=turn_id, call_id=call_id, approve=approve)
-                case TurnStop():
+                case client_frames.TurnStop():
                     await runner.stop(**theirs, turn_id=frame.turn_id)
-                case LogFollow():
+                case client_frames.LogFollow():
                     await in_database(threads.status_of, **theirs, turn_id=frame.turn_id)
                     self.followers.check_limit(frame.turn_id)
                     self.followers.follow(frame.turn_id, attempt=frame.attempt, after=frame.after)

@@ -8,25 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, ParamSpec, TypeVar, cast
 
-from agents import (
-    Agent,
-    AgentsException,
-    InputGuardrailTripwireTriggered,
-    MaxTurnsExceeded,
-    Model,
-    ModelResponse,
-    RunConfig,
-    RunContextWrapper,
-    RunErrorHandlerInput,
-    RunErrorHandlerResult,
-    RunHooks,
-    Runner,
-    RunResultStreaming,
-    Tool,
-    ToolErrorFormatterArgs,
-    ToolExecutionConfig,
-    Usage,
-)
+import agents
 from agents.tool_context import ToolContext
 from django.conf import settings
 from django.db import DatabaseError
@@ -51,17 +33,8 @@ from chat.models import Turn
 from chat.models.task import LOOKS
 from chat.models.turn import Status
 from chat.read_models import WARNINGS
+from chat.turns import events
 from chat.turns import journal as journals
-from chat.turns.events import (
-    ApprovalRequested,
-    TextDelta,
-    ToolFinished,
-    ToolStarted,
-    TurnResumed,
-    TurnStarted,
-    Warned,
-    WarningCode,
-)
 from chat.turns.finish import TurnOutcome
 from chat.turns.journal import Journal
 from chat.turns.lease import DEADLY, lease_of
@@ -84,7 +57,7 @@ class TurnExecution:
     """One attempt at a turn in this process."""
 
     def __init__(
-        self, turn: Turn, *, model: Model, store: SessionStore, log: TurnLog, turn_input: TurnInput | None = None
+        self, turn: Turn, *, model: agents.Model, store: SessionStore, log: TurnLog, turn_input: TurnInput | None = None
     ) -> None:
         self.turn = turn
         self.log = log
@@ -94,9 +67,9 @@ class TurnExecution:
         self._apart: set[asyncio.Future[str]] = set()
         self._input = turn_input
         self._memory: AgentSessionMemory | None = None
-        self._result: RunResultStreaming | None = None
+        self._result: agents.RunResultStreaming | None = None
         self._invalid: Mapping[str, str] = {}  # outputs of calls that are not run, by the calls' ids
-        self._warnings: set[WarningCode] = set()
+        self._warnings: set[events.WarningCode] = set()
         self._pruned: int | None = None  # older items that the session is without, if the metadata does not say it
 
     async def run(self) -> TurnOutcome:
@@ -120,7 +93,7 @@ class TurnExecution:
         guarded = settings.AGENT_GUARDRAIL and not turn_input.journal.steps
         guardrail = build_guardrail(None if is_offline() else primary(self._model)) if guarded else None
         try:
-            self._result = Runner.run_streamed(
+            self._result = agents.Runner.run_streamed(
                 build_agent(model, guardrail),
                 turn_input.prompt,
                 context=self._context(turn_input, model.refused),
@@ -132,13 +105,13 @@ class TurnExecution:
             )
             async for _ in self._result.stream_events():
                 pass  # the events of interest are logged where they arise
-        except InputGuardrailTripwireTriggered:
+        except agents.InputGuardrailTripwireTriggered:
             return await self._refused()
-        except MaxTurnsExceeded:
+        except agents.MaxTurnsExceeded:
             return await self._failed("too_many_steps", "That took too many steps; please ask for less at once.")
         except ModelFailed as failure:
             return await self._failed(failure.code, failure.detail)
-        except AgentsException as error:
+        except agents.AgentsException as error:
             _raise_cause(error)  # the SDK wraps what a tool raises
             # Its text may quote what the model said, which logs must not hold.
             logger.warning("Turn %s failed: %s", self.turn.pk, type(error).__name__)
@@ -239,7 +212,7 @@ class TurnExecution:
     def _log_if_cancelled(self, call: Call, task: asyncio.Future[str]) -> None:
         self._apart.discard(task)
         if task.cancelled():
-            self.log.append(ToolFinished(call.id, error=journals.CUT_OFF))
+            self.log.append(events.ToolFinished(call.id, error=journals.CUT_OFF))
 
     async def _journaled(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         acting = asyncio.ensure_future(in_database(write, *args, **kwargs))
@@ -249,7 +222,7 @@ class TurnExecution:
 
     async def _log_output(self, call: Call, output: str) -> None:
         if not self.was_done(call.id):
-            self.log.append(ToolFinished(call.id, output))
+            self.log.append(events.ToolFinished(call.id, output))
             if call.name not in LOOKS:
                 await notifications.tasks_changed(self.turn.user_id, [self.turn.conversation_id])
 
@@ -257,26 +230,28 @@ class TurnExecution:
         """Return whether a call was answered before this attempt."""
         return call_id in self._read_input().journal.done
 
-    def _approval_requests(self) -> list[ApprovalRequested]:
+    def _approval_requests(self) -> list[events.ApprovalRequested]:
         """Return the calls that need the user's decision before the turn continues."""
         return [
-            ApprovalRequested(call.call_id or "", call.name or "", journals.parse_arguments(call.arguments or ""))
+            events.ApprovalRequested(
+                call.call_id or "", call.name or "", journals.parse_arguments(call.arguments or "")
+            )
             for call in (self._result.interruptions if self._result else ())
         ]
 
     def _log_start(self, journal: Journal) -> None:
         if self.turn.attempt == 1:
-            self.log.append(TurnStarted())
+            self.log.append(events.TurnStarted())
         if self.turn.attempt > 1 or journal.steps:
             # The text is saved every half second, so that it may be longer or shorter than the journal's.
             text = journal.text + self.turn.text[len(journal.text) :]
             reasoning = journal.reasoning or None
-            self.log.append(TurnResumed(text, journal.tools, len(journal.text), reasoning))
+            self.log.append(events.TurnResumed(text, journal.tools, len(journal.text), reasoning))
 
-    def _warn(self, code: WarningCode) -> None:
+    def _warn(self, code: events.WarningCode) -> None:
         if code not in self._warnings:
             self._warnings.add(code)
-            self.log.append(Warned(code))
+            self.log.append(events.Warned(code))
 
     def _read_input(self) -> TurnInput:
         assert self._input is not None  # read before anything runs
@@ -285,11 +260,11 @@ class TurnExecution:
     # -- the outcome
 
     async def _refused(self) -> TurnOutcome:
-        self.log.append(TextDelta(REFUSAL, len(self.log.text)))
+        self.log.append(events.TextDelta(REFUSAL, len(self.log.text)))
         prompt = self._read_input().prompt
         return await self._rewritten(Status.DONE, [journals.user_item(prompt), journals.assistant_item(REFUSAL)])
 
-    async def _waiting(self, approval_requests: Sequence[ApprovalRequested]) -> TurnOutcome:
+    async def _waiting(self, approval_requests: Sequence[events.ApprovalRequested]) -> TurnOutcome:
         """Cut the session back to where the turn began: replay begins there, and it holds no call without an output."""
         return replace(await self._rewritten(Status.WAITING, []), approval_requests=approval_requests)
 
@@ -323,14 +298,14 @@ class TurnExecution:
             text=self.log.text,
             reasoning=self.log.reasoning,
             items=items,
-            usage=_tokens(self._result.context_wrapper.usage if self._result else Usage()),
+            usage=_tokens(self._result.context_wrapper.usage if self._result else agents.Usage()),
             size=size,
             pruned=self._pruned,
             warning=next((code for code in WARNINGS if code in self._warnings), ""),
         )
 
 
-class _Journaling(RunHooks[TurnContext]):
+class _Journaling(agents.RunHooks[TurnContext]):
     """Writes each response to the journal before its calls run, and each call to the log."""
 
     def __init__(self, execution: TurnExecution, model: ReplayModel) -> None:
@@ -338,7 +313,10 @@ class _Journaling(RunHooks[TurnContext]):
         self._model = model
 
     async def on_llm_end(
-        self, context: RunContextWrapper[TurnContext], agent: Agent[TurnContext], response: ModelResponse
+        self,
+        context: agents.RunContextWrapper[TurnContext],
+        agent: agents.Agent[TurnContext],
+        response: agents.ModelResponse,
     ) -> None:
         if self._model.from_journal:
             return
@@ -354,17 +332,19 @@ class _Journaling(RunHooks[TurnContext]):
         if self._execution.turn.cut_off:
             await in_database(journals.reset_cut_off, lease_of(self._execution.turn))
 
-    async def on_tool_start(self, context: RunContextWrapper[TurnContext], agent: Any, tool: Tool) -> None:
+    async def on_tool_start(
+        self, context: agents.RunContextWrapper[TurnContext], agent: Any, tool: agents.Tool
+    ) -> None:
         if isinstance(context, ToolContext) and not self._execution.was_done(context.tool_call_id):
             arguments = journals.parse_arguments(context.tool_arguments)
-            self._execution.log.append(ToolStarted(context.tool_call_id, context.tool_name, arguments))
+            self._execution.log.append(events.ToolStarted(context.tool_call_id, context.tool_name, arguments))
 
 
 async def _answer(output: str) -> str:
     return output
 
 
-def _not_found(error: ToolErrorFormatterArgs[Any]) -> str | None:
+def _not_found(error: agents.ToolErrorFormatterArgs[Any]) -> str | None:
     """Return the output of a call of a tool that there is not."""
     if error.kind != "tool_not_found":
         return None
@@ -376,17 +356,17 @@ def _not_found(error: ToolErrorFormatterArgs[Any]) -> str | None:
 
 # Created once: the SDK inspects the types of all its fields each time.
 # Calls run one after another, in the order in which the model lists them.
-RUN_CONFIG = RunConfig(
+RUN_CONFIG = agents.RunConfig(
     tracing_disabled=True,
     tool_not_found_behavior="return_error_to_model",
     tool_error_formatter=_not_found,
-    tool_execution=ToolExecutionConfig(max_function_tool_concurrency=1),
+    tool_execution=agents.ToolExecutionConfig(max_function_tool_concurrency=1),
 )
 
 
-def _keep_refusal(refused: RunErrorHandlerInput[TurnContext]) -> RunErrorHandlerResult:
+def _keep_refusal(refused: agents.RunErrorHandlerInput[TurnContext]) -> agents.RunErrorHandlerResult:
     """Use a model's refusal as its reply: it was shown, and is in the session already."""
-    return RunErrorHandlerResult(str(refused.error), include_in_history=False)
+    return agents.RunErrorHandlerResult(str(refused.error), include_in_history=False)
 
 
 def _raise_cause(error: BaseException | None) -> None:
@@ -397,5 +377,5 @@ def _raise_cause(error: BaseException | None) -> None:
         error = error.__cause__
 
 
-def _tokens(usage: Usage) -> dict[str, int]:
+def _tokens(usage: agents.Usage) -> dict[str, int]:
     return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}

@@ -26,13 +26,6 @@ from chat.models.turn import BUSY_STATUSES, Decision
 from sessions_admin import audit
 from sessions_admin.models import Action
 from sessions_admin.sessions import read_models
-from sessions_admin.sessions.read_models import (
-    AdoptedBatch,
-    InspectedItem,
-    InspectedMessage,
-    InspectedTurn,
-    QuarantinedRow,
-)
 
 MAX_SHOWN = 200  # turns and messages per page
 
@@ -60,8 +53,8 @@ class InspectedMemory:
 
     course: NextMemory
     trouble: str  # why the file cannot be read, as a sentence
-    stored: list[InspectedItem]
-    given: list[InspectedItem]  # the items of the next turn
+    stored: list[read_models.InspectedItem]
+    given: list[read_models.InspectedItem]  # the items of the next turn
     items: int
     bytes: int
     mirrored_items: int
@@ -96,12 +89,12 @@ class Inspection:
     title: str
     at: datetime
     memory: InspectedMemory
-    conversation: list[InspectedMessage]
+    conversation: list[read_models.InspectedMessage]
     messages: int  # in all; the oldest may be omitted
-    journal: list[InspectedTurn]
+    journal: list[read_models.InspectedTurn]
     turns: int
-    adopted: list[AdoptedBatch]
-    quarantine: list[QuarantinedRow]
+    adopted: list[read_models.AdoptedBatch]
+    quarantine: list[read_models.QuarantinedRow]
 
     def as_json(self) -> dict[str, Any]:
         """Return a dict for JSON."""
@@ -180,8 +173,8 @@ def _stored(session_id: str) -> tuple[str, Stored, Size]:
 
 
 def _next_memory(
-    session: AgentSession, stored: Stored, held: list[InspectedItem]
-) -> tuple[NextMemory, list[InspectedItem]]:
+    session: AgentSession, stored: Stored, held: list[read_models.InspectedItem]
+) -> tuple[NextMemory, list[read_models.InspectedItem]]:
     """Return what the next turn does with the stored items, by calling the same function."""
     conversation_id = session.conversation_id
     if Turn.objects.filter(conversation=conversation_id, status__in=BUSY_STATUSES).exists():
