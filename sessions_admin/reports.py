@@ -2,7 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TypeVar
+from datetime import date
+from decimal import Decimal
+from enum import Enum
+from typing import Any, TypeVar
+from uuid import UUID
 
 from django.template.defaultfilters import pluralize
 
@@ -20,8 +24,22 @@ class Report:
     """A result that programs receive as JSON."""
 
     def as_json(self) -> dict[str, object]:
-        """Return the fields as a dict."""
-        return asdict(self)
+        """Return the fields as a dict for JSON."""
+        return {name: plain(value) for name, value in asdict(self).items()}
+
+
+def plain(value: Any) -> Any:
+    """Return a value in the form of JSON: times, ids and decimals are text."""
+    match value:
+        case dict():
+            return {name: plain(part) for name, part in value.items()}
+        case list() | tuple():
+            return [plain(part) for part in value]
+        case Enum():
+            return value.value
+        case date():
+            return value.isoformat()
+    return str(value) if isinstance(value, UUID | Decimal) else value
 
 
 def batches(chosen: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -11,26 +11,3 @@ from chat.models.token import ApiToken
 from chat.models.turn import ToolCall, Turn, TurnStep
 from chat.models.usage import ModelUsage
 from chat.models.user import FormerEmail, User
-
-__all__ = [
-    "AdoptedItems",
-    "AgentSession",
-    "ApiToken",
-    "AttemptCount",
-    "Conversation",
-    "FormerEmail",
-    "Message",
-    "MessageVector",
-    "IdempotentRequest",
-    "ModelUsage",
-    "PendingDeletion",
-    "Quarantined",
-    "Task",
-    "TaskChange",
-    "TaskCounter",
-    "TitleVector",
-    "ToolCall",
-    "Turn",
-    "TurnStep",
-    "User",
-]

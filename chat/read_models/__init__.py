@@ -6,18 +6,3 @@ from chat.read_models.shape import Shape, plain
 from chat.read_models.task import PriorityWord, TaskOut
 from chat.read_models.tool_call import ToolCallOut, in_words
 from chat.read_models.turn import WARNINGS, TurnOut, load_turns, warning_json
-
-__all__ = [
-    "WARNINGS",
-    "ConversationOut",
-    "MessageOut",
-    "PriorityWord",
-    "Shape",
-    "TaskOut",
-    "ToolCallOut",
-    "TurnOut",
-    "in_words",
-    "load_turns",
-    "plain",
-    "warning_json",
-]

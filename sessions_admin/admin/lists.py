@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
-from django.db.models import Max, Min, QuerySet
+from django.db.models import Max, Min, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -45,12 +45,31 @@ class LongListAdmin(ReadOnlyAdmin[M]):
     change_list_template = "admin/long_list.html"
 
 
+class ConditionFilter(admin.SimpleListFilter):
+    """A filter with a few choices, each with its label and its condition."""
+
+    def conditions(self) -> dict[str, tuple[str, Q]]:
+        """Return the label and the condition of each choice."""
+        raise NotImplementedError
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, label) for name, (label, _) in self.conditions().items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.conditions().get(self.value() or "")
+        return queryset.filter(chosen[1]) if chosen else queryset
+
+
 class GivenFilter(admin.SimpleListFilter):
     """A filter that is set by a link and has no choices: there would be too many."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         value = request.GET.get(str(self.parameter_name))
         return [(value, self.label_of(value))] if value else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset.filter(**{str(self.parameter_name): value}) if value else queryset
 
     def label_of(self, value: str) -> str:
         """Return the label of the filter's value."""

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -35,7 +36,7 @@ RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
 class PersonVerb:
     """A verb for the selected users."""
 
-    name: str
+    name: str  # also of the method that applies it to one
     label: str
     effect: str  # shown on the confirmation page
     permission: str
@@ -161,7 +162,8 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Return the verbs that the user may use."""
-        return {verb.name: (_action(verb), verb.name, verb.label) for verb in _allowed_verbs(request)}
+        act = type(self).confirm
+        return {verb.name: (partial(act, verb=verb), verb.name, verb.label) for verb in _allowed_verbs(request)}
 
     def get_urls(self) -> list[URLPattern]:
         """Add a confirmation page for each verb."""
@@ -191,7 +193,7 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
             raise Http404
         return self._confirmation(request, VERBS[verb], chosen)
 
-    def confirm(self, request: HttpRequest, verb: PersonVerb, chosen: QuerySet[User]) -> HttpResponseBase | None:
+    def confirm(self, request: HttpRequest, chosen: QuerySet[User], *, verb: PersonVerb) -> HttpResponseBase | None:
         """Confirm, then run the verb for each user, and report the results."""
         found = self.chosen_rows(request, chosen, verb.max_people, "user")
         if found is None:
@@ -215,10 +217,10 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
         return self.render_page(request, "admin/chat/user/confirm.html", f"{verb.label}?", reason=reason, **context)
 
     def _run_verb(self, request: HttpRequest, verb: PersonVerb, chosen: list[User]) -> HttpResponseBase | None:
-        handler = HANDLERS[verb.name]
+        handler: Callable[..., HttpResponseBase | None] = getattr(self, verb.name)
         for person in chosen:
             try:
-                answer = handler(self, request, person, request.POST.get("reason", "").strip())
+                answer = handler(request, person, request.POST.get("reason", "").strip())
             except ThreadkeeperError as error:
                 self.message_user(request, f"The account of {person.email}: {error.detail}", messages.ERROR)
             else:
@@ -264,23 +266,6 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
         if report is None:
             raise Http404
         return self.render_page(request, "admin/chat/user/erased.html", "Erasure report", report=report)
-
-
-HANDLERS: dict[str, Callable[[PersonAdmin, HttpRequest, User, str], HttpResponseBase | None]] = {
-    "deactivate": PersonAdmin.deactivate,
-    "reactivate": PersonAdmin.reactivate,
-    "export": PersonAdmin.export,
-    "erase": PersonAdmin.erase,
-}
-
-
-def _action(
-    verb: PersonVerb,
-) -> Callable[[PersonAdmin, HttpRequest, QuerySet[User]], HttpResponseBase | None]:
-    def act(model_admin: PersonAdmin, request: HttpRequest, chosen: QuerySet[User]) -> HttpResponseBase | None:
-        return model_admin.confirm(request, verb, chosen)
-
-    return act
 
 
 def _allowed_verbs(request: HttpRequest) -> list[PersonVerb]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -115,9 +116,10 @@ class SessionVerbs(LongListAdmin[AgentSession]):
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Return the verbs that the user may use as actions."""
-        return {verb.name.value: (_action(verb), verb.name.value, verb.label) for verb in self.verbs_for(request)}
+        act, verbs = type(self).confirm, self.verbs_for(request)
+        return {verb.name.value: (partial(act, verb=verb), verb.name.value, verb.label) for verb in verbs}
 
-    def confirm(self, request: HttpRequest, verb: Verb, chosen: QuerySet[AgentSession]) -> HttpResponseBase | None:
+    def confirm(self, request: HttpRequest, chosen: QuerySet[AgentSession], *, verb: Verb) -> HttpResponseBase | None:
         """Confirm, then run the verb for each session, and report the results."""
         sessions = self.chosen_rows(request, chosen.select_related("user", "conversation"), MAX_SESSIONS, "session")
         if sessions is None:
@@ -129,7 +131,9 @@ class SessionVerbs(LongListAdmin[AgentSession]):
         except BadInput as error:
             return self._confirmation(request, verb, sessions, problem=error.detail)
         if verb.function is None:
-            return _export_response(request, [each.session_id for each in sessions], **arguments)
+            pieces = _as_json([each.session_id for each in sessions], **arguments)
+            name = f"sessions-{timezone.now():%Y-%m-%d}.json"
+            return attachment(request, pieces, name=name, kind="application/json")
         self._run_verb(request, verb, verb.function, sessions, arguments)
         back = request.POST.get("back", "")
         return redirect(DETAIL, back) if back.isdecimal() else None
@@ -207,11 +211,6 @@ def _parse_end(text: str) -> datetime | None:
     return midnight + timedelta(days=1)
 
 
-def _export_response(request: HttpRequest, session_ids: list[str], *, actor: str, reason: str) -> HttpResponseBase:
-    name = f"sessions-{timezone.now():%Y-%m-%d}.json"
-    return attachment(request, _as_json(session_ids, actor, reason), name=name, kind="application/json")
-
-
 def _as_json(session_ids: list[str], actor: str, reason: str) -> Iterator[str]:
     """Yield each session as it is read, so that not all are in memory."""
     yield '{"sessions": ['
@@ -223,10 +222,3 @@ def _as_json(session_ids: list[str], actor: str, reason: str) -> Iterator[str]:
             found = {"session_id": session_id, "error": error.detail}
         yield (",\n" if index else "\n") + json.dumps(found, indent=1)
     yield "\n]}\n"
-
-
-def _action(verb: Verb) -> Callable[[SessionVerbs, HttpRequest, QuerySet[AgentSession]], HttpResponseBase | None]:
-    def act(model_admin: SessionVerbs, request: HttpRequest, chosen: QuerySet[AgentSession]) -> HttpResponseBase | None:
-        return model_admin.confirm(request, verb, chosen)
-
-    return act

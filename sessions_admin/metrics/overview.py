@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Min
@@ -18,6 +18,7 @@ from sessions_admin.metrics import queue_health, stats
 from sessions_admin.metrics.queue_health import Failure, NextCleanup, TurnQueue, WorkerQueue
 from sessions_admin.metrics.stats import Day, StateCount, Weight
 from sessions_admin.models import StoreSample
+from sessions_admin.reports import plain
 from sessions_admin.store_samples import growth
 
 MAX_WAIT = timedelta(minutes=5)  # a task that waits longer means that the worker is behind
@@ -85,7 +86,7 @@ class Overview:
     def as_json(self) -> dict[str, object]:
         """Return a dict for JSON."""
         last = self.cleanup.last
-        plain: dict[str, object] = {
+        shown: dict[str, object] = {
             "at": self.at,
             "health": asdict(self.health),
             "problems": self.problems,
@@ -114,7 +115,7 @@ class Overview:
             "clock": str(self.clock) if self.clock else None,
             "oldest_deletion_at": self.oldest_deletion_at,
         }
-        return {name: _plain(value) for name, value in plain.items()}
+        return {name: plain(value) for name, value in shown.items()}
 
 
 def overview() -> Overview:
@@ -136,12 +137,3 @@ def overview() -> Overview:
         clock=clock.find_doubt(),
         oldest_deletion_at=PendingDeletion.objects.filter(finished_at=None).aggregate(at=Min("created_at"))["at"],
     )
-
-
-def _plain(value: object) -> object:
-    """Convert dates and times within a value to text."""
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, list) else value

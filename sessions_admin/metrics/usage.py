@@ -1,7 +1,7 @@
 """Model usage per user and day."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, date, timedelta
 from decimal import Decimal
 
@@ -9,10 +9,11 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from chat.models import ModelUsage
+from sessions_admin.reports import Report
 
 
 @dataclass(frozen=True, slots=True)
-class UsageLine:
+class UsageLine(Report):
     """A user's day: the sums over all models, or of one."""
 
     day: date
@@ -22,11 +23,6 @@ class UsageLine:
     input_tokens: int
     output_tokens: int
     cost: Decimal | None
-
-    def as_json(self) -> dict[str, object]:
-        """Return a dict for JSON; the cost is text."""
-        cost = None if self.cost is None else str(self.cost)
-        return asdict(self) | {"day": self.day.isoformat(), "cost": cost}
 
 
 def usage_lines(*, within: timedelta, email: str | None = None, by_model: bool = False) -> Iterator[UsageLine]:
@@ -40,12 +36,5 @@ def usage_lines(*, within: timedelta, email: str | None = None, by_model: bool =
         total=Sum("responses"), given=Sum("input_tokens"), generated=Sum("output_tokens"), price=Sum("cost")
     )
     for row in sums.order_by("-day", *by[1:]).iterator():
-        yield UsageLine(
-            row["day"],
-            row["user__email"],
-            row.get("model", ""),
-            row["total"],
-            row["given"],
-            row["generated"],
-            row["price"],
-        )
+        figures = (row[name] for name in ("total", "given", "generated", "price"))
+        yield UsageLine(row["day"], row["user__email"], row.get("model", ""), *figures)

@@ -34,7 +34,7 @@ from sessions_admin.people.beyond_reach import BeyondReach, beyond_reach
 from sessions_admin.people.personal_data import Count, Subject
 from sessions_admin.people.remains import Remains, search
 from sessions_admin.people.sign_off import find_sign_off
-from sessions_admin.reports import OnProgress, batches, ignore_progress
+from sessions_admin.reports import OnProgress, Report, batches, ignore_progress
 from sessions_admin.stores.leftovers import remove_leftovers
 
 BATCH = 50  # conversations removed in one transaction
@@ -58,7 +58,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Erasure:
+class Erasure(Report):
     """The report of an erasure, or of a preview, where everything is still there.
 
     `remains` is the result of a search of both stores afterwards; `unsearched` are the tables that it could not read in
@@ -93,8 +93,7 @@ class Erasure:
 
     def as_json(self) -> dict[str, object]:
         """Return a dict for JSON."""
-        finished_at = self.finished_at.isoformat() if self.finished_at else None
-        return asdict(self) | {"at": self.at.isoformat(), "finished_at": finished_at, "left": self.left}
+        return Report.as_json(self) | {"left": self.left}
 
 
 @long_statements()

@@ -46,6 +46,7 @@ from sessions_admin.reports import OnProgress, Report, ignore_progress
 from sessions_admin.retention.records import details_kept_since
 
 PAGE_SIZE = 100  # rows per query
+USAGE = "day model responses input_tokens output_tokens cost"
 DOCUMENT = "everything.json"
 FORMAT = 1
 
@@ -130,64 +131,50 @@ class _Counts:
         self.on_progress(self.conversations, max(self.total, self.conversations))
 
 
-_USAGE = ("day", "model", "responses", "input_tokens", "output_tokens", "cost")
-
 # The JSON document; iterators are written as arrays while they are read.
 
 
 def _document(person: User, file: SessionFile, counts: _Counts) -> dict[str, object]:
     subject = personal_data.subject(person)
     signed_in = personal_data.sign_ins_of(subject)
+    logins = Session.objects.filter(session_key__in=list(login_sessions.of_user(person.pk)))
+    audited = AuditRecord.objects.filter(person=str(person.pk))
     return {
         "format": FORMAT,
         "version": settings.VERSION,
         "made_at": timezone.now(),
         "account": _account(person),
-        "former_addresses": (_row(row, "email", "changed_at") for row in person.former_emails.order_by("pk")),
+        "former_addresses": _rows(person.former_emails.all(), "email changed_at"),
         "tasks": _tasks(person, counts),
-        "changes_of_tasks": (
-            _row(row, "id", "turn_id", "call_id", "states", "undoes", "made_at", "undone_at")
-            for row in _pages(TaskChange.objects.filter(user=person), "pk")
+        "changes_of_tasks": _rows(
+            TaskChange.objects.filter(user=person), "id turn_id call_id states undoes made_at undone_at"
         ),
-        "model_usage": (_row(row, *_USAGE) for row in ModelUsage.objects.filter(user=person).order_by("day", "model")),
+        "model_usage": (_row(row, USAGE) for row in ModelUsage.objects.filter(user=person).order_by("day", "model")),
         "conversations": _conversations(person, file, counts),
         "memory_without_conversation": _orphan_sessions(person, file, counts),
-        "quarantined": (
-            _row(row, "session_id", "row_id", "content", "reason", "created_at")
-            for row in _pages(personal_data.quarantined_rows(subject), "pk")
-        ),
+        "quarantined": _rows(personal_data.quarantined_rows(subject), "session_id row_id content reason created_at"),
         "clean_ups_of_sessions": (
-            _row(row, "session_id", "items", "bytes", "last_activity_at")
-            | {"at": row.run.created_at, "preview": row.run.dry_run}
+            _row(row, "session_id items bytes last_activity_at") | _run_of(row)
             for row in _pages(CleanedSession.objects.filter(user=person).select_related("run"), "pk")
         ),
         "clean_ups_of_conversations": (
-            _row(row, "conversation_id", "is_purged", "messages", "updated_at")
-            | {"at": row.run.created_at, "preview": row.run.dry_run}
+            _row(row, "conversation_id is_purged messages updated_at") | _run_of(row)
             for row in _pages(CleanedConversation.objects.filter(user=person).select_related("run"), "pk")
         ),
         "clean_ups_are_known_since": details_kept_since().date(),
         "who_looked": (asdict(look) for look in audit.staff_accesses(person.pk, limit=100_000)),
-        "what_was_done_to_your_data": (_audit_entry(record, person) for record in _audited(person)),
-        "sign_ins": (
-            _row(row, "attempt_time", "logout_time", "ip_address", "user_agent")
-            for row in _pages(AccessLog.objects.filter(signed_in), "pk")
+        "what_was_done_to_your_data": (_audit_entry(record, person) for record in _pages(audited, "pk")),
+        "sign_ins": _rows(AccessLog.objects.filter(signed_in), "attempt_time logout_time ip_address user_agent"),
+        "failed_sign_ins": _rows(
+            AccessAttempt.objects.filter(signed_in), "attempt_time failures_since_start ip_address user_agent"
         ),
-        "failed_sign_ins": (
-            _row(row, "attempt_time", "failures_since_start", "ip_address", "user_agent")
-            for row in _pages(AccessAttempt.objects.filter(signed_in), "pk")
-        ),
-        "logins_that_last_until": iter(
-            Session.objects.filter(session_key__in=list(login_sessions.of_user(person.pk))).values_list(
-                "expire_date", flat=True
-            )
-        ),
+        "logins_that_last_until": iter(logins.values_list("expire_date", flat=True)),
         "tokens": (
-            _row(row, "name", "scopes", "beginning", "created_at", "expires_at", "last_used_at", "revoked_at")
+            _row(row, "name scopes beginning created_at expires_at last_used_at revoked_at")
             for row in tokens.of_user(person.pk)
         ),
         "clean_ups_asked_for_or_stopped": (
-            _row(run, "created_at", "dry_run", "status") for run in personal_data.runs_of(subject)
+            _row(run, "created_at dry_run status") for run in personal_data.runs_of(subject)
         ),
         "apps": _extra_apps(person),
     }
@@ -201,11 +188,8 @@ def _extra_apps(person: User) -> dict[str, dict[str, Iterator[object]]]:
 
 
 def _account(person: User) -> dict[str, object]:
-    return _row(
-        person,
-        *("id", "email", "time_zone", "week_start", "created_at", "last_login"),
-        *("is_active", "is_staff", "is_superuser"),
-    ) | {
+    names = "id email time_zone week_start created_at last_login is_active is_staff is_superuser"
+    return _row(person, names) | {
         "groups": list(person.groups.values_list("name", flat=True)),
         "permissions": list(person.user_permissions.values_list("codename", flat=True)),
     }
@@ -218,16 +202,13 @@ def _tasks(person: User, counts: _Counts) -> Iterator[dict[str, object]]:
 
 
 def _conversations(person: User, file: SessionFile, counts: _Counts) -> Iterator[dict[str, object]]:
-    names = (
-        *("id", "title", "created_at", "updated_at", "memory_from"),
-        *("pinned_at", "archived_at", "trashed_at", "kept_at"),
-    )
+    names = "id title created_at updated_at memory_from pinned_at archived_at trashed_at kept_at"
     for conversation in _pages(Conversation.objects.owned_by(person.pk), "pk"):
-        yield _row(conversation, *names) | {
+        yield _row(conversation, names) | {
             "turns": _turns(conversation, counts),
             "session": _session(conversation, file, counts),
             "written_by_other_programs": [
-                _row(row, "after_turn", "is_forgotten", "created_at") | {"items": json.loads(row.items)}
+                _row(row, "after_turn is_forgotten created_at") | {"items": json.loads(row.items)}
                 for row in conversation.adopted.all()
             ],
         }
@@ -240,15 +221,14 @@ def _turns(conversation: Conversation, counts: _Counts) -> Iterator[dict[str, ob
     Rows are dicts: model instances refer to each other, and would accumulate until garbage collection.
     """
     names = (
-        *("id", "seq", "status", "model", "replaces_id", "superseded_by_id", "prompt_id", "reasoning", "items"),
-        *("usage", "warning"),
-        *("error_code", "error_detail", "accepted_at", "started_at", "ended_at"),
+        "id seq status model replaces_id superseded_by_id prompt_id reasoning items usage warning "
+        "error_code error_detail accepted_at started_at ended_at"
     )
-    step = (*("n", "output", "usage", "sent_estimate", "sent_turns", "duration_ms", "model", "cost", "created_at"),)
-    call = ("call_id", "name", "arguments", "decision", "decided_by", "output", "error", "before", "created_at")
-    for page in _paged(Turn.objects.filter(conversation=conversation).values(*names), "seq"):
+    step = "n output usage sent_estimate sent_turns duration_ms model cost created_at"
+    call = "call_id name arguments decision decided_by output error before created_at"
+    for page in _paged(Turn.objects.filter(conversation=conversation).values(*names.split()), "seq"):
         ids = [turn["id"] for turn in page]
-        messages = _by_turn(Message, ids, "created_at", "-role", names=("id", "role", "text", "position", "created_at"))
+        messages = _by_turn(Message, ids, "created_at", "-role", names="id role text position created_at")
         steps, calls = _by_turn(TurnStep, ids, "n", names=step), _by_turn(ToolCall, ids, "pk", names=call)
         for turn in page:
             turn_messages = messages[turn["id"]]
@@ -257,11 +237,11 @@ def _turns(conversation: Conversation, counts: _Counts) -> Iterator[dict[str, ob
 
 
 def _by_turn(
-    model: type[Model], turns: list[uuid.UUID], *order: str, names: tuple[str, ...]
+    model: type[Model], turns: list[uuid.UUID], *order: str, names: str
 ) -> defaultdict[uuid.UUID, list[dict[str, object]]]:
     """Return rows grouped by turn."""
     found: defaultdict[uuid.UUID, list[dict[str, object]]] = defaultdict(list)
-    rows = model._default_manager.filter(turn__in=turns).order_by(*order).values("turn_id", *names)
+    rows = model._default_manager.filter(turn__in=turns).order_by(*order).values("turn_id", *names.split())
     for row in rows:
         found[row.pop("turn_id")].append(row)
     return found
@@ -273,12 +253,11 @@ def _session(conversation: Conversation, file: SessionFile, counts: _Counts) -> 
     if session is None:
         return None
     names = (
-        *("session_id", "item_count", "byte_count", "pruned_count", "first_activity_at", "last_activity_at"),
-        *("gone_at", "held_at", "held_until"),
+        "session_id item_count byte_count pruned_count first_activity_at last_activity_at gone_at held_at held_until"
     )
     items = file.items(session.session_id)
     counts.items += len(items)
-    return _row(session, *names) | {"items": items}
+    return _row(session, names) | {"items": items}
 
 
 def _orphan_sessions(person: User, file: SessionFile, counts: _Counts) -> Iterator[dict[str, object]]:
@@ -291,14 +270,10 @@ def _orphan_sessions(person: User, file: SessionFile, counts: _Counts) -> Iterat
             yield {"session_id": printable(session_id), "items": items}
 
 
-def _audited(person: User) -> Iterator[AuditRecord]:
-    return _pages(AuditRecord.objects.filter(person=str(person.pk)), "pk")
-
-
 def _audit_entry(record: AuditRecord, person: User) -> dict[str, object]:
     """Return an audit record without the names and reasons of staff."""
     by = "you" if record.actor == str(person.pk) else "staff"
-    return _row(record, "at", "action", "session_id") | {"by": by, "failed": "failed" in record.result}
+    return _row(record, "at action session_id") | {"by": by, "failed": "failed" in record.result}
 
 
 # Markdown.
@@ -360,5 +335,14 @@ def _paged(rows: QuerySet[Any, Any], by: str) -> Iterator[list[Any]]:
         last = page[-1][by] if isinstance(page[-1], dict) else getattr(page[-1], by)
 
 
-def _row(row: Model, *names: str) -> dict[str, object]:
-    return {name: getattr(row, name) for name in names}
+def _rows(rows: QuerySet[Any], names: str) -> Iterator[dict[str, object]]:
+    return (_row(row, names) for row in _pages(rows, "pk"))
+
+
+def _run_of(row: CleanedSession | CleanedConversation) -> dict[str, object]:
+    return {"at": row.run.created_at, "preview": row.run.dry_run}
+
+
+def _row(row: Model, names: str) -> dict[str, object]:
+    """Return the attributes of a row whose names are given, separated by spaces."""
+    return {name: getattr(row, name) for name in names.split()}

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -11,6 +11,7 @@ from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Sum
 
 from chat.models import AgentSession
 from sessions_admin.models import CleanedConversation, CleanedSession, CleanupRun
+from sessions_admin.reports import Report
 
 PER_PAGE = 100
 
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class PersonLine:
+class PersonLine(Report):
     """The part of one user in a run."""
 
     user_id: uuid.UUID
@@ -26,10 +27,6 @@ class PersonLine:
     sessions: int
     items: int
     bytes: int
-
-    def as_json(self) -> dict[str, object]:
-        """Return a dict for JSON."""
-        return asdict(self) | {"user_id": str(self.user_id)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ its last heartbeat: resuming it moves the heartbeat, and the previous owner noti
 """
 
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ from chat.models.session import is_held, retention
 from chat.models.sql import select
 from sessions_admin import audit
 from sessions_admin.models import UNDER_WAY, Action, CleanupRun, RunStatus, Trigger
+from sessions_admin.reports import Report
 
 HEARTBEAT_TIMEOUT = timedelta(minutes=2)  # an active run without a heartbeat for this long is stale
 CLOCK_TOLERANCE = timedelta(minutes=10)  # a heartbeat further in the future means that the clock was set back
@@ -55,7 +56,7 @@ class StopRequested(Exception):  # no error
 
 
 @dataclass(frozen=True, slots=True)
-class CleanupReport:
+class CleanupReport(Report):
     """What a clean-up did, or a preview would do."""
 
     run_id: uuid.UUID
@@ -73,14 +74,6 @@ class CleanupReport:
     purged: int
     seconds: float | None
     error: str
-
-    def as_json(self) -> dict[str, object]:
-        """Return a dict for JSON."""
-        return asdict(self) | {
-            "run_id": str(self.run_id),
-            "status": self.status.value,
-            "cutoff": self.cutoff.isoformat() if self.cutoff else None,
-        }
 
 
 def report(run: CleanupRun) -> CleanupReport:

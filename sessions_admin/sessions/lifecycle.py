@@ -101,10 +101,8 @@ def expire_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
     ):
         before = _size_in_file(file, session)
         _retry_on_change(lambda: file.replace(session_id, [], None, seen=_adopt(file, session)))
-        pruned = session.pruned_count + before.items
-        return _complete(
-            session, Action.EXPIRE, actor, reason, before, EMPTY, pruned_count=pruned, gone_at=timezone.now()
-        )
+        gone = {"pruned_count": session.pruned_count + before.items, "gone_at": timezone.now()}
+        return _complete(session, Action.EXPIRE, actor, reason, before, EMPTY, **gone)
 
 
 def rebuild_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
@@ -115,17 +113,8 @@ def rebuild_session(session_id: str, *, actor: str, reason: str = "") -> Outcome
             lambda: refill(file, session_id, session.conversation, seen=_adopt(file, session))
         )
         gone = None if size.items else timezone.now()
-        return _complete(
-            session,
-            Action.REBUILD,
-            actor,
-            reason,
-            before,
-            size,
-            pruned_count=left_out,
-            gone_at=gone,
-            last_error="",
-        )
+        changes = {"pruned_count": left_out, "gone_at": gone, "last_error": ""}
+        return _complete(session, Action.REBUILD, actor, reason, before, size, **changes)
 
 
 def adopt_foreign_items(file: SessionFile, conversations: Mapping[str, uuid.UUID]) -> None:

@@ -1,7 +1,7 @@
 """Lists of sessions."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,10 +11,11 @@ from chat.exceptions import NotFound
 from chat.infra.pagination import newest_first
 from chat.models import AgentSession
 from chat.models.session import AgentSessionQuerySet, State
+from sessions_admin.reports import Report
 
 
 @dataclass(frozen=True, slots=True)
-class SessionLine:
+class SessionLine(Report):
     """A session in a list."""
 
     session_id: str
@@ -25,11 +26,6 @@ class SessionLine:
     bytes: int
     pruned: int
     last_activity_at: datetime
-
-    def as_json(self) -> dict[str, object]:
-        """Return a dict for JSON."""
-        found = asdict(self)
-        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +74,7 @@ def session_details(session_id: str) -> SessionDetails:
     session = _sessions().filter(session_id=session_id).first()
     if session is None:
         raise NotFound(f"There is no session {session_id}.")
-    return SessionDetails(
-        **_line(session),
-        first_activity_at=session.first_activity_at,
-        gone_at=session.gone_at,
-        held_at=session.held_at,
-        held_until=session.held_until,
-        hold_reason=session.hold_reason,
-        last_error=session.last_error,
-    )
+    return SessionDetails(**_line(session), **{name: getattr(session, name) for name in SessionDetails.__slots__})
 
 
 def _matching(state: str | None, email: str | None, inactive_for: timedelta | None) -> AgentSessionQuerySet:

@@ -6,7 +6,7 @@ Sessions of other programs in the file are counted, but not checked.
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from chat.memory.items import faults
 from chat.memory.sync_store import SessionFile, StoredId, StoredSession, opened
 from chat.models import PendingDeletion, Turn
 from chat.models.turn import BUSY_STATUSES
-from sessions_admin.reports import OnProgress, ignore_progress
+from sessions_admin.reports import OnProgress, Report, ignore_progress
 from sessions_admin.stores.leftovers import Leftover, find_leftovers
 from sessions_admin.stores.temporary import temporary_folder
 
@@ -36,7 +36,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckReport:
+class CheckReport(Report):
     """The result of a check. Sessions with an active turn are not checked.
 
     `foreign` sessions have ids of other programs. `leftovers` are temporary files of killed processes, and
@@ -59,7 +59,7 @@ class CheckReport:
 
     def as_json(self) -> dict[str, object]:
         """Return a dict for JSON."""
-        return asdict(self) | {"is_sound": self.is_sound}
+        return Report.as_json(self) | {"is_sound": self.is_sound}
 
 
 def check(*, on_progress: OnProgress = ignore_progress) -> CheckReport:

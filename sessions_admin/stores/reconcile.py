@@ -25,7 +25,7 @@ from chat.models import AgentSession, Conversation
 from chat.models.session import retention
 from sessions_admin import audit
 from sessions_admin.models import Action
-from sessions_admin.reports import OnProgress, batches, ignore_progress
+from sessions_admin.reports import OnProgress, Report, batches, ignore_progress
 from sessions_admin.sessions.lifecycle import refill
 from sessions_admin.stores.drift import CONTENT_DRIFTS, Drift, Record, drifts, is_doubtful, next_records, records
 
@@ -36,7 +36,7 @@ FIRST = uuid.UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Report):
     """The drift of one session, by the item counts of both stores."""
 
     session_id: str
@@ -45,19 +45,9 @@ class Finding:
     items_in_file: int
     repaired: bool = False
 
-    def as_json(self) -> dict[str, object]:
-        """Return a dict for JSON."""
-        return {
-            "session_id": self.session_id,
-            "drifts": [drift.value for drift in self.drifts],
-            "items_in_mirror": self.items_in_mirror,
-            "items_in_file": self.items_in_file,
-            "repaired": self.repaired,
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class ReconcileReport:
+class ReconcileReport(Report):
     """The result of a comparison.
 
     `busy` sessions have drift and an active turn; `held` ones would have to be removed, which a legal hold forbids.
@@ -92,8 +82,7 @@ class ReconcileReport:
 
     def as_json(self) -> dict[str, object]:
         """Return a dict for JSON."""
-        plain: dict[str, object] = {name: getattr(self, name) for name in self.__slots__}
-        return plain | {"findings": [finding.as_json() for finding in self.findings], "is_clean": self.is_clean}
+        return Report.as_json(self) | {"is_clean": self.is_clean}
 
 
 def reconcile(
