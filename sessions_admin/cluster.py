@@ -61,7 +61,9 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]  # untyped
             return
         self._next_beat = now + heartbeat.BEAT_EVERY
         try:
-            self._begin()
+            if not self._has_begun:
+                heartbeat.remove_stale()
+                self._has_begun = True
             passed = now >= self._next_pass and self._keep_schedule()
             heartbeat.beat(self.cluster_id, pid=self.parent_pid, passed=passed)
         except Error as error:
@@ -75,11 +77,6 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]  # untyped
             heartbeat.remove(self.cluster_id)
         except Error:
             logger.warning("The database is unavailable; the worker's heartbeat was not removed.")
-
-    def _begin(self) -> None:
-        if not self._has_begun:
-            heartbeat.remove_stale()
-            self._has_begun = True
 
     def _keep_schedule(self) -> bool:
         """Queue due tasks; return whether none is left."""

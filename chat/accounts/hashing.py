@@ -30,7 +30,9 @@ class PooledPasswordHasher(PBKDF2PasswordHasher):
         if not _admitted.acquire(blocking=False):
             raise ServerBusy(retry_after=RETRY_AFTER)
         try:
-            _return_connections()
+            for connection in connections.all(initialized_only=True):  # others need them while this waits
+                if not connection.in_atomic_block:
+                    connection.close()
             return _threads().submit(super().encode, password, salt, iterations).result()
         finally:
             _admitted.release()
@@ -39,12 +41,6 @@ class PooledPasswordHasher(PBKDF2PasswordHasher):
 @cache
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="password hash", initializer=_lower_priority)
-
-
-def _return_connections() -> None:
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close()
 
 
 def _lower_priority() -> None:

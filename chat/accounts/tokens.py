@@ -58,7 +58,10 @@ def make(*, user: User, name: str, scopes: Iterable[str], expires_at: datetime |
         _lock(user)
         if _valid(user).count() >= MAX_TOKENS:
             raise Conflict(f"There are {MAX_TOKENS} tokens already; revoke one that is not needed.")
-        return _make(user=user, name=name, scopes=_allowed(user, scopes), expires_at=expires_at)
+        asked, allowed = set(scopes), scopes_of(user)
+        if not asked or not asked <= set(allowed):
+            raise BadToken("A token has one or more of these scopes: " + ", ".join(allowed) + ".")
+        return _make(user=user, name=name, scopes=asked, expires_at=expires_at)
 
 
 def make_by_sign_in(user: User) -> NewToken:
@@ -102,13 +105,6 @@ def _make(
     return NewToken(token, key)
 
 
-def _allowed(user: User, scopes: Iterable[str]) -> set[str]:
-    asked, allowed = set(scopes), scopes_of(user)
-    if not asked or not asked <= set(allowed):
-        raise BadToken("A token has one or more of these scopes: " + ", ".join(allowed) + ".")
-    return asked
-
-
 def _lock(user: User) -> None:
     """Serialise the creation of a user's tokens."""
     User.objects.select_for_update(no_key=True).filter(pk=user.pk).values("pk").first()
@@ -137,7 +133,11 @@ def find(key: str) -> ApiToken:
     token = ApiToken.objects.select_related("user").filter(hash=hash_of(key if known else "")).first()
     if token is None or not token.holds(now):
         raise NotSignedIn("This token is not valid: it was never given out, has expired, or was revoked.")
-    _record_use(token, now)
+    before = now - USE_INTERVAL
+    if token.last_used_at is None or token.last_used_at < before:
+        unnoted = Q(last_used_at__isnull=True) | Q(last_used_at__lt=before)
+        ApiToken.objects.filter(unnoted, pk=token.pk).update(last_used_at=now)
+        token.last_used_at = now
     return token
 
 
@@ -146,14 +146,6 @@ def owner_of_key(key: str) -> uuid.UUID | None:
     if len(key) > MAX_KEY_LENGTH:
         return None
     return ApiToken.objects.filter(hash=hash_of(key)).values_list("user_id", flat=True).first()
-
-
-def _record_use(token: ApiToken, now: datetime) -> None:
-    before = now - USE_INTERVAL
-    if token.last_used_at is None or token.last_used_at < before:
-        unnoted = Q(last_used_at__isnull=True) | Q(last_used_at__lt=before)
-        ApiToken.objects.filter(unnoted, pk=token.pk).update(last_used_at=now)
-        token.last_used_at = now
 
 
 def holds(token_id: uuid.UUID) -> bool:

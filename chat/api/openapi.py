@@ -64,7 +64,9 @@ class Description(OpenAPISchema):
         details["responses"] = {str(status): responses[status] for status in sorted(responses)}
         details.setdefault("security", [])  # public
         for parameter in details["parameters"]:
-            _tidy(parameter)
+            parameter.pop("examples", None)  # the schema has them
+            if parameter["schema"].get("default") in ("", None):  # stands for none; clients would send it
+                parameter["schema"].pop("default", None)
         if "requestBody" in details:
             body = details["requestBody"]["content"]["application/json"]
             body["schema"].pop("default", None)
@@ -148,13 +150,6 @@ class DescribedAPI(NinjaAPI):
         if prefix not in self._descriptions:
             self._descriptions[prefix] = Description(self, prefix)
         return self._descriptions[prefix]
-
-
-def _tidy(parameter: dict[str, Any]) -> None:
-    """Leave examples to the schema, and take out a default that stands for none: clients would send it."""
-    parameter.pop("examples", None)
-    if parameter["schema"].get("default") in ("", None):
-        parameter["schema"].pop("default", None)
 
 
 def _failures(operation: Operation, details: dict[str, Any]) -> list[int]:

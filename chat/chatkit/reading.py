@@ -58,7 +58,9 @@ def threads(user_id: uuid.UUID, *, after: str | None, limit: int, newest_first: 
         seen = Conversation.objects.owned_by(user_id).filter(pk=_uuid(after)).first()
         if seen is None:
             raise NoSuchThread
-        rows = rows.filter(_beyond(seen, newest_first=newest_first))
+        than = "lt" if newest_first else "gt"
+        beyond = Q(**{f"created_at__{than}": seen.created_at})
+        rows = rows.filter(beyond | Q(created_at=seen.created_at, **{f"id__{than}": seen.pk}))
     sign = "-" if newest_first else ""
     limit = _bounded(limit)
     found = [_thread(row) for row in rows.order_by(f"{sign}created_at", f"{sign}id")[: limit + 1]]
@@ -162,13 +164,6 @@ def _thread(row: Conversation) -> ThreadMetadata:
 
 
 # -- pages
-
-
-def _beyond(seen: Conversation, *, newest_first: bool) -> Q:
-    """Filter for the conversations after one, with those that began at the same moment."""
-    than = "lt" if newest_first else "gt"
-    later = Q(**{f"created_at__{than}": seen.created_at})
-    return later | Q(created_at=seen.created_at, **{f"id__{than}": seen.pk})
 
 
 def _bounded(limit: int) -> int:

@@ -4,7 +4,6 @@ import json
 import logging
 import traceback
 import uuid
-from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -53,7 +52,8 @@ async def call_tool(
         where = "".join(traceback.format_tb(error.__traceback__))
         logger.error("The tool %s failed: %s\n%s", params.name, type(error).__name__, where)
         return _error(UNAVAILABLE)
-    return _success(effect.output)
+    text = mcp_types.TextContent(text=json.dumps(effect.output, ensure_ascii=False))
+    return mcp_types.CallToolResult(content=[text], structured_content=dict(effect.output))
 
 
 def _can_ask(context: Context) -> bool:
@@ -87,11 +87,6 @@ def _confirmed(tool: DeleteTasks, params: mcp_types.CallToolRequestParams) -> Ta
     if not isinstance(answer, mcp_types.ElicitResult) or answer.action != "accept":
         raise NotConfirmed(str(DECLINED["detail"]))
     return tool.model_copy(update={"confirmation": params.request_state})
-
-
-def _success(output: Mapping[str, Any]) -> mcp_types.CallToolResult:
-    text = mcp_types.TextContent(text=json.dumps(output, ensure_ascii=False))
-    return mcp_types.CallToolResult(content=[text], structured_content=dict(output))
 
 
 def _error(detail: str) -> mcp_types.CallToolResult:

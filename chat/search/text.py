@@ -89,7 +89,9 @@ def tokens(text: str) -> Iterator[Token]:
     for segment in _SEGMENT.finditer(text.translate(_separators)):
         start, end = segment.span()
         if segment[1]:
-            yield from _run(_fold_run(segment[0]), start, end)
+            run = segment[0]
+            folded = "".join(fold(run[at : at + _PIECE]) for at in range(0, len(run), _PIECE))
+            yield from _run(folded, start, end)
         else:
             yield from _words(segment[0], start, end)
 
@@ -113,10 +115,6 @@ def _words(segment: str, start: int, end: int) -> Iterator[Token]:
             yield from _run(found[0], start, end)
         elif any(map(str.isalnum, found[0])):
             yield Token(found[0][:MAX_WORD], Kind.WORD, start, end)
-
-
-def _fold_run(run: str) -> str:
-    return "".join(fold(run[at : at + _PIECE]) for at in range(0, len(run), _PIECE))
 
 
 def _run(run: str, start: int, end: int) -> Iterator[Token]:

@@ -293,12 +293,13 @@ class TurnExecution:
                 size = await self._store.size(self._read_input().session.session_id)
             except MemoryUnavailable:
                 self._warnings.add("context_unavailable")
+        usage = self._result.context_wrapper.usage if self._result else agents.Usage()
         return TurnOutcome(
             status=status,
             text=self.log.text,
             reasoning=self.log.reasoning,
             items=items,
-            usage=_tokens(self._result.context_wrapper.usage if self._result else agents.Usage()),
+            usage={"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens},
             size=size,
             pruned=self._pruned,
             warning=next((code for code in WARNINGS if code in self._warnings), ""),
@@ -375,7 +376,3 @@ def _raise_cause(error: BaseException | None) -> None:
         if isinstance(error, TurnLost | DatabaseError):
             raise error
         error = error.__cause__
-
-
-def _tokens(usage: agents.Usage) -> dict[str, int]:
-    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}

@@ -22,7 +22,8 @@ class Requesters:
 
     async def find(self, request: HttpRequest) -> uuid.UUID | None:
         """Return the user, or None for others, and while the database is unavailable."""
-        bearer = _bearer(request)
+        authorization = request.headers.get("Authorization", "")
+        bearer = tokens.bearer_of(authorization) if request.path.startswith(ROOT) else None  # pages: cookies only
         cookie = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "") if bearer is None else ""
         credential = cookie if bearer is None else f"Bearer {bearer}"
         if (known := self._known.get(credential)) is not None:
@@ -39,11 +40,6 @@ class Requesters:
             if len(self._known) > MAX_CACHED:
                 self._known.popitem(last=False)
         return person
-
-
-def _bearer(request: HttpRequest) -> str | None:
-    """Return the bearer token of an API request; pages use the cookie only."""
-    return tokens.bearer_of(request.headers.get("Authorization", "")) if request.path.startswith(ROOT) else None
 
 
 def _look_up(bearer: str | None, cookie: str) -> uuid.UUID | None:

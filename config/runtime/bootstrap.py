@@ -48,7 +48,10 @@ def _first_admin() -> FirstAdmin | None:
         return None
     #: The first administrator. By default `admin@localhost`.
     email = normalize_email(os.environ.get("ADMIN_EMAIL", "")) or "admin@localhost"
-    _check_email(email)
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        raise CannotStart(f"ADMIN_EMAIL={email!r} cannot be used: it must be an e-mail address.") from error
     #: Their password. By default generated, and shown once.
     chosen = os.environ.get("ADMIN_PASSWORD", "")
     if User.objects.filter(email=email).exists():
@@ -59,13 +62,6 @@ def _first_admin() -> FirstAdmin | None:
     password = chosen or secrets.token_urlsafe(12)
     User.objects.create_superuser(email, password)
     return FirstAdmin(email, None if chosen else password)
-
-
-def _check_email(email: str) -> None:
-    try:
-        validate_email(email)
-    except ValidationError as error:
-        raise CannotStart(f"ADMIN_EMAIL={email!r} cannot be used: it must be an e-mail address.") from error
 
 
 if __name__ == "__main__":

@@ -27,10 +27,10 @@ from django.test import override_settings
 from django.utils.crypto import get_random_string
 from psycopg import sql
 
-from config.pytest_postgres import RUN_ID
 from config.runtime.processes import spawn
 from config.secret_key import load_or_create_secret_key
 from config.tests.forked import Forked
+from config.tests.postgres_plugin import RUN_ID
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # What a child is to inherit of the test process: how to run at all, and nothing of the project's.

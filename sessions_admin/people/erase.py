@@ -132,7 +132,12 @@ def erase_person(
         before = _begin(person_id, file, request)
         accounts.end_access(person_id)
         _await_turns(person_id)
-        _remove_conversations(person_id, file, on_progress)
+        ids = list(Conversation.objects.owned_by(person_id).order_by("pk").values_list("pk", flat=True))
+        done = 0
+        for batch in batches(ids, BATCH):
+            _remove_batch(batch, file)
+            done += len(batch)
+            on_progress(done, len(ids))
         subject = _remove_remaining(person_id, file)
         removal.note_deletion([str(person_id)])
         is_pending = not removal.finish_deletions(seconds=READER_TIMEOUT)
@@ -217,15 +222,6 @@ def _has_running_turn(conversations: Iterable[uuid.UUID]) -> bool:
     """Return whether a process runs a turn within its lease."""
     running = Turn.objects.filter(conversation__in=conversations, status=Status.RUNNING)
     return running.filter(lease_until__gt=timezone.now()).exists()
-
-
-def _remove_conversations(person_id: uuid.UUID, file: SessionFile, on_progress: OnProgress) -> None:
-    ids = list(Conversation.objects.owned_by(person_id).order_by("pk").values_list("pk", flat=True))
-    done = 0
-    for batch in batches(ids, BATCH):
-        _remove_batch(batch, file)
-        done += len(batch)
-        on_progress(done, len(ids))
 
 
 def _remove_batch(ids: Sequence[uuid.UUID], file: SessionFile) -> None:

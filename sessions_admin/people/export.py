@@ -139,6 +139,9 @@ def _document(person: User, file: SessionFile, counts: _Counts) -> dict[str, obj
     signed_in = personal_data.sign_ins_of(subject)
     logins = Session.objects.filter(session_key__in=list(login_sessions.of_user(person.pk)))
     audited = AuditRecord.objects.filter(person=str(person.pk))
+    apps: dict[str, dict[str, Iterator[object]]] = defaultdict(dict)
+    for label, name, rows in personal_data.extra_app_rows(person.pk):
+        apps[label][name] = rows.values().iterator(PAGE_SIZE)
     return {
         "format": FORMAT,
         "version": settings.VERSION,
@@ -176,15 +179,8 @@ def _document(person: User, file: SessionFile, counts: _Counts) -> dict[str, obj
         "clean_ups_asked_for_or_stopped": (
             _row(run, "created_at dry_run status") for run in personal_data.runs_of(subject)
         ),
-        "apps": _extra_apps(person),
+        "apps": dict(apps),
     }
-
-
-def _extra_apps(person: User) -> dict[str, dict[str, Iterator[object]]]:
-    found: dict[str, dict[str, Iterator[object]]] = defaultdict(dict)
-    for label, name, rows in personal_data.extra_app_rows(person.pk):
-        found[label][name] = rows.values().iterator(PAGE_SIZE)
-    return dict(found)
 
 
 def _account(person: User) -> dict[str, object]:

@@ -216,7 +216,10 @@ def _locked(
     session_id: str, action: Action, actor: str, reason: str, *, refuse_busy: bool = True, refuse_held: bool = False
 ) -> Iterator[AgentSession]:
     """Lock a session, its conversation first, until the transaction ends; a failure is recorded in the audit."""
-    conversation_id = _conversation_of(session_id)
+    of_session = AgentSession.objects.filter(session_id=session_id)
+    conversation_id = of_session.values_list("conversation_id", flat=True).first()
+    if conversation_id is None:
+        raise NotFound(f"There is no session {session_id}.")
     attempt = audit.attempt(action, actor=actor, session_id=session_id, reason=reason)
     with attempt, transaction.atomic(durable=True):
         conversation = Conversation.objects.locked().get(pk=conversation_id)
@@ -227,13 +230,6 @@ def _locked(
         if refuse_held and session.is_held:
             raise Conflict(HELD)
         yield session
-
-
-def _conversation_of(session_id: str) -> uuid.UUID:
-    found = AgentSession.objects.filter(session_id=session_id).values_list("conversation_id", flat=True).first()
-    if found is None:
-        raise NotFound(f"There is no session {session_id}.")
-    return found
 
 
 def _size_in_file(file: SessionFile, session: AgentSession) -> Size:

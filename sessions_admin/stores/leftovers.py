@@ -71,7 +71,8 @@ def remove_leftovers(*, is_alone: bool = False) -> list[Leftover]:
         try:
             if left.kind == RESTORE:
                 undo_interrupted(target, aside=path)
-            _remove(path)
+            remove: Callable[[Path], object] = shutil.rmtree if path.is_dir() and not path.is_symlink() else Path.unlink
+            remove(path)
         except OSError as error:
             logger.warning("A %s cannot be removed: %s (%s)", left.label, path, error.strerror)
         else:
@@ -151,8 +152,3 @@ def _files_in(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
     return [path for path in place.rglob("*") if path.is_file() and not path.is_symlink()]
-
-
-def _remove(path: Path) -> None:
-    remove: Callable[[Path], object] = shutil.rmtree if path.is_dir() and not path.is_symlink() else Path.unlink
-    remove(path)

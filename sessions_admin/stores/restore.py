@@ -76,7 +76,8 @@ def restore(
     with _without_server(), archive.opened(path, limit=limit) as backup:
         manifest = backup.manifest
         _check_known(manifest)
-        _check_may_replace(force=force)
+        if not force and not _is_empty():
+            raise Conflict("This database already has users; --force replaces all data.")
         erased_since = _erased_since(manifest.made_at)  # before the audit is replaced
         if not dry_run:
             remove_leftovers(is_alone=True)  # before the audit, which tells which restores were committed, is replaced
@@ -133,11 +134,6 @@ def _numbers(version: str) -> list[int]:
     return [int(part) for part in version.split(".") if part.isdigit()]
 
 
-def _check_may_replace(*, force: bool) -> None:
-    if not force and not _is_empty():
-        raise Conflict("This database already has users; --force replaces all data.")
-
-
 def _is_empty() -> bool:
     with connection.cursor() as cursor:
         if not _has_table(cursor, "chat_user"):
@@ -186,7 +182,9 @@ def _replace_stores(backup: Archive, memory: Path, *, actor: str, on_progress: O
             executor = _executor()
             executor.migrate(executor.loader.graph.leaf_nodes())
             call_command("migrate", interactive=False, verbosity=0)  # runs the handlers of post_migrate
-            _set_sequences(cursor)
+            models = apps.get_models(include_auto_created=True)
+            for statement in connection.ops.sequence_reset_sql(no_style(), models):
+                cursor.execute(statement)
             audit.record(Action.RESTORE, actor=actor, backup=made)
             swap(memory)
     except (DatabaseError, psycopg.Error) as error:  # raised by COPY
@@ -247,12 +245,6 @@ def _load(cursor: Any, backup: Archive, on_progress: OnProgress) -> None:
     # All rows are loaded: check the constraints.
     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     cursor.execute("SET CONSTRAINTS ALL DEFERRED")
-
-
-def _set_sequences(cursor: Any) -> None:
-    models = apps.get_models(include_auto_created=True)
-    for statement in connection.ops.sequence_reset_sql(no_style(), models):
-        cursor.execute(statement)
 
 
 def _first_line(error: Exception) -> str:

@@ -124,7 +124,7 @@ class WithinContext(WrappedModel):
     ) -> AsyncIterator[TResponseStreamEvent]:
         """Yield the events of the response; repeat the request with fewer items while the endpoint refuses it."""
         while True:
-            self._window.ask(_turns_left(request))
+            self._window.ask(len(turn_starts(request.kept)) if request.gone else None)
             has_begun = False
             try:
                 async with closed_after(ask(request)) as events:
@@ -233,10 +233,6 @@ def size_of_tool(tool: object) -> int:
 
 # By id, and with the tool, so that no other one gets its id: a process makes its tools once.
 _tools: dict[int, tuple[FunctionTool, int]] = {}
-
-
-def _turns_left(request: _Request) -> int | None:
-    return len(turn_starts(request.kept)) if request.gone else None
 
 
 def _with_note(request: _Request) -> str | None:
