@@ -142,9 +142,7 @@ def _session_folder() -> Iterator[CheckMessage]:
         )
     elif path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
         yield Warning(
-            f"{path} can be read by other users of this machine.",
-            hint=f"chmod 600 {path}",
-            id="threadkeeper.W002",
+            f"{path} can be read by other users of this machine.", hint=f"chmod 600 {path}", id="threadkeeper.W002"
         )
 
 

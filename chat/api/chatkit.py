@@ -47,11 +47,7 @@ class ChatKitRequest(Schema):
     metadata: dict[str, Any] = Field({}, description="Ignored.")
 
 
-ANY_EVENT: dict[str, Any] = {
-    "type": "object",
-    "required": ["type"],
-    "properties": {"type": {"type": "string"}},
-}
+ANY_EVENT: dict[str, Any] = {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}}
 REPLIES = {
     "responses": {
         200: {

@@ -48,9 +48,7 @@ def once(
     if not key:
         return create(), True
     request = IdempotentRequest(
-        key=_hashed(user_id, operation, key),
-        body=_hashed(body.model_dump_json()),
-        expires_at=timezone.now() + LIFETIME,
+        key=_hashed(user_id, operation, key), body=_hashed(body.model_dump_json()), expires_at=timezone.now() + LIFETIME
     )
     with transaction.atomic():
         IdempotentRequest.objects.filter(key=request.key, expires_at__lte=timezone.now()).delete()

@@ -145,11 +145,7 @@ class TurnStep(models.Model):
     input_tokens = models.BigIntegerField(default=0, db_default=0)
     output_tokens = models.BigIntegerField(default=0, db_default=0)
     cost = models.DecimalField(
-        max_digits=20,
-        decimal_places=10,
-        null=True,
-        blank=True,
-        help_text="At the price of that moment, if any.",
+        max_digits=20, decimal_places=10, null=True, blank=True, help_text="At the price of that moment, if any."
     )
     is_void = models.BooleanField(
         default=False, db_default=False, help_text="The SDK could not use it, nor will it when it is played again."

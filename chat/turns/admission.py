@@ -40,13 +40,7 @@ class Admission:
         return await finish_despite_cancel(create_task(self._admit(partial(accept_retry, **theirs, turn_id=turn_id))))
 
     async def edit(
-        self,
-        *,
-        user_id: uuid.UUID,
-        conversation_id: uuid.UUID,
-        message_id: uuid.UUID,
-        client_id: uuid.UUID,
-        text: str,
+        self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, message_id: uuid.UUID, client_id: uuid.UUID, text: str
     ) -> Accepted:
         """Accept a message that replaces an earlier one. Raise what `accept_edit` raises."""
         theirs = {"user_id": user_id, "conversation_id": conversation_id, "client_id": client_id}

@@ -129,10 +129,5 @@ def _reply(turn_id: uuid.UUID, position: int, outcome: TurnOutcome, now: datetim
     if not outcome.text or outcome.status == Status.FAILED:
         return None
     return Message(
-        pk=reply_id(turn_id),
-        turn_id=turn_id,
-        role=Role.ASSISTANT,
-        text=outcome.text,
-        position=position,
-        created_at=now,
+        pk=reply_id(turn_id), turn_id=turn_id, role=Role.ASSISTANT, text=outcome.text, position=position, created_at=now
     )

@@ -75,12 +75,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
     """Daphne on a bound socket, with an orderly shutdown."""
 
     def __init__(
-        self,
-        application: Any,
-        listener: socket.socket,
-        *,
-        loop: asyncio.AbstractEventLoop,
-        drain: Drain,
+        self, application: Any, listener: socket.socket, *, loop: asyncio.AbstractEventLoop, drain: Drain
     ) -> None:
         super().__init__(
             application,

@@ -75,12 +75,7 @@ class Exported(Report):
 
 @long_statements()
 def export_person(
-    person_id: uuid.UUID,
-    *,
-    to: IO[bytes],
-    actor: str,
-    reason: str = "",
-    on_progress: OnProgress = ignore_progress,
+    person_id: uuid.UUID, *, to: IO[bytes], actor: str, reason: str = "", on_progress: OnProgress = ignore_progress
 ) -> Exported:
     """Write everything about a user into a file; unless they export it themself, the audit records the actor and the
     reason.

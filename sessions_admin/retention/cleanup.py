@@ -280,9 +280,5 @@ def _record_removed(run: CleanupRun, expired: Sequence[_Expired], sizes: dict[st
     named = runs.remaining_details(run, run.sessions.all(), len(pks))
     change(_RECORD, {"run": run.pk, "pks": pks[:named], "items": items[:named], "bytes": size[:named]})
     runs.add_counts(
-        run,
-        examined=examined,
-        removed_sessions=len(expired),
-        removed_items=sum(items),
-        removed_bytes=sum(size),
+        run, examined=examined, removed_sessions=len(expired), removed_items=sum(items), removed_bytes=sum(size)
     )

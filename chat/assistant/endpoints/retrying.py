@@ -24,13 +24,7 @@ from openai.types.responses import (
     ResponseIncompleteEvent,
 )
 
-from chat.assistant.endpoints.failures import (
-    BrokenStream,
-    explain,
-    incomplete,
-    incomplete_reason,
-    retry_after,
-)
+from chat.assistant.endpoints.failures import BrokenStream, explain, incomplete, incomplete_reason, retry_after
 from chat.assistant.endpoints.wrapping import Ask, WrappedModel, closed_after
 
 logger = logging.getLogger(__name__)
