@@ -30,9 +30,6 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
     await (probes if path in PROBES else mcp if path in PATHS else pages)(scope, receive, send)
 
 
-application = ProtocolTypeRouter(
-    {
-        "http": resolve_proxy_headers(measure_requests(add_security_headers(http))),
-        "websocket": resolve_proxy_headers(websocket),
-    }
-)
+measured = measure_requests(add_security_headers(http))
+routes = {"http": resolve_proxy_headers(measured), "websocket": resolve_proxy_headers(websocket)}
+application = ProtocolTypeRouter(routes)

@@ -22,18 +22,8 @@ PROCESS_LOCAL_CACHES = ("LocMemCache", "DummyCache")
 @register(TAG)
 def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Check the settings for every known pitfall."""
-    return [
-        *_apps(),
-        *_connections(),
-        *_worker(),
-        *_pool_in_worker(),
-        *_secrets(),
-        *_public_url(),
-        *_proxy(),
-        *_session_folder(),
-        *_extra_tools(),
-        *_extra_apps(),
-    ]
+    checks = (_apps, _database, _worker, _secrets, _public_url, _proxy, _session_folder, _extra_tools, _extra_apps)
+    return [found for check in checks for found in check()]
 
 
 def _apps() -> Iterator[CheckMessage]:
@@ -46,7 +36,7 @@ def _apps() -> Iterator[CheckMessage]:
         )
 
 
-def _connections() -> Iterator[CheckMessage]:
+def _database() -> Iterator[CheckMessage]:
     database = settings.DATABASES["default"]
     if database.get("CONN_MAX_AGE", 0) != 0:
         yield Error(
@@ -82,9 +72,6 @@ def _worker() -> Iterator[CheckMessage]:
             hint="The worker reports its status to the server in the cache: use the database cache or Redis.",
             id="threadkeeper.E006",
         )
-
-
-def _pool_in_worker() -> Iterator[CheckMessage]:
     if "qcluster" in sys.argv[1:2] and "pool" in settings.DATABASES["default"].get("OPTIONS", {}):
         yield Error(
             "The worker has a pool of database connections.",

@@ -24,9 +24,8 @@ def unknown_migrations(applied: Iterable[tuple[str, str]]) -> list[str]:
 def refuse_newer_database() -> None:
     """Raise CannotStart if a newer version has migrated the database; do nothing if it is unreachable."""
     if unknown := unknown_migrations(_applied()):
-        named = ", ".join(unknown[:MAX_NAMED]) + (
-            f" and {len(unknown) - MAX_NAMED:,} more" if len(unknown) > MAX_NAMED else ""
-        )
+        more = f" and {len(unknown) - MAX_NAMED:,} more" if len(unknown) > MAX_NAMED else ""
+        named = ", ".join(unknown[:MAX_NAMED]) + more
         raise CannotStart(
             f"A later version of Threadkeeper has migrated this database ({named}), and this is {settings.VERSION}: "
             "start that version or a later one. If these are of an app of your own, name it in EXTRA_APPS."

@@ -77,14 +77,8 @@ def attempt(
     except Exception as error:
         failure = error.detail if isinstance(error, ThreadkeeperError) else type(error).__name__
         try:
-            record(
-                action,
-                actor=actor,
-                person=person or _owner_of(session_id),
-                session_id=session_id,
-                reason=reason,
-                failed=failure,
-            )
+            person = person or _owner_of(session_id)
+            record(action, actor=actor, person=person, session_id=session_id, reason=reason, failed=failure)
         except DatabaseError:
             logger.exception("A failed action cannot be recorded: %s by %s", action, actor)
         raise
@@ -130,9 +124,8 @@ class StaffAccess:
 
 def staff_accesses(person_id: uuid.UUID, *, limit: int = 100) -> list[StaffAccess]:
     """Return when staff inspected a user's sessions, the newest first. A user's own actions are not included."""
-    disclosures = (
-        successful_records().filter(person=str(person_id), action__in=DISCLOSURES).exclude(actor=str(person_id))
-    )
+    about = successful_records().filter(person=str(person_id), action__in=DISCLOSURES)
+    disclosures = about.exclude(actor=str(person_id))
     records = list(disclosures.order_by("-id")[:limit])
     sessions = {record.session_id for record in records}
     conversations = Conversation.objects.owned_by(person_id).filter(session__session_id__in=sessions)

@@ -59,9 +59,8 @@ def ensure() -> None:
 
 
 def _ensure(task: RegularTask) -> None:
-    schedule, *doubles = Schedule.objects.filter(func=task.func).order_by("pk") or [
-        Schedule(func=task.func, name=task.name, schedule_type=Schedule.CRON)
-    ]
+    new = Schedule(func=task.func, name=task.name, schedule_type=Schedule.CRON)
+    schedule, *doubles = Schedule.objects.filter(func=task.func).order_by("pk") or [new]
     for double in doubles:
         double.delete()
     wanted = (Schedule.CRON, task.cron, task.kwargs)

@@ -30,9 +30,8 @@ def sample() -> StoreSample:
     """Store the current size, and thin out old samples."""
     now = timezone.now()
     there = AgentSession.objects.filter(gone_at=None)
-    totals = there.aggregate(
-        sessions=Count("pk"), items=Coalesce(Sum("item_count"), 0), bytes=Coalesce(Sum("byte_count"), 0)
-    )
+    items, bytes = Coalesce(Sum("item_count"), 0), Coalesce(Sum("byte_count"), 0)
+    totals = there.aggregate(sessions=Count("pk"), items=items, bytes=bytes)
     taken = StoreSample.objects.create(at=now, file_bytes=size_on_disk(settings.AGENT_SESSION_DB_PATH), **totals)
     if not clock.find_doubt():
         change(_THIN_OUT, {"year": now - KEPT_FOR, "week": now - HOURLY_FOR})

@@ -60,9 +60,8 @@ def delete_account(request: UserRequest) -> HttpResponse:
     if not form.is_valid():
         return _data_page(request, form, status=422)
     try:
-        report = erase_person(
-            request.user.pk, actor=user_actor(request.user), reason=OWN_REQUEST, seconds=SEARCH_SECONDS
-        )
+        actor = user_actor(request.user)
+        report = erase_person(request.user.pk, actor=actor, reason=OWN_REQUEST, seconds=SEARCH_SECONDS)
     except NotFound:  # another request has erased the account meanwhile
         held, pending = 0, False
     except ThreadkeeperError as error:

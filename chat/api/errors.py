@@ -149,9 +149,8 @@ def _sentence(error: Mapping[str, Any]) -> str:
 
 
 def _listed(fields: Mapping[str, str]) -> str:
-    return "; ".join(
-        f"{name}: {message[:1].lower()}{message[1:].rstrip('.')}" for name, message in list(fields.items())[:5]
-    )
+    first = list(fields.items())[:5]
+    return "; ".join(f"{name}: {message[:1].lower()}{message[1:].rstrip('.')}" for name, message in first)
 
 
 def install(api: NinjaAPI) -> None:

@@ -141,15 +141,8 @@ async def retry_turn(
     turn = accepted.turn
     if turn.replaces_id != turn_id:
         raise KeyReused
-    return NewTurn.model_validate(
-        {
-            "id": turn.pk,
-            "status": turn.status,
-            "prompt_id": turn.prompt_id,
-            "ahead": accepted.ahead,
-            "replaces_id": turn.replaces_id,
-        }
-    )
+    ids = {"id": turn.pk, "prompt_id": turn.prompt_id, "replaces_id": turn.replaces_id}
+    return NewTurn.model_validate(ids | {"status": turn.status, "ahead": accepted.ahead})
 
 
 @router.post("/{thread_id}/turns/{turn_id}/approvals/{call_id}", response={200: TurnLine, 409: ErrorReply})

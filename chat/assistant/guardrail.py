@@ -6,16 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from agents import (
-    Agent,
-    GuardrailFunctionOutput,
-    InputGuardrail,
-    Model,
-    RunConfig,
-    RunContextWrapper,
-    Runner,
-    TResponseInputItem,
-)
+import agents
+from agents import Agent, GuardrailFunctionOutput, Model, RunContextWrapper, TResponseInputItem
 
 from chat.assistant import extra
 from chat.assistant.context import TurnContext
@@ -43,7 +35,7 @@ The assistant has other tools too, and what they are for is as good as a task:
 """
 
 
-def build_guardrail(model: Model | None) -> InputGuardrail[TurnContext]:
+def build_guardrail(model: Model | None) -> agents.InputGuardrail[TurnContext]:
     """Build the guardrail: cheap rules first, the model (if there is one) only when they are unsure.
 
     Any failure lets the message pass.
@@ -52,9 +44,8 @@ def build_guardrail(model: Model | None) -> InputGuardrail[TurnContext]:
     async def relevance(
         context: RunContextWrapper[TurnContext], agent: Agent[Any], given: str | list[TResponseInputItem]
     ) -> GuardrailFunctionOutput:
-        items = cast(
-            Sequence[Mapping[str, Any]], given if isinstance(given, list) else [{"role": "user", "content": given}]
-        )
+        sent = given if isinstance(given, list) else [{"role": "user", "content": given}]
+        items = cast(Sequence[Mapping[str, Any]], sent)
         verdict = judge(_last_words(items), items[-RECENT_ITEMS - 1 : -1])
         if verdict == "irrelevant" and model is not None and extra.configured().tools:
             verdict = "unsure"  # the rules do not know the purpose of other tools
@@ -62,7 +53,7 @@ def build_guardrail(model: Model | None) -> InputGuardrail[TurnContext]:
             verdict = "relevant" if await _model_lets_pass(model, items[-RECENT_ITEMS:]) else "irrelevant"
         return GuardrailFunctionOutput(output_info=verdict, tripwire_triggered=verdict == "irrelevant")
 
-    return InputGuardrail(guardrail_function=relevance, name="relevance", run_in_parallel=False)
+    return agents.InputGuardrail(guardrail_function=relevance, name="relevance", run_in_parallel=False)
 
 
 def _last_words(items: Sequence[Mapping[str, Any]]) -> str:
@@ -77,16 +68,16 @@ def _text(item: Mapping[str, Any]) -> str:
 
 
 async def _model_lets_pass(model: Model, items: Sequence[Mapping[str, Any]]) -> bool:
-    transcript = "\n".join(
-        f"{item['role']}: {_text(item)[:MOST_OF_EACH]}" for item in items if item.get("role") in ("user", "assistant")
-    )
+    spoken = [item for item in items if item.get("role") in ("user", "assistant")]
+    transcript = "\n".join(f"{item['role']}: {_text(item)[:MOST_OF_EACH]}" for item in spoken)
     besides = extra.configured().described
     question = QUESTION + (BESIDES.format(tools=besides) if besides else "")
     valid = ValidModel(model)
     judge_agent = Agent(name="Relevance", instructions=question, model=valid, model_settings=model_settings(model))
     try:
         async with asyncio.timeout(VERDICT_TIMEOUT):
-            result = await Runner.run(judge_agent, transcript, max_turns=1, run_config=RunConfig(tracing_disabled=True))
+            untraced = agents.RunConfig(tracing_disabled=True)
+            result = await agents.Runner.run(judge_agent, transcript, max_turns=1, run_config=untraced)
     except Exception as error:  # noqa: BLE001 - a guardrail that fails must not keep anybody from their tasks
         # Only its name: an endpoint's text may repeat the key or a message.
         logger.warning("The guardrail could not ask the model; the message passes: %s", type(error).__name__)

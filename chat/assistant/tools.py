@@ -147,9 +147,8 @@ class ListTasks(TaskTool):
         limit = min(max(self.limit or LIST_LIMIT, 1), 100)
         page = tasks.list_tasks(user_id=user_id, status=status, sort=sort, limit=limit, offset=offset)
         found = [shown(task) for task in page.tasks]
-        return Effect(
-            {"ok": True, "tasks": found, "total": page.total, "status": status, "sort": sort, "offset": offset}
-        )
+        asked = {"status": status, "sort": sort, "offset": offset}
+        return Effect({"ok": True, "tasks": found, "total": page.total} | asked)
 
 
 class GetTask(TaskTool):
@@ -239,9 +238,8 @@ class Undo(AssistantTool):
     number: int | None = Field(default=None, description="Undo only your last change of the task with this number.")
 
     def act_in(self, turn: TurnContext) -> Effect:
-        undone = undo.undo_last(
-            user_id=turn.user_id, conversation_id=turn.conversation_id, before=turn.seq, number=self.number
-        )
+        whose = {"user_id": turn.user_id, "conversation_id": turn.conversation_id}
+        undone = undo.undo_last(**whose, before=turn.seq, number=self.number)
         did = [{"kind": each.kind, "task": shown(each.task)} for each in undone.tasks]
         return Effect({"ok": True, "undone": did, "refused": undone.refused}, change_id=undone.change_id)
 
@@ -285,14 +283,7 @@ class SearchConversation(AssistantTool):
 
 
 TOOLS: tuple[type[AssistantTool], ...] = (
-    CreateTask,
-    ListTasks,
-    GetTask,
-    CompleteTask,
-    UpdateTask,
-    DeleteTask,
-    DeleteTasks,
-    Undo,
+    *(CreateTask, ListTasks, GetTask, CompleteTask, UpdateTask, DeleteTask, DeleteTasks, Undo),
     SearchConversation,
 )
 

@@ -36,10 +36,8 @@ def of_month(user_id: uuid.UUID, *, now: datetime) -> Sequence[Usage]:
     sums = rows.annotate(
         total=Sum("responses"), given=Sum("input_tokens"), generated=Sum("output_tokens"), price=Sum("cost")
     )
-    found = [
-        Usage(labels.get(row["model"], row["model"]), row["total"], row["given"], row["generated"], row["price"])
-        for row in sums
-    ]
+    counts = sums.values_list("model", "total", "given", "generated", "price")
+    found = [Usage(labels.get(model, model), *counted) for model, *counted in counts]
     return sorted(found, key=lambda usage: -usage.input_tokens - usage.output_tokens)
 
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from chatkit import types
 
+Events = Iterator[types.ThreadStreamEvent]
+
 
 class ItemDiff:
     """The items that a client has received of a turn; `ids` gets the ids of all of them."""
@@ -13,7 +15,7 @@ class ItemDiff:
         self._ids = ids
         self._open: dict[str, None] = {}  # begun and not done, in their order
 
-    def events(self, items: Sequence[types.ThreadItem]) -> Iterator[types.ThreadStreamEvent]:
+    def events(self, items: Sequence[types.ThreadItem]) -> Events:
         """Yield the events that turn the items of the client into the current ones."""
         there = {item.id: item for item in items}
         self._ids.update(there)
@@ -29,7 +31,7 @@ class ItemDiff:
             elif before != item:
                 yield from self._changed(before, item)
 
-    def end(self) -> Iterator[types.ThreadStreamEvent]:
+    def end(self) -> Events:
         """Yield that what was begun is done."""
         for item_id in self._open:
             item = self._sent[item_id]
@@ -38,7 +40,7 @@ class ItemDiff:
             yield types.ThreadItemDoneEvent(item=item)
         self._open = {}
 
-    def _added(self, item: types.ThreadItem) -> Iterator[types.ThreadStreamEvent]:
+    def _added(self, item: types.ThreadItem) -> Events:
         if not isinstance(item, types.AssistantMessageItem | types.WorkflowItem):
             yield types.ThreadItemDoneEvent(item=item)
             return
@@ -47,13 +49,11 @@ class ItemDiff:
             yield types.ThreadItemAddedEvent(item=item)
             return
         yield types.ThreadItemAddedEvent(item=item.model_copy(update={"content": []}))
-        yield _updated(
-            item,
-            types.AssistantMessageContentPartAdded(content_index=0, content=types.AssistantMessageContent(text="")),
-        )
+        empty = types.AssistantMessageContent(text="")
+        yield _updated(item, types.AssistantMessageContentPartAdded(content_index=0, content=empty))
         yield _delta(item, item.content[0].text)
 
-    def _changed(self, before: types.ThreadItem, item: types.ThreadItem) -> Iterator[types.ThreadStreamEvent]:
+    def _changed(self, before: types.ThreadItem, item: types.ThreadItem) -> Events:
         match before, item:
             case types.AssistantMessageItem(), types.AssistantMessageItem():
                 yield from self._text_changed(before, item)
@@ -64,9 +64,7 @@ class ItemDiff:
             case _:
                 yield types.ThreadItemReplacedEvent(item=item)
 
-    def _text_changed(
-        self, before: types.AssistantMessageItem, item: types.AssistantMessageItem
-    ) -> Iterator[types.ThreadStreamEvent]:
+    def _text_changed(self, before: types.AssistantMessageItem, item: types.AssistantMessageItem) -> Events:
         sent, text = before.content[0].text, item.content[0].text
         if text == sent:
             return
@@ -78,7 +76,7 @@ class ItemDiff:
         yield types.ThreadItemReplacedEvent(item=item)
 
 
-def _workflow_changed(before: types.WorkflowItem, item: types.WorkflowItem) -> Iterator[types.ThreadStreamEvent]:
+def _workflow_changed(before: types.WorkflowItem, item: types.WorkflowItem) -> Events:
     sent = before.workflow.tasks
     for n, task in enumerate(item.workflow.tasks):
         if n >= len(sent):

@@ -4,7 +4,7 @@ A closed stream and a lost connection look alike, so that neither stops a turn; 
 """
 
 import binascii
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -30,6 +30,7 @@ from chat.turns.events import LastEvent, Snapshot, TurnQueued, Warned, is_retrya
 from chat.turns.follow import follow
 from chat.turns.log import TurnState
 
+Events = AsyncGenerator[types.ThreadStreamEvent, None]
 _request: TypeAdapter[types.ChatKitReq] = TypeAdapter(types.ChatKitReq)
 
 
@@ -83,9 +84,7 @@ class Server(ChatKitServer[Client]):
         """Give an event as it stands in a stream."""
         return b"data: " + self._serialize(event) + b"\n\n"
 
-    async def _process_streaming_impl(
-        self, request: types.StreamingReq, context: Client
-    ) -> AsyncGenerator[types.ThreadStreamEvent, None]:
+    async def _process_streaming_impl(self, request: types.StreamingReq, context: Client) -> Events:
         match request:
             case types.ThreadsCreateReq():
                 events = self._created(request.params, context)
@@ -99,9 +98,7 @@ class Server(ChatKitServer[Client]):
             async for event in events:
                 yield event
 
-    async def _created(
-        self, asked: types.ThreadCreateParams, context: Client
-    ) -> AsyncGenerator[types.ThreadStreamEvent, None]:
+    async def _created(self, asked: types.ThreadCreateParams, context: Client) -> Events:
         """Begin a conversation by its first message: of one that is refused nothing stays."""
         thread_id = self.store.generate_thread_id(context)
         new = types.ThreadMetadata(id=thread_id, created_at=timezone.now())
@@ -113,9 +110,7 @@ class Server(ChatKitServer[Client]):
         async for event in self._process_events(thread, context, lambda: self.respond(thread, item, context)):
             yield event
 
-    async def _retried(
-        self, asked: types.ThreadRetryAfterItemParams, context: Client
-    ) -> AsyncGenerator[types.ThreadStreamEvent, None]:
+    async def _retried(self, asked: types.ThreadRetryAfterItemParams, context: Client) -> Events:
         """Answer a message anew: what came after it becomes an earlier version."""
         thread = await self.store.load_thread(asked.thread_id, context)
         item = await self.store.load_item(thread.id, asked.item_id, context)
@@ -133,7 +128,7 @@ class Server(ChatKitServer[Client]):
 
     async def respond(
         self, thread: types.ThreadMetadata, input_user_message: types.UserMessageItem | None, context: Client
-    ) -> AsyncIterator[types.ThreadStreamEvent]:
+    ) -> Events:
         """Yield the events of the turn that answers a message, until it ends or waits for a decision."""
         if input_user_message is None:
             return
@@ -145,7 +140,7 @@ class Server(ChatKitServer[Client]):
 
     async def action(
         self, thread: types.ThreadMetadata, action: Action[str, Any], sender: types.WidgetItem | None, context: Client
-    ) -> AsyncIterator[types.ThreadStreamEvent]:
+    ) -> Events:
         """Decide about a call, and yield how the turn continues; or stop an active turn."""
         with _errors_for_people():
             if action.type == STOP:
@@ -159,9 +154,7 @@ class Server(ChatKitServer[Client]):
             else:
                 raise BadInput(f"There is no action “{action.type}” here.")
 
-    async def _decided(
-        self, thread: types.ThreadMetadata, decision: Decision, context: Client
-    ) -> AsyncIterator[types.ThreadStreamEvent]:
+    async def _decided(self, thread: types.ThreadMetadata, decision: Decision, context: Client) -> Events:
         turn, titles = await in_database(reading.turn_with, context.user_id, thread.id, decision.turn_id)
         await process.current().decide(
             user_id=context.user_id,
@@ -240,9 +233,7 @@ async def _no_events() -> AsyncGenerator[bytes, None]:
     yield b""
 
 
-async def _events_of(
-    turn: TurnOut, titles: Mapping[int, str], diff: ItemDiff, client: Client
-) -> AsyncIterator[types.ThreadStreamEvent]:
+async def _events_of(turn: TurnOut, titles: Mapping[int, str], diff: ItemDiff, client: Client) -> Events:
     """Follow a turn's log and yield the events of its items, until it ends or waits for a decision."""
     state = TurnState()
     state.apply(Snapshot(turn.status, turn.text, turn.tools))

@@ -84,17 +84,13 @@ class ConversationStore(Store[Client]):
         self, limit: int, after: str | None, order: str, context: Client
     ) -> types.Page[types.ThreadMetadata]:
         """Return a page of conversations by when they began. Raise NotFound."""
-        return await in_database(
-            reading.threads, context.user_id, after=after, limit=limit, newest_first=order == "desc"
-        )
+        newest_first = order == "desc"
+        return await in_database(reading.threads, context.user_id, after=after, limit=limit, newest_first=newest_first)
 
     async def save_thread(self, thread: types.ThreadMetadata, context: Client) -> None:
         """Rename a conversation, or begin one. Raise NotFound, BadInput for what a conversation does not have."""
-        if (
-            thread.metadata
-            or thread.allowed_image_domains is not None
-            or not isinstance(thread.status, types.ActiveStatus)
-        ):
+        is_active = isinstance(thread.status, types.ActiveStatus)
+        if thread.metadata or thread.allowed_image_domains is not None or not is_active:
             raise BadInput("Of a conversation only its title can be changed.")
         await in_database(_save_title, context.user_id, thread)
 
@@ -109,10 +105,8 @@ class ConversationStore(Store[Client]):
         self, thread_id: str, after: str | None, limit: int, order: str, context: Client
     ) -> types.Page[types.ThreadItem]:
         """Return a page of a thread's items. Raise NotFound."""
-        newest_first = order == "desc"
-        return await in_database(
-            reading.items, context.user_id, thread_id, after=after, limit=limit, newest_first=newest_first
-        )
+        newest_first, owner = order == "desc", context.user_id
+        return await in_database(reading.items, owner, thread_id, after=after, limit=limit, newest_first=newest_first)
 
     async def load_item(self, thread_id: str, item_id: str, context: Client) -> types.ThreadItem:
         """Return an item. Raise NotFound."""

@@ -6,6 +6,7 @@ accounts have the first; earlier addresses are unchanged. A lookup with one spel
 
 import unicodedata
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import idna
@@ -85,9 +86,8 @@ class SpelledIn(In):
 
     def get_prep_lookup(self) -> Any:
         if isinstance(self.rhs, Iterable) and self.rhs_is_direct_value():
-            self.rhs = [
-                each for value in self.rhs for each in (_spellings(value) if isinstance(value, str) else [value])
-            ]
+            spelled = (_spellings(value) if isinstance(value, str) else [value] for value in self.rhs)
+            self.rhs = [*chain.from_iterable(spelled)]
         return super().get_prep_lookup()
 
 

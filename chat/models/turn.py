@@ -28,9 +28,8 @@ BUSY_STATUSES = (Status.RUNNING, Status.WAITING)
 class TurnQuerySet(models.QuerySet["Turn"]):
     def heads(self) -> "TurnQuerySet":
         """Filter the turns that may begin: queued, without an active or an earlier queued turn in the conversation."""
-        before = Turn.objects.filter(conversation=models.OuterRef("conversation"), status__in=ACTIVE).filter(
-            Q(status__in=BUSY_STATUSES) | Q(seq__lt=models.OuterRef("seq"))
-        )
+        first = Q(status__in=BUSY_STATUSES) | Q(seq__lt=models.OuterRef("seq"))
+        before = Turn.objects.filter(first, conversation=models.OuterRef("conversation"), status__in=ACTIVE)
         return self.filter(~models.Exists(before), status=Status.QUEUED)
 
     def with_all_to_begin(self) -> "TurnQuerySet":

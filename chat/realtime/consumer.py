@@ -95,9 +95,8 @@ class ChatSocket(AsyncWebsocketConsumer):
             await self.channel_layer.group_add(user_group(self.user.pk), self.channel_name)
             self.task_feed = feeds.join(self.user.pk)
             await self.task_feed.start()
-            await self._send_ready(
-                await in_database(server_frames.conversation_state, self.user.pk, self.conversation_id)
-            )
+            state = await in_database(server_frames.conversation_state, self.user.pk, self.conversation_id)
+            await self._send_ready(state)
         except (NotSignedIn, Forbidden, NotFound, RateLimited) as error:
             await self._close_after(error)
 

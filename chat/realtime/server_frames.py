@@ -85,10 +85,8 @@ def changes_frame(conversation_id: uuid.UUID) -> dict[str, Any]:
 def accepted_after(user_id: uuid.UUID, conversation_id: uuid.UUID, seq: int) -> list[Accepted]:
     """Return what was accepted in a user's conversation after a turn, in order."""
     turns = Turn.objects.filter(user_id=user_id, conversation_id=conversation_id, seq__gt=seq)
-    return [
-        Accepted(MessageOut.of(turn.prompt), turn, ahead_of(turn), is_new=False)
-        for turn in turns.select_related("prompt").order_by("seq")
-    ]
+    turns = turns.select_related("prompt").order_by("seq")
+    return [Accepted(MessageOut.of(turn.prompt), turn, ahead_of(turn), is_new=False) for turn in turns]
 
 
 def accepted_frame(accepted: Accepted) -> dict[str, Any]:

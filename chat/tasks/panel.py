@@ -90,17 +90,15 @@ def is_overdue(task: TaskOut, now: datetime) -> bool:
 
 
 def _counts(user_id: uuid.UUID) -> tuple[int, int]:
-    counts = Task.objects.owned_by(user_id).aggregate(
-        open=Count("pk", filter=Q(completed_at=None)), completed=Count("completed_at")
-    )
+    is_open = Count("pk", filter=Q(completed_at=None))
+    counts = Task.objects.owned_by(user_id).aggregate(open=is_open, completed=Count("completed_at"))
     return counts["open"], counts["completed"]
 
 
 def _awaiting_approval(user_id: uuid.UUID) -> set[int]:
     """Return the task numbers in calls that await the user's decision."""
-    waiting = Turn.objects.filter(
-        user_id=user_id, status=Status.WAITING, tool_calls__decision=Decision.AWAITING
-    ).values_list("tool_calls__arguments", flat=True)
+    turns = Turn.objects.filter(user_id=user_id, status=Status.WAITING, tool_calls__decision=Decision.AWAITING)
+    waiting = turns.values_list("tool_calls__arguments", flat=True)
     numbers = [arguments.get("numbers") for arguments in waiting if isinstance(arguments, dict)]
     listed = [number for some in numbers if isinstance(some, list) for number in some]
     return {number for number in listed if isinstance(number, int) and 0 < number < 2**31}

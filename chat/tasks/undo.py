@@ -68,9 +68,8 @@ def record(
     states = [{"before": before, "after": after} for before, after in pairs if before != after]
     if not states:
         return None
-    made = TaskChange(
-        user_id=user_id, states=states, undoes=[str(change.pk) for change in undoes], made_at=timezone.now()
-    )
+    ids = [str(change.pk) for change in undoes]
+    made = TaskChange(user_id=user_id, states=states, undoes=ids, made_at=timezone.now())
     made.save(force_insert=True)
     notifications.on_commit(notifications.tasks_changed, user_id, conversation_ids)
     return made.pk
@@ -78,11 +77,8 @@ def record(
 
 def creation_of(task: Task) -> uuid.UUID | None:
     """Return the id of the change that created a task, or None if it is too old to be undone."""
-    made = TaskChange.objects.filter(
-        user_id=task.user_id,
-        made_at__gte=task.created_at,
-        states__contains=[{"before": None, "after": {"id": str(task.pk)}}],
-    )
+    state = {"before": None, "after": {"id": str(task.pk)}}
+    made = TaskChange.objects.filter(user_id=task.user_id, made_at__gte=task.created_at, states__contains=[state])
     return made.order_by("made_at").values_list("pk", flat=True).first()
 
 
@@ -96,9 +92,8 @@ def undo_last(*, user_id: uuid.UUID, conversation_id: uuid.UUID, before: int, nu
 
     Raise NotFound, NotUndoable, TooManyTasks.
     """
-    made = TaskChange.objects.filter(
-        user_id=user_id, turn__conversation=conversation_id, turn__seq__lt=before, undone_at=None, undoes=[]
-    ).order_by("-made_at")
+    standing = TaskChange.objects.filter(user_id=user_id, undone_at=None, undoes=[])
+    made = standing.filter(turn__conversation=conversation_id, turn__seq__lt=before).order_by("-made_at")
     if number is not None:
         of_task = {"number": number}
         made = made.filter(Q(states__contains=[{"before": of_task}]) | Q(states__contains=[{"after": of_task}]))
@@ -227,10 +222,8 @@ def changed_outside(*, user_id: uuid.UUID, conversation_id: uuid.UUID, since: da
     undone: set[str] = set()
     newest = made.filter(made_at__gt=since).order_by("-made_at")[:CHANGES_READ]
     for change in reversed(newest):
-        is_undo = (
-            bool(change.undoes)
-            and TaskChange.objects.filter(pk__in=change.undoes, turn__conversation=conversation_id).exists()
-        )
+        made_here = TaskChange.objects.filter(turn__conversation=conversation_id)
+        is_undo = bool(change.undoes) and made_here.filter(pk__in=change.undoes).exists()
         for state in change.states:
             key = (state["before"] or state["after"])["id"]
             first = net[key][0] if key in net else state["before"]

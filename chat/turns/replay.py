@@ -1,10 +1,9 @@
 """The model of a turn: journaled steps first, the live model after them, every piece of text into the log."""
 
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
-from agents import Model, TResponseInputItem
+from agents import Model
 from agents.items import TResponseStreamEvent
 from openai.types.responses import (
     Response,
@@ -21,7 +20,7 @@ from chat.assistant.endpoints.request_size import Sent
 from chat.assistant.endpoints.retrying import Retry, Retrying
 from chat.assistant.endpoints.validation.items import refusals
 from chat.assistant.endpoints.validation.model import ValidModel
-from chat.assistant.endpoints.wrapping import Ask, WrappedModel, closed_after
+from chat.assistant.endpoints.wrapping import Ask, Events, Given, WrappedModel, closed_after
 from chat.exceptions import ModelFailed
 from chat.turns.events import ModelRetrying, ReasoningDelta, TextDelta, TurnResumed
 from chat.turns.journal import SEPARATOR, Journal
@@ -64,7 +63,7 @@ class ReplayModel(WrappedModel):
         """The request that the last response answers; None if the model has no limit."""
         return self._window.sent
 
-    async def watch(self, given: str | list[TResponseInputItem], ask: Ask) -> AsyncIterator[TResponseStreamEvent]:
+    async def watch(self, given: Given, ask: Ask) -> Events:
         self.step += 1
         self._earlier_length, self._step_length = self._earlier_length + self._step_length, 0
         self._earlier_reasoning = len(self._log.reasoning)

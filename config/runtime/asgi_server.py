@@ -200,11 +200,8 @@ class Server(daphne.server.Server):  # type: ignore[misc]
 
     def kill_all_applications(self) -> "defer.Deferred[Any]":
         """Cancel what still runs; skip connections that have no application yet."""
-        running = [
-            details["application_instance"]
-            for details in self.connections.values()
-            if "application_instance" in details
-        ]
+        each = self.connections.values()
+        running = [details["application_instance"] for details in each if "application_instance" in details]
         for application in running:
             application.cancel()
         ended = asyncio.gather(*running, return_exceptions=True)

@@ -238,9 +238,8 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
     def reactivate(self, request: HttpRequest, person: User, reason: str) -> None:
         """Reopen an account."""
         accounts.reactivate_person(person.pk, actor=actor_of(request), reason=reason)
-        self.message_user(
-            request, f"The account of {person.email} is reactivated: they can sign in again.", messages.SUCCESS
-        )
+        sentence = f"The account of {person.email} is reactivated: they can sign in again."
+        self.message_user(request, sentence, messages.SUCCESS)
 
     def export(self, request: HttpRequest, person: User, reason: str) -> HttpResponseBase:
         """Send a file with everything about a user."""
@@ -253,9 +252,8 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
         report = erase_person(person.pk, actor=actor_of(request), reason=reason, seconds=PAGE_SECONDS)
         note = " Conversations on hold are kept." if report.held_conversations else ""
         note = " One part is pending." if report.pending else note
-        self.message_user(
-            request, f"The person was erased.{note}", messages.SUCCESS
-        )  # no address, because messages are stored
+        # No address, because messages are stored.
+        self.message_user(request, f"The person was erased.{note}", messages.SUCCESS)
         return redirect("admin:chat_user_erased", report.person)
 
     def _erased(self, request: HttpRequest, person_id: Any) -> HttpResponse:

@@ -162,9 +162,8 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
         if not self.has_run_permission(request):
             raise PermissionDenied
         clock.confirm(actor=actor_of(request))
-        self.message_user(
-            request, "The clock is confirmed. The next clean-up removes the sessions that are due.", messages.SUCCESS
-        )
+        sentence = "The clock is confirmed. The next clean-up removes the sessions that are due."
+        self.message_user(request, sentence, messages.SUCCESS)
         return redirect("admin:index")
 
     def _run_view(self, *, dry_run: bool) -> Callable[[HttpRequest], HttpResponse]:

@@ -104,9 +104,8 @@ def failures() -> list[Failure]:
     now = timezone.now()
     rows = select(_FAILED_TURNS, {"since": now - DAY, "limit": MAX_FAILURES})
     found = [Failure(at, "turn", code or "failed", str(SessionId(user, talk))) for at, code, user, talk in rows]
-    runs = CleanupRun.objects.filter(status=RunStatus.FAILED, ended_at__isnull=False).order_by("-ended_at")[
-        :MAX_FAILURES
-    ]
+    failed = CleanupRun.objects.filter(status=RunStatus.FAILED, ended_at__isnull=False)
+    runs = failed.order_by("-ended_at")[:MAX_FAILURES]
     found += [Failure(run.ended_at, "clean-up", run.error or "failed", str(run.pk)) for run in runs if run.ended_at]
     troubled = AgentSession.objects.filter(last_activity_at__gte=now - WEEK).exclude(last_error="")
     found += [

@@ -277,14 +277,8 @@ def _finish(
             left = ", ".join(line.kind for line in report.lines if line.after > line.held)
             raise Conflict(f"New data was added meanwhile ({left}); the account is closed, so erase it again.")
         kept = {name: value for name, value in asdict(report).items() if name not in AUDIT_FIELDS}
-        record = audit.record(
-            Action.ERASE,
-            actor=request.actor,
-            person=subject.id,
-            reason=request.reason,
-            **kept,
-            at=report.at.isoformat(),
-        )
+        kept["at"] = report.at.isoformat()
+        record = audit.record(Action.ERASE, actor=request.actor, person=subject.id, reason=request.reason, **kept)
         if is_pending:
             PendingDeletion.objects.create(report=record.pk)
             removal.enqueue(FINISH)

@@ -112,12 +112,8 @@ class _Table:
 
 def _packed_columns() -> set[tuple[str, str]]:
     """Return the columns whose values PostgreSQL cannot read, by table."""
-    pickled = {
-        (model._meta.db_table, field.column)
-        for model in apps.get_models()
-        for field in model._meta.concrete_fields
-        if isinstance(field, PickledObjectField)
-    }
+    fields = [field for model in apps.get_models() for field in model._meta.concrete_fields]
+    pickled = {(one.model._meta.db_table, one.column) for one in fields if isinstance(one, PickledObjectField)}
     known = {(OrmQ._meta.db_table, "payload"), (Session._meta.db_table, "session_data")}
     caches = {(str(cache.get("LOCATION")), "value") for cache in settings.CACHES.values()}
     return pickled | known | caches

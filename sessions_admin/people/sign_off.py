@@ -5,6 +5,7 @@ This module is separate because the erasure imports more than the worker needs.
 
 import uuid
 from dataclasses import asdict
+from typing import Any
 
 from django.db import transaction
 
@@ -38,12 +39,9 @@ def find_sign_off(record: AuditRecord) -> AuditRecord | None:
 def _sign_off(record: AuditRecord) -> None:
     person = uuid.UUID(record.person)
     found, unsearched = search_files(Terms(person, ()))
-    audit.record(
-        Action.ERASE,
-        actor=record.actor,
-        person=person,
-        reason=record.reason,
-        finishes=record.pk,
-        remains=[asdict(each) for each in found],
-        unsearched=unsearched,
-    )
+    result: dict[str, Any] = {
+        "finishes": record.pk,
+        "remains": [asdict(each) for each in found],
+        "unsearched": unsearched,
+    }
+    audit.record(Action.ERASE, actor=record.actor, person=person, reason=record.reason, **result)

@@ -61,11 +61,8 @@ class Forecast:
 def forecast() -> Forecast:
     """Return what a clean-up would remove, without opening the store."""
     expired = AgentSession.objects.expired(timezone.now() - retention())
-    return Forecast(
-        **expired.aggregate(
-            sessions=Count("pk"), items=Coalesce(Sum("item_count"), 0), bytes=Coalesce(Sum("byte_count"), 0)
-        )
-    )
+    items, bytes = Coalesce(Sum("item_count"), 0), Coalesce(Sum("byte_count"), 0)
+    return Forecast(**expired.aggregate(sessions=Count("pk"), items=items, bytes=bytes))
 
 
 def cleanup(
@@ -268,9 +265,8 @@ def _lock_expired(run: CleanupRun, chosen: Sequence[int]) -> list[_Expired]:
     ours = list(conversations.values_list("pk", flat=True))
     expired = AgentSession.objects.expired(run.cutoff).filter(pk__in=chosen, conversation__in=ours)
     locked = expired.select_for_update(no_key=True, of=("self",))
-    return [
-        _Expired(*row) for row in locked.values_list("pk", "session_id", "conversation", "item_count", "byte_count")
-    ]
+    rows = locked.values_list("pk", "session_id", "conversation", "item_count", "byte_count")
+    return [_Expired(*row) for row in rows]
 
 
 def _record_removed(run: CleanupRun, expired: Sequence[_Expired], sizes: dict[str, Size], *, examined: int) -> None:

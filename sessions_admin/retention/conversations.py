@@ -53,9 +53,8 @@ def apply_retention(
     chosen = [list(due.order_by("pk").values_list("pk", flat=True)) for due, _ in stages]
     done, total = 0, sum(map(len, chosen))
     if total:
-        runs.log(
-            run, f"{total:,} conversations: {len(chosen[1]):,} to trash, {len(chosen[0]):,} to delete permanently."
-        )
+        numbers = f"{len(chosen[1]):,} to trash, {len(chosen[0]):,} to delete permanently"
+        runs.log(run, f"{total:,} conversations: {numbers}.")
     for (due, take), ids in zip(stages, chosen, strict=True):
         for batch in batches(ids, BATCH):
             check_continue()  # outside the transaction, which would block a stop request

@@ -99,9 +99,8 @@ def _removed_rows(run: CleanupRun) -> "QuerySet[CleanedSession, Mapping[str, Any
     # Renamed first: an aggregate named like its column would be aggregated again.
     taken = CleanedSession.objects.filter(run=run).annotate(each_items=F("items"), each_bytes=F("bytes"))
     people = taken.values("user_id", email=F("user__email"))
-    return people.annotate(sessions=Count("pk"), items=Sum("each_items"), bytes=Sum("each_bytes")).order_by(
-        "-bytes", "email"
-    )
+    sums = people.annotate(sessions=Count("pk"), items=Sum("each_items"), bytes=Sum("each_bytes"))
+    return sums.order_by("-bytes", "email")
 
 
 def _page(rows: "QuerySet[Any, Mapping[str, Any]]", page: str | None, line: type[T]) -> Page[T]:

@@ -105,9 +105,8 @@ def find(run_id: uuid.UUID) -> CleanupRun:
 
 def count_held(cutoff: datetime) -> int:
     """Count the expired sessions that a hold protects."""
-    return AgentSession.objects.filter(
-        is_held(timezone.now()), gone_at__isnull=True, last_activity_at__lte=cutoff
-    ).count()
+    expired = AgentSession.objects.filter(gone_at__isnull=True, last_activity_at__lte=cutoff)
+    return expired.filter(is_held(timezone.now())).count()
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,11 +218,8 @@ def messages_of(conversation: Conversation, *, begins_at: object, newest: int | 
         has_begun = has_begun or begins
         is_forgotten = message.turn.seq <= conversation.memory_from
         place = message.position or 0
-        shown.append(
-            InspectedMessage(
-                place, message.role, message.text, message.created_at, message.turn.seq, is_forgotten, begins
-            )
-        )
+        of_message = message.role, message.text, message.created_at, message.turn.seq
+        shown.append(InspectedMessage(place, *of_message, is_forgotten, begins))
     return shown
 
 

@@ -115,10 +115,8 @@ def _snapshot() -> Iterator[Any]:
 
 def _copy_memory(path: Path) -> None:
     try:
-        with (
-            closing(connect(settings.AGENT_SESSION_DB_PATH, busy_ms=LOCK_BUDGET)) as source,
-            closing(sqlite3.connect(path)) as target,
-        ):
+        source = connect(settings.AGENT_SESSION_DB_PATH, busy_ms=LOCK_BUDGET)
+        with closing(source), closing(sqlite3.connect(path)) as target:
             source.backup(target)
             target.execute("PRAGMA journal_mode=DELETE")  # so that the copy is a single file
     except (sqlite3.Error, OSError) as error:

@@ -60,9 +60,8 @@ def request_comparison(*, actor: User, repair: bool, reason: str = "") -> str:
     """Request a comparison from the worker; return the id of its report."""
     arguments = {"repair": repair, "actor": audit.user_actor(actor), "reason": reason}
     with transaction.atomic():
-        return str(
-            async_task(COMPARE, task_name="Repair of the stores" if repair else "Comparison of the stores", **arguments)
-        )
+        name = "Repair of the stores" if repair else "Comparison of the stores"
+        return str(async_task(COMPARE, task_name=name, **arguments))
 
 
 def comparison(task_id: str) -> Comparison | None:

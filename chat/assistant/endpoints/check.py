@@ -228,11 +228,9 @@ class _Asked:
     async def long_history(self) -> str:
         config = getattr(self._model, "config")  # noqa: B009 - of each of our two models
         count = min(MOST_EXCHANGES, config.context_tokens // TOKENS_PER_EXCHANGE)
-        history = [
-            item
-            for n in range(count)
-            for item in (*_user(f"Message {n}."), {"role": "assistant", "content": f"Answer {n}."})
-        ]
+        history: list[Any] = []
+        for n in range(count):
+            history += [*_user(f"Message {n}."), {"role": "assistant", "content": f"Answer {n}."}]
         if not (await self._ask([*history, *_user("Say hello.")])).text.strip():
             raise Lacking("The answer has no text.")
         return f"{2 * count:,} messages"

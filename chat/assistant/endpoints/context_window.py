@@ -6,7 +6,7 @@ makes the next estimate of the conversation more exact.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from chat.assistant.agent import FORGOTTEN
 from chat.assistant.endpoints.context_errors import ContextFull, Exceeded, read_error, read_event
 from chat.assistant.endpoints.failures import BrokenStream
 from chat.assistant.endpoints.request_size import MOST_RATIO, Sent
-from chat.assistant.endpoints.wrapping import WrappedModel, closed_after
+from chat.assistant.endpoints.wrapping import Events, Given, WrappedModel, closed_after
 from chat.assistant.model_config import ModelConfig, learned
 from chat.exceptions import ModelFailed
 from chat.memory.items import is_user_message, surplus_of_request, turn_starts
@@ -106,22 +106,18 @@ class WithinContext(WrappedModel):
         self._cap: int | None = None  # tokens that were too many, in this turn
         self._refused: int | None = None  # the same, and the model's limit if fewer are accepted
 
-    def stream_response(
-        self, system_instructions: Any, input: str | list[TResponseInputItem], *args: Any, **kwargs: Any
-    ) -> AsyncIterator[TResponseStreamEvent]:
+    def stream_response(self, system_instructions: Any, input: Given, *args: Any, **kwargs: Any) -> Events:
         if self._config is None or isinstance(input, str):
             return self.inner.stream_response(system_instructions, input, *args, **kwargs)
 
-        def ask(request: _Request) -> AsyncIterator[TResponseStreamEvent]:
+        def ask(request: _Request) -> Events:
             given = cast(list[TResponseInputItem], request.kept)
             return self.inner.stream_response(_with_note(request), given, *args, **kwargs)
 
         _settings, tools, *_ = args
         return self._answered(self._fitted(system_instructions, input, tools), ask)
 
-    async def _answered(
-        self, request: _Request, ask: Callable[[_Request], AsyncIterator[TResponseStreamEvent]]
-    ) -> AsyncIterator[TResponseStreamEvent]:
+    async def _answered(self, request: _Request, ask: Callable[[_Request], Events]) -> Events:
         """Yield the events of the response; repeat the request with fewer items while the endpoint refuses it."""
         while True:
             self._window.ask(len(turn_starts(request.kept)) if request.gone else None)

@@ -2,14 +2,13 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from agents import Model, ModelResponse, ModelSettings
-from agents.items import TResponseStreamEvent
 
 from chat.assistant.endpoints.providers import Alternative
-from chat.assistant.endpoints.wrapping import closed_after
+from chat.assistant.endpoints.wrapping import Events, closed_after
 from chat.assistant.model_config import learned
 from chat.exceptions import ModelFailed
 
@@ -42,7 +41,7 @@ class FirstAvailable(Model):
 
     async def stream_response(
         self, system_instructions: Any, input: Any, model_settings: ModelSettings, *args: Any, **kwargs: Any
-    ) -> AsyncIterator[TResponseStreamEvent]:
+    ) -> Events:
         while True:
             asked = self._left[0]
             has_come = False

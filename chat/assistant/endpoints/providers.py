@@ -1,18 +1,18 @@
 """The models: OpenAI's Responses API, any Chat Completions endpoint, or the offline model."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from agents import Model, ModelResponse, ModelSettings
-from agents.items import TResponseStreamEvent
 from django.conf import settings
 
 from chat.assistant.endpoints.adapting import AdaptingClient
 from chat.assistant.endpoints.http_client import EndpointClient
 from chat.assistant.endpoints.sdk_models import CompletionsModel, ResponsesModel
+from chat.assistant.endpoints.wrapping import Events
 from chat.assistant.model_config import ModelConfig, chosen, learned
 from chat.assistant.offline.model import OfflineModel
 
@@ -40,7 +40,7 @@ class WithFallback(Model):
     async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
         return await self.models[0].get_response(*args, **kwargs)
 
-    def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[TResponseStreamEvent]:
+    def stream_response(self, *args: Any, **kwargs: Any) -> Events:
         return self.models[0].stream_response(*args, **kwargs)
 
 

@@ -10,12 +10,12 @@ import random
 import re
 import time
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 import openai
-from agents import Model, TResponseInputItem
+from agents import Model
 from agents.items import TResponseStreamEvent
 from openai.types.responses import (
     ResponseCompletedEvent,
@@ -25,7 +25,7 @@ from openai.types.responses import (
 )
 
 from chat.assistant.endpoints.failures import BrokenStream, explain, incomplete, incomplete_reason, retry_after
-from chat.assistant.endpoints.wrapping import Ask, WrappedModel, closed_after
+from chat.assistant.endpoints.wrapping import Ask, Events, Given, WrappedModel, closed_after
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Retrying(WrappedModel):
         self._on_restart = on_restart
         self._on_retry = on_retry
 
-    async def watch(self, given: str | list[TResponseInputItem], ask: Ask) -> AsyncIterator[TResponseStreamEvent]:
+    async def watch(self, given: Given, ask: Ask) -> Events:
         deadline = None
         pause = FIRST_PAUSE
         attempt = 0
@@ -117,7 +117,7 @@ async def _complete(ask: Ask) -> AsyncGenerator[TResponseStreamEvent, None]:
                 return
 
 
-async def _read_to_the_end(events: AsyncIterator[TResponseStreamEvent]) -> None:
+async def _read_to_the_end(events: Events) -> None:
     """Read the rest after a complete response, normally nothing: a connection with unread bytes is not reused."""
     with suppress(Exception):  # the response is complete, even if its connection breaks
         async with asyncio.timeout(LONGEST_CLOSING):

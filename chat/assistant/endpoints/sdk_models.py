@@ -23,9 +23,9 @@ from chat.assistant.endpoints.validation.history import is_of, prepared, with_re
 from chat.assistant.endpoints.validation.items import sign
 from chat.assistant.endpoints.validation.needs import Needs
 from chat.assistant.endpoints.validation.usage import repaired_response
+from chat.assistant.endpoints.wrapping import Events, Given
 from chat.assistant.model_config import ModelConfig
 
-Input = str | list[TResponseInputItem]
 # Seconds for what follows the end of an answer: its usage, and the end of the stream.
 LONGEST_CLOSING = 2.0
 
@@ -63,9 +63,7 @@ def _origin(config: ModelConfig, client: AsyncOpenAI) -> str:
     return f"{config.model} at {urlsplit(str(client.base_url)).hostname}"
 
 
-async def _stream(
-    ask: Callable[[], AsyncIterator[TResponseStreamEvent]], needs: Needs, origin: str
-) -> AsyncIterator[TResponseStreamEvent]:
+async def _stream(ask: Callable[[], Events], needs: Needs, origin: str) -> Events:
     """Yield signed events; a request is repeated if its refusal shows what the endpoint needs."""
     while True:
         sent = needs.known
@@ -102,14 +100,12 @@ class ResponsesModel(OpenAIResponsesModel):
         self._origin = _origin(config, client)
         self._needs = Needs(config)
 
-    async def get_response(self, system_instructions: Any, input: Input, *args: Any, **kwargs: Any) -> ModelResponse:
+    async def get_response(self, system_instructions: Any, input: Given, *args: Any, **kwargs: Any) -> ModelResponse:
         response = await super().get_response(system_instructions, self._readable(input), *args, **kwargs)
         sign(response.output, self._origin)
         return response
 
-    def stream_response(
-        self, system_instructions: Any, input: Input, *args: Any, **kwargs: Any
-    ) -> AsyncIterator[TResponseStreamEvent]:
+    def stream_response(self, system_instructions: Any, input: Given, *args: Any, **kwargs: Any) -> Events:
         ask = super().stream_response
         return _stream(
             lambda: ask(system_instructions, self._readable(input), *args, **kwargs), self._needs, self._origin
@@ -127,14 +123,12 @@ class ResponsesModel(OpenAIResponsesModel):
         built["extra_body"] = {**(extra if isinstance(extra, dict) else {}), **as_they_are}
         return built
 
-    def _readable(self, given: Input) -> Input:
+    def _readable(self, given: Given) -> Given:
         """Return the input without what another model thought, and without our own signatures."""
         if isinstance(given, str):
             return given
-        return cast(
-            list[TResponseInputItem],
-            list(self._read(prepared(cast(Any, given), self._origin, own_ids=self._needs.own_ids))),
-        )
+        items = self._read(prepared(cast(Any, given), self._origin, own_ids=self._needs.own_ids))
+        return cast(list[TResponseInputItem], list(items))
 
     def _read(self, items: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         dropped = False
@@ -183,14 +177,12 @@ class CompletionsModel(OpenAIChatCompletionsModel):
         self._origin = _origin(config, client)
         self._needs = Needs(config)
 
-    async def get_response(self, system_instructions: Any, input: Input, *args: Any, **kwargs: Any) -> ModelResponse:
+    async def get_response(self, system_instructions: Any, input: Given, *args: Any, **kwargs: Any) -> ModelResponse:
         response = await super().get_response(system_instructions, self._readable(input), *args, **kwargs)
         sign(response.output, self._origin)
         return response
 
-    async def stream_response(
-        self, system_instructions: Any, input: Input, *args: Any, **kwargs: Any
-    ) -> AsyncIterator[TResponseStreamEvent]:
+    async def stream_response(self, system_instructions: Any, input: Given, *args: Any, **kwargs: Any) -> Events:
         ask = super().stream_response
         stream: Any = _stream(
             lambda: ask(system_instructions, self._readable(input), *args, **kwargs), self._needs, self._origin
@@ -212,7 +204,7 @@ class CompletionsModel(OpenAIChatCompletionsModel):
         response, stream = fetched
         return response, _Finished(stream)
 
-    def _readable(self, given: Input) -> Input:
+    def _readable(self, given: Given) -> Given:
         """Return the input as the SDK converts it: with reasoning only for an endpoint that gets it back."""
         if isinstance(given, str):
             return given

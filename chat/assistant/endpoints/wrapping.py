@@ -8,14 +8,16 @@ from typing import Any
 from agents import Model, ModelResponse, TResponseInputItem
 from agents.items import TResponseStreamEvent
 
+Given = str | list[TResponseInputItem]
+Events = AsyncIterator[TResponseStreamEvent]
 # Sends the request to the inner model and returns its events.
-Ask = Callable[[], AsyncIterator[TResponseStreamEvent]]
+Ask = Callable[[], Events]
 
 
 @asynccontextmanager
 async def closed_after(
-    events: AsyncIterator[TResponseStreamEvent],
-) -> AsyncIterator[AsyncIterator[TResponseStreamEvent]]:
+    events: Events,
+) -> AsyncIterator[Events]:
     """Close a stream on exit, so that its connection does not wait for the garbage collector."""
     try:
         yield events
@@ -34,11 +36,9 @@ class WrappedModel(Model):
     async def get_response(self, system_instructions: Any, input: Any, *args: Any, **kwargs: Any) -> ModelResponse:
         return await self.inner.get_response(system_instructions, input, *args, **kwargs)
 
-    def stream_response(
-        self, system_instructions: Any, input: str | list[TResponseInputItem], *args: Any, **kwargs: Any
-    ) -> AsyncIterator[TResponseStreamEvent]:
+    def stream_response(self, system_instructions: Any, input: Given, *args: Any, **kwargs: Any) -> Events:
         return self.watch(input, partial(self.inner.stream_response, system_instructions, input, *args, **kwargs))
 
-    def watch(self, given: str | list[TResponseInputItem], ask: Ask) -> AsyncIterator[TResponseStreamEvent]:
+    def watch(self, given: Given, ask: Ask) -> Events:
         """Yield the events of one response; `ask` sends the request and may be called again."""
         return ask()

@@ -54,9 +54,8 @@ class Command(ShellCommand):
         if report.status == RunStatus.STOPPED:
             self.stdout.write(f"Stopped after {report.examined:,} of {report.total or 0:,}.")
         verb = "Would remove" if report.dry_run else "Removed"
-        self.stdout.write(
-            f"{verb} {counted(report.sessions, 'session')}: {report.items:,} items, {filesizeformat(report.bytes)}."
-        )
+        removed = counted(report.sessions, "session")
+        self.stdout.write(f"{verb} {removed}: {report.items:,} items, {filesizeformat(report.bytes)}.")
         if report.trashed or report.purged:
             moved, deleted = ("Would move", "delete") if report.dry_run else ("Moved", "deleted")
             moves = f"{moved} {counted(report.trashed, 'conversation')} to the trash"
@@ -66,9 +65,8 @@ class Command(ShellCommand):
         if report.freed_bytes:
             self.stdout.write(f"Returned {filesizeformat(report.freed_bytes)} to the disk.")
         for line in _by_person(report) if by_user else ():
-            self.stdout.write(
-                LINE.format(sessions=line.sessions, items=line.items, size=filesizeformat(line.bytes), email=line.email)
-            )
+            size = filesizeformat(line.bytes)
+            self.stdout.write(LINE.format(sessions=line.sessions, items=line.items, size=size, email=line.email))
 
 
 def _by_person(report: CleanupReport) -> Iterator[PersonLine]:

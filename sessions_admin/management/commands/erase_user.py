@@ -69,9 +69,8 @@ class Command(ShellCommand):
                 f"The worker completes the erasure later; `erase_user --report {report.person}` shows its state."
             )
         if report.finished_at:
-            self.stdout.write(
-                f"The session file was cleared, and searched for the id, at {report.finished_at:%Y-%m-%d %H:%M} UTC."
-            )
+            at = f"{report.finished_at:%Y-%m-%d %H:%M} UTC"
+            self.stdout.write(f"The session file was cleared, and searched for the id, at {at}.")
         if report.set_aside_files:
             self.stdout.write("Quarantined session files may contain more; please remove them.")
         self._print_search(report)

@@ -245,14 +245,9 @@ def refusals(output: Iterable[object]) -> dict[str, str]:
 
 def thought(text: str) -> ResponseReasoningItem:
     """Return reasoning that came as text."""
-    return ResponseReasoningItem.model_validate(
-        {
-            "id": FAKE_RESPONSES_ID,
-            "type": "reasoning",
-            "summary": [],
-            "content": [{"type": "reasoning_text", "text": text}],
-        }
-    )
+    content = [{"type": "reasoning_text", "text": text}]
+    item = {"id": FAKE_RESPONSES_ID, "type": "reasoning", "summary": [], "content": content}
+    return ResponseReasoningItem.model_validate(item)
 
 
 def message(text: str) -> ResponseOutputMessage:
@@ -319,11 +314,8 @@ def _checked(name: object, arguments: object) -> tuple[str, str, str]:
     """Return a valid name, valid arguments, and the output of a call that cannot be run as it is, if that is so."""
     if not isinstance(name, str) or not NAME.fullmatch(name) or name.lower().startswith(SDK_NAME):
         called = f"“{_quoted(name)}”" if isinstance(name, str) and name else "without a name"
-        return (
-            NO_NAME,
-            "{}",
-            _output("unknown_tool", f"You called {called}. There is no such tool. Call one by its name."),
-        )
+        answer = f"You called {called}. There is no such tool. Call one by its name."
+        return NO_NAME, "{}", _output("unknown_tool", answer)
     try:
         return name, read_arguments(arguments), ""
     except _NamedTwice as error:

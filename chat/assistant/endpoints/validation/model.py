@@ -1,10 +1,10 @@
 """A model whose responses are valid, whatever its endpoint returns."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
-from agents import Model, ModelResponse, TResponseInputItem
+from agents import Model, ModelResponse
 from agents.items import TResponseStreamEvent
 from openai.types.responses import (
     Response,
@@ -28,7 +28,7 @@ from chat.assistant.endpoints.failures import TOO_LONG, incomplete, incomplete_r
 from chat.assistant.endpoints.validation.items import Output, OutputReader, message, thought
 from chat.assistant.endpoints.validation.text import Piece, ThinkSplitter
 from chat.assistant.endpoints.validation.usage import count
-from chat.assistant.endpoints.wrapping import Ask, WrappedModel, closed_after
+from chat.assistant.endpoints.wrapping import Ask, Events, Given, WrappedModel, closed_after
 from chat.exceptions import ModelFailed
 from chat.infra.storable import is_storable, storable
 
@@ -37,7 +37,6 @@ logger = logging.getLogger(__name__)
 NO_ANSWER = "The assistant gave no answer."
 LONGEST_ANSWER = 4_000_000  # characters of reply and reasoning, some million tokens
 
-Given = str | list[TResponseInputItem]
 
 _THOUGHTS = (ResponseReasoningTextDeltaEvent, ResponseReasoningSummaryTextDeltaEvent)
 _ENDS = (ResponseFailedEvent, ResponseIncompleteEvent, ResponseErrorEvent)
@@ -67,7 +66,7 @@ class ValidModel(WrappedModel):
         response.output = [*output.items]
         return response
 
-    async def watch(self, given: Given, ask: Ask) -> AsyncIterator[TResponseStreamEvent]:
+    async def watch(self, given: Given, ask: Ask) -> Events:
         stream = _Stream(given, self._on_retract)
         async with closed_after(ask()) as events:
             async for event in events:
