@@ -84,7 +84,8 @@ def measure() -> timedelta:
     given = {"wall": now, "seconds": seconds, "jump": timedelta(0)}
     reference, is_new = ClockReference.objects.get_or_create(clock=clock, defaults=given)
     if is_new:
-        _remove_old_references()
+        kept = ClockReference.objects.order_by("-pk").values("pk")[:KEPT_REFERENCES]
+        ClockReference.objects.filter(jump__range=(-MAX_JUMP, MAX_JUMP)).exclude(pk__in=kept).delete()
     jump = now - reference.wall - timedelta(seconds=seconds - reference.seconds)
     if abs(jump - reference.jump) > MIN_CHANGE:
         ClockReference.objects.filter(pk=reference.pk).update(jump=jump)
@@ -117,11 +118,6 @@ def _confirmed_until() -> datetime:
     confirmed = AuditRecord.objects.filter(action=Action.CONFIRM_CLOCK).order_by("-id").first()
     newest = confirmed.result.get("newest") if confirmed else None
     return datetime.fromisoformat(newest) if newest else datetime.min.replace(tzinfo=timezone.get_default_timezone())
-
-
-def _remove_old_references() -> None:
-    kept = ClockReference.objects.order_by("-pk").values("pk")[:KEPT_REFERENCES]
-    ClockReference.objects.filter(jump__range=(-MAX_JUMP, MAX_JUMP)).exclude(pk__in=kept).delete()
 
 
 def _format_span(span: timedelta) -> str:

@@ -62,7 +62,11 @@ class PasswordBackend(ModelBackend):
                 raise PermissionDenied  # calls no other backend, and sends `user_login_failed`
             user_login_failed.send(__name__, credentials={"username": email}, request=request)
             raise reached.exceeded()
-        _reset(counters)
+        for limit, who in counters:  # another client may be guessing too
+            if limit in (PER_DEVICE, PER_PAIR):
+                limit.reset(*who)
+            else:
+                limit.uncount(*who)
         if not user.is_active:
             raise AccountClosed
         return user
@@ -102,15 +106,6 @@ def _count(counters: Sequence[Counter]) -> Limit | None:
 def _uncount(counters: Sequence[Counter]) -> None:
     for limit, who in counters:
         limit.uncount(*who)
-
-
-def _reset(counters: Sequence[Counter]) -> None:
-    """Reset the failures of this device and network only: another client may be guessing too."""
-    for limit, who in counters:
-        if limit in (PER_DEVICE, PER_PAIR):
-            limit.reset(*who)
-        else:
-            limit.uncount(*who)
 
 
 def _check_password(user: User | None, password: str) -> bool:

@@ -36,21 +36,17 @@ class SignInLog(AxesDatabaseHandler):  # type: ignore[misc]  # untyped
         """Count a failed sign-in in the log."""
         if request is None:
             return
+        # Only the address of an account: other input in this field may be a password.
+        text = str(credentials.get("username") or "")[:MAX_LENGTH]
+        found = User.objects.filter(email=text).values_list("email", flat=True) if "\0" not in text else ()
         values = {
-            "username": _address_of_account(credentials.get("username")),
+            "username": next(iter(found), ""),
             "ip_address": client_address(request) or None,
             "user_agent": request.META.get("HTTP_USER_AGENT", "")[:255],
             "path_info": request.path[:255],
             "now": timezone.now(),
         }
         change(_FAILED, values)
-
-
-def _address_of_account(typed: object) -> str:
-    """Return the address if an account has it: other input in this field may be a password."""
-    text = str(typed or "")[:MAX_LENGTH]
-    found = User.objects.filter(email=text).values_list("email", flat=True) if "\0" not in text else ()
-    return next(iter(found), "")
 
 
 def expire() -> int:

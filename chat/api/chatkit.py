@@ -114,12 +114,9 @@ async def chatkit(
         result = await answer(request.body, client)
         assert isinstance(result, bytes)
         return HttpResponse(result, content_type="application/json")
-    with open_streams.reserved(credential_of(request), spare=PLACES_TO_STOP * _stops(payload)) as slot:
+    action = payload.params.get("action")
+    stops = isinstance(action, dict) and action.get("type") == STOP
+    with open_streams.reserved(credential_of(request), spare=PLACES_TO_STOP * stops) as slot:
         result = await answer(request.body, client)
         assert not isinstance(result, bytes)
         return ChatKitStream(slot, result)
-
-
-def _stops(payload: ChatKitRequest) -> bool:
-    action = payload.params.get("action")
-    return isinstance(action, dict) and action.get("type") == STOP

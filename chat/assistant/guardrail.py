@@ -46,7 +46,8 @@ def build_guardrail(model: Model | None) -> agents.InputGuardrail[TurnContext]:
     ) -> GuardrailFunctionOutput:
         sent = given if isinstance(given, list) else [{"role": "user", "content": given}]
         items = cast(Sequence[Mapping[str, Any]], sent)
-        verdict = judge(_last_words(items), items[-RECENT_ITEMS - 1 : -1])
+        last: Mapping[str, Any] = next((item for item in reversed(items) if is_user_message(item)), {})
+        verdict = judge(_text(last), items[-RECENT_ITEMS - 1 : -1])
         if verdict == "irrelevant" and model is not None and extra.configured().tools:
             verdict = "unsure"  # the rules do not know the purpose of other tools
         if verdict == "unsure" and model is not None:
@@ -54,10 +55,6 @@ def build_guardrail(model: Model | None) -> agents.InputGuardrail[TurnContext]:
         return GuardrailFunctionOutput(output_info=verdict, tripwire_triggered=verdict == "irrelevant")
 
     return agents.InputGuardrail(guardrail_function=relevance, name="relevance", run_in_parallel=False)
-
-
-def _last_words(items: Sequence[Mapping[str, Any]]) -> str:
-    return _text(next((item for item in reversed(items) if is_user_message(item)), {}))
 
 
 def _text(item: Mapping[str, Any]) -> str:

@@ -79,7 +79,9 @@ def plain_text(text: str) -> str:
 def _rendered(text: str) -> str:
     """Return the HTML of a text, not sanitised, with links in place of images."""
     # Without a final newline, comrak omits the newline of unclosed code.
-    rendered = render_markdown(f"{text}\n", extension_options=_extensions(), render_options=_options())
+    options = ExtensionOptions()
+    options.autolink = options.strikethrough = options.table = options.tasklist = True
+    rendered = render_markdown(f"{text}\n", extension_options=options, render_options=_options())
     return IMAGE.sub(_image_link, rendered)
 
 
@@ -107,12 +109,6 @@ def _filter_attribute(tag: str, name: str, value: str) -> str | None:
 def _image_link(image: re.Match[str]) -> str:
     """Return a link instead of an image: no images are loaded from other sites."""
     return f'<a href="{image[1]}">{image[2] or image[1]}</a>'
-
-
-def _extensions() -> ExtensionOptions:
-    options = ExtensionOptions()
-    options.autolink = options.strikethrough = options.table = options.tasklist = True
-    return options
 
 
 def _options() -> RenderOptions:

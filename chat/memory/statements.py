@@ -184,15 +184,11 @@ def read(connection: sqlite3.Connection, session_ids: Sequence[str]) -> dict[str
         if items is None or len(items) != len(row_ids):
             found[session_id] = _read_row_by_row(connection, session_id)
         else:
-            of_rows = digest.of_joined(_encode(texts))
+            of_rows = digest.of_joined(texts if isinstance(texts, bytes) else texts.encode())
             found[session_id] = Stored(
                 row_ids, items, [], *last, of_rows, is_intact=of_rows == seal, is_sealed=seal is not None
             )
     return found
-
-
-def _encode(texts: str | bytes) -> bytes:
-    return texts if isinstance(texts, bytes) else texts.encode()
 
 
 def _decode_joined(texts: str | bytes) -> list[Item] | None:
@@ -222,7 +218,7 @@ def _read_row_by_row(connection: sqlite3.Connection, session_id: str) -> Stored:
     for row_id, data, *fence in found:
         item, last = _decode(data), _last_fence(*fence)
         if item is None:
-            bad.append(BadRow(row_id, _readable(data)))
+            bad.append(BadRow(row_id, data if isinstance(data, str) else repr(data)))
         else:
             rows.append(Row(row_id, item))
     ids, items = [row.id for row in rows], [row.item for row in rows]
@@ -240,10 +236,6 @@ def _decode(data: str | bytes) -> Item | None:
     except (ValueError, RecursionError):
         return None
     return item if is_item(item) else None
-
-
-def _readable(data: object) -> str:
-    return data if isinstance(data, str) else repr(data)
 
 
 def commit(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Item | Exception | None]:
@@ -286,7 +278,10 @@ def _apply_one_by_one(connection: sqlite3.Connection, writes: Sequence[Write]) -
 
 def _apply(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Item | Exception | None]:
     """Apply writes in order within the open transaction; consecutive appends share their statements."""
-    fences = _fences(connection, [write.session_id for write in writes])
+    session_ids = [write.session_id for write in writes]
+    marks = ",".join("?" * len(session_ids))
+    query = f"SELECT session_id, turn, attempt FROM threadkeeper_turns WHERE session_id IN ({marks})"  # noqa: S608
+    fences = {row[0]: Fence(row[1], row[2]) for row in connection.execute(query, session_ids)}
     results: list[Item | Exception | None] = []
     appends: list[Append] = []
     for write in writes:
@@ -333,20 +328,16 @@ def _apply_one(connection: sqlite3.Connection, write: Begin | Replace | Delete |
     was_intact = digest.is_intact(connection, write.session_id)
     result = _delete(connection, write) if isinstance(write, Delete) else None
     if isinstance(write, Begin):
-        _cut(connection, write)
+        connection.execute(
+            "DELETE FROM agent_messages WHERE session_id = ?1 AND id > ("
+            " SELECT base FROM threadkeeper_turns WHERE session_id = ?1 AND turn IN (?2, ?3))",
+            (write.session_id, write.fence.turn, write.replaces),
+        )
     kept = digest.computed(connection, write.session_id) if was_intact else None
     digest.write(connection, write.session_id, kept)
     if isinstance(write, Begin):
         _append(connection, [Append(write.session_id, write.fence, write.items)])
     return result
-
-
-def _cut(connection: sqlite3.Connection, write: Begin) -> None:
-    connection.execute(
-        "DELETE FROM agent_messages WHERE session_id = ?1 AND id > ("
-        " SELECT base FROM threadkeeper_turns WHERE session_id = ?1 AND turn IN (?2, ?3))",
-        (write.session_id, write.fence.turn, write.replaces),
-    )
 
 
 def _delete(connection: sqlite3.Connection, write: Delete) -> Item | None:
@@ -360,12 +351,6 @@ def _delete(connection: sqlite3.Connection, write: Delete) -> Item | None:
         if (item := _decode(data)) is not None:
             return item
     return None
-
-
-def _fences(connection: sqlite3.Connection, session_ids: list[str]) -> dict[str, Fence]:
-    marks = ",".join("?" * len(session_ids))
-    query = f"SELECT session_id, turn, attempt FROM threadkeeper_turns WHERE session_id IN ({marks})"  # noqa: S608
-    return {row[0]: Fence(row[1], row[2]) for row in connection.execute(query, session_ids)}
 
 
 def _append(connection: sqlite3.Connection, appends: Sequence[Append]) -> None:

@@ -123,7 +123,9 @@ def parse(text: str) -> Query:
     if len(text) > MAX_LENGTH:
         raise TooLong(f"A search has at most {MAX_LENGTH} characters; this one has {len(text):,}.")
     items = list(_without_frequent_words(_items(text)))
-    _check_count(items)
+    count = len({tuple(element.lexemes for element in item.term.elements) for item in items if item.term})
+    if count > MAX_TERMS:
+        raise BadInput(f"Search for at most {MAX_TERMS} different words or phrases at once; these are {count}.")
     return Query(tuple(_alternatives(items)))
 
 
@@ -163,12 +165,6 @@ def _term(text: str, may_go_on: bool) -> Term | None:
         elements.append(Element(forms_of(token), prefix, at - position))
         position = at
     return Term(tuple(elements)) if elements else None
-
-
-def _check_count(items: list[_Item]) -> None:
-    count = len({tuple(element.lexemes for element in item.term.elements) for item in items if item.term})
-    if count > MAX_TERMS:
-        raise BadInput(f"Search for at most {MAX_TERMS} different words or phrases at once; these are {count}.")
 
 
 def _alternatives(items: list[_Item]) -> Iterator[Alternative]:

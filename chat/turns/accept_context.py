@@ -245,11 +245,6 @@ def store(context: AcceptContext, turn: Turn, runner: uuid.UUID | None) -> None:
     }
     change(_STORE, values)
     turn._state.adding = False
-    _index(context, turn)
-
-
-def _index(context: AcceptContext, turn: Turn) -> None:
-    """Update the search index."""
     owner = {"conversation_id": context.conversation_id, "user_id": context.user_id}
     if turn.prompt.turn_id == turn.pk:
         index_message(message_id=turn.prompt.pk, text=turn.prompt.text, created_at=context.now, **owner)

@@ -105,12 +105,8 @@ def decide(
             raise Conflict("This was decided already.")
         is_last = not ToolCall.objects.filter(turn=turn, decision=Decision.AWAITING).exists()
         if is_last:
-            _continue(turn, runner)
+            turn.status, turn.attempt = Status.QUEUED, turn.attempt + 1
+            if runner is not None:
+                turn.status, turn.owner, turn.lease_until = Status.RUNNING, runner, timezone.now() + LEASE_TIME
+            turn.save(update_fields=["status", "attempt", "owner", "lease_until"])
     return Decided(turn, ApprovalDecided(call_id, approve, str(user_id)), is_last)
-
-
-def _continue(turn: Turn, runner: uuid.UUID | None) -> None:
-    turn.status, turn.attempt = Status.QUEUED, turn.attempt + 1
-    if runner is not None:
-        turn.status, turn.owner, turn.lease_until = Status.RUNNING, runner, timezone.now() + LEASE_TIME
-    turn.save(update_fields=["status", "attempt", "owner", "lease_until"])

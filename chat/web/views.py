@@ -1,7 +1,7 @@
 """Pages: access checks and context data."""
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -21,7 +21,6 @@ from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
-from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET
@@ -36,7 +35,6 @@ from chat.conversations import chat_page, listing
 from chat.infra.markdown import render_newest
 from chat.models import User
 from chat.models.conversation import USER_TEXT_LENGTH
-from chat.read_models import TurnOut
 from chat.tasks.panel import OPEN_SHOWN, is_overdue
 from chat.web import forms
 
@@ -129,11 +127,6 @@ def _sizes(request: HttpRequest) -> dict[str, int]:
     }
 
 
-def _rendered(turns: Sequence[TurnOut]) -> Iterable[tuple[TurnOut, SafeString]]:
-    """Return each turn with the HTML of its reply, for readers without scripts."""
-    return zip(turns, render_newest([turn.reply.text if turn.reply else turn.text for turn in turns]), strict=True)
-
-
 def _int_param(request: HttpRequest, name: str) -> int:
     text = request.GET.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
@@ -169,9 +162,11 @@ def _render(request: UserRequest, page: chat_page.ChatPage, begun: chat_page.Cha
     """Render a page; its script starts with `begun` if that is another part of the conversation."""
     with timezone.override(request.user.zone):
         now = timezone.localtime()
+        # For readers without scripts.
+        rendered = render_newest([turn.reply.text if turn.reply else turn.text for turn in page.turns])
         context = {
             "page": page,
-            "turns": _rendered(page.turns),
+            "turns": zip(page.turns, rendered, strict=True),
             "pending": [(task, is_overdue(task, now)) for task in page.panel.open] if page.panel else [],
             "state": (begun or page).as_json(),
             **_models(page),

@@ -95,7 +95,8 @@ class EmbeddedPostgres:
         finally:
             if process:
                 _stop(process)
-                _remove_socket_folder(self.folder)
+                if socket_folder(self.folder) != self.folder:
+                    shutil.rmtree(socket_folder(self.folder), ignore_errors=True)
 
 
 class SharedUseLock:
@@ -405,8 +406,3 @@ def _make_socket_folder(folder: Path, account: dict[str, Any]) -> None:
         raise EmbeddedPostgresError(
             f"The folder {sockets} belongs to another user: remove it, or use a shorter DATA_DIR."
         )
-
-
-def _remove_socket_folder(folder: Path) -> None:
-    if socket_folder(folder) != folder:
-        shutil.rmtree(socket_folder(folder), ignore_errors=True)

@@ -3,7 +3,6 @@
 This is a stage of a clean-up and is recorded with it. A preview runs the same code, and changes nothing.
 """
 
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,6 @@ from django.utils import timezone
 from chat.memory.removal import remove_for_good
 from chat.memory.sync_store import opened
 from chat.models import Conversation
-from chat.models.conversation import ConversationQuerySet
 from chat.models.retention import to_purge, to_trash
 from sessions_admin.models import CleanedConversation, CleanupRun
 from sessions_admin.reports import OnProgress, batches, ignore_progress
@@ -59,18 +57,12 @@ def apply_retention(
         for batch in batches(ids, BATCH):
             check_continue()  # outside the transaction, which would block a stop request
             with transaction.atomic(durable=True):
-                take(run, _lock_due(due, batch))
+                # Those with an active turn are skipped.
+                locked = Conversation.objects.filter(pk__in=batch).locked(skip_locked=True).values_list("pk", flat=True)
+                # A separate query sees what was committed before the locks were taken.
+                take(run, list(due.filter(pk__in=list(locked))))
             done += len(batch)
             on_progress(done, total)
-
-
-def _lock_due(due: ConversationQuerySet, chosen: Sequence[uuid.UUID]) -> list[Conversation]:
-    """Lock the chosen conversations that are still due; those with an active turn are skipped.
-
-    The condition is checked again by a separate query, which sees what was committed before the locks were taken.
-    """
-    locked = Conversation.objects.filter(pk__in=chosen).locked(skip_locked=True)
-    return list(due.filter(pk__in=list(locked.values_list("pk", flat=True))))
 
 
 def _purge(run: CleanupRun, conversations: Sequence[Conversation]) -> None:

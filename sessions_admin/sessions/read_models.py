@@ -213,7 +213,8 @@ def messages_of(conversation: Conversation, *, begins_at: object, newest: int | 
     messages = Message.objects.filter(conversation=conversation, position__isnull=False).select_related("turn")
     shown: list[InspectedMessage] = []
     has_begun = begins_at is None
-    for message in _newest(messages.order_by("-position"), newest):
+    rows = messages.order_by("-position")
+    for message in list(rows if newest is None else rows[:newest])[::-1]:
         begins = not has_begun and message.turn_id == begins_at
         has_begun = has_begun or begins
         is_forgotten = message.turn.seq <= conversation.memory_from
@@ -255,7 +256,3 @@ def quarantined_rows(session_id: str) -> list[QuarantinedRow]:
     """Return a session's rows in quarantine, the newest first."""
     rows = Quarantined.objects.filter(session_id=session_id).order_by("-pk")
     return [QuarantinedRow(row.pk, row.row_id, row.content, row.reason, row.created_at) for row in rows]
-
-
-def _newest(rows: Any, limit: int | None) -> list[Any]:
-    return list(rows if limit is None else rows[:limit])[::-1]

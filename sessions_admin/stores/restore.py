@@ -75,7 +75,12 @@ def restore(
     target = settings.AGENT_SESSION_DB_PATH
     with _without_server(), archive.opened(path, limit=limit) as backup:
         manifest = backup.manifest
-        _check_known(manifest)
+        unknown = unknown_migrations((app, name) for app, name in manifest.migrations)
+        if unknown or _numbers(manifest.version) > _numbers(settings.VERSION):
+            raise Conflict(
+                f"This backup was made by Threadkeeper {manifest.version}, and this is {settings.VERSION}: "
+                "restore it with that version or a later one."
+            )
         if not force and not _is_empty():
             raise Conflict("This database already has users; --force replaces all data.")
         erased_since = _erased_since(manifest.made_at)  # before the audit is replaced
@@ -119,15 +124,6 @@ def _without_server() -> Iterator[None]:
         yield
     finally:
         claim.release()
-
-
-def _check_known(manifest: Manifest) -> None:
-    unknown = unknown_migrations((app, name) for app, name in manifest.migrations)
-    if unknown or _numbers(manifest.version) > _numbers(settings.VERSION):
-        raise Conflict(
-            f"This backup was made by Threadkeeper {manifest.version}, and this is {settings.VERSION}: "
-            "restore it with that version or a later one."
-        )
 
 
 def _numbers(version: str) -> list[int]:
