@@ -199,13 +199,8 @@ AUTH_USER_MODEL = "chat.User"
 AUTHENTICATION_BACKENDS = ["chat.accounts.backend.PasswordBackend", "django.contrib.auth.backends.ModelBackend"]
 PASSWORD_HASHERS = ["chat.accounts.hashing.PooledPasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+    {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
+    for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword", "NumericPassword")
 ]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"

@@ -14,20 +14,8 @@ from typing import Any
 from chat.models.turn import Status
 from chat.read_models import MessageOut, warning_json
 from chat.realtime.server_frames import encode
-from chat.turns.events import (
-    ApprovalDecided,
-    ApprovalRequested,
-    Snapshot,
-    TextDelta,
-    TurnFailed,
-    TurnFinished,
-    TurnQueued,
-    TurnResumed,
-    TurnStarted,
-    TurnStopped,
-    is_retryable,
-    reply_id,
-)
+from chat.turns import events
+from chat.turns.events import Snapshot
 from chat.turns.follow import LogBatch
 from chat.turns.log import READ_AT_ONCE, Entry
 
@@ -88,38 +76,38 @@ class EventStream:
 
     def events(self, batch: LogBatch) -> Iterator[StreamEvent]:
         """Yield the events of a batch of log entries."""
-        decided = {entry.event.call_id for entry in batch.entries if isinstance(entry.event, ApprovalDecided)}
+        decided = {entry.event.call_id for entry in batch.entries if isinstance(entry.event, events.ApprovalDecided)}
         for entry in batch.entries:
-            if isinstance(entry.event, ApprovalRequested) and entry.event.call_id in decided:
+            if isinstance(entry.event, events.ApprovalRequested) and entry.event.call_id in decided:
                 continue
             if not isinstance(entry.event, Snapshot):
                 self._snapshot_text = None
-            events = list(self._fields_of(entry))
-            for left, fields in zip(reversed(range(len(events))), events, strict=True):
+            sent = list(self._fields_of(entry))
+            for left, fields in zip(reversed(range(len(sent))), sent, strict=True):
                 yield StreamEvent(batch.attempt, 0 if left else entry.n, fields)
 
     def _fields_of(self, entry: Entry) -> Iterator[Fields]:
         match entry.event:
-            case TurnQueued() | TurnStarted():
+            case events.TurnQueued() | events.TurnStarted():
                 yield from self._begin()
-            case TurnResumed() as event:
+            case events.TurnResumed() as event:
                 yield from self._begin(anew=True)
                 yield from _pieces(event.text[: event.at])
                 self._pending = event.at, event.text[event.at :]
-            case TextDelta() as event:
+            case events.TextDelta() as event:
                 yield from self._begin()
                 yield from _pieces(self._take_pending(up_to=event.at) + event.text)
-            case ApprovalRequested() as event:
+            case events.ApprovalRequested() as event:
                 yield from self._begin()
                 yield self._ask(event.call_id, event.name, event.arguments)
-            case ApprovalDecided() as event:
+            case events.ApprovalDecided() as event:
                 self._awaiting.discard(event.call_id)
-            case TurnFinished() | TurnStopped() as event:
+            case events.TurnFinished() | events.TurnStopped() as event:
                 yield from self._begin()
                 yield from _pieces(self._take_pending())
-                status = Status.DONE if isinstance(event, TurnFinished) else Status.STOPPED
+                status = Status.DONE if isinstance(event, events.TurnFinished) else Status.STOPPED
                 yield self._end(event.message, status, event.warning)
-            case TurnFailed() as event:
+            case events.TurnFailed() as event:
                 yield from self._begin()
                 yield self._fail(event.code, event.detail, retryable=event.retryable)
             case Snapshot() as event:
@@ -135,7 +123,7 @@ class EventStream:
         self._snapshot_text = event.text
         if event.status == Status.FAILED:
             code = event.code or ""
-            yield self._fail(code, event.detail or "", retryable=is_retryable(code))
+            yield self._fail(code, event.detail or "", retryable=events.is_retryable(code))
         elif event.status in (Status.DONE, Status.STOPPED):
             yield self._end(event.message, Status(event.status), event.warning)
         else:
@@ -149,7 +137,7 @@ class EventStream:
         self._has_begun, self._pending = True, (0, "")
         yield {
             "type": "message_start",
-            "message_id": str(message.id if message else reply_id(self._turn_id)),
+            "message_id": str(message.id if message else events.reply_id(self._turn_id)),
             "thread_id": str(self._thread_id),
             "turn_id": str(self._turn_id),
         }

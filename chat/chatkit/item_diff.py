@@ -89,12 +89,5 @@ def _delta(item: types.AssistantMessageItem, text: str) -> types.ThreadItemUpdat
     return _updated(item, types.AssistantMessageContentPartTextDelta(content_index=0, delta=text))
 
 
-def _updated(
-    item: types.ThreadItem,
-    update: types.AssistantMessageContentPartAdded
-    | types.AssistantMessageContentPartDone
-    | types.AssistantMessageContentPartTextDelta
-    | types.WorkflowTaskAdded
-    | types.WorkflowTaskUpdated,
-) -> types.ThreadItemUpdatedEvent:
+def _updated(item: types.ThreadItem, update: types.ThreadItemUpdate) -> types.ThreadItemUpdatedEvent:
     return types.ThreadItemUpdatedEvent(item_id=item.id, update=update)

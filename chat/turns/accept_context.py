@@ -209,9 +209,8 @@ def lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, *
     context = AcceptContext(user_id, conversation_id, client_id, now, *locked[0][:4])
     context.stored_title = context.title
     limit = {"since": now - MINUTE, "limit": settings.MESSAGES_PER_MINUTE}
-    ((known, context.first_of_minute, context.active, context.queued, context.waiting),) = select(
-        _READ_TURNS, values | limit
-    )
+    (turns,) = select(_READ_TURNS, values | limit)
+    known, context.first_of_minute, context.active, context.queued, context.waiting = turns
     if known is not None:
         context.known = Turn.objects.select_related("prompt").get(pk=known)
     return context

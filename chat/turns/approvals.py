@@ -49,19 +49,10 @@ def ask(lease: Lease, outcome: TurnOutcome, *, next_owner: uuid.UUID | None = No
     with transaction.atomic():
         conversation = lease.lock_conversation()
         lease.lock()
-        ToolCall.objects.bulk_create(
-            [
-                ToolCall(
-                    turn_id=lease.turn_id,
-                    call_id=call.call_id,
-                    name=call.name,
-                    arguments=call.arguments,
-                    decision=Decision.AWAITING,
-                )
-                for call in outcome.approval_requests
-            ],
-            ignore_conflicts=True,
-        )
+        of_turn = {"turn_id": lease.turn_id, "decision": Decision.AWAITING}
+        asked = outcome.approval_requests
+        calls = [ToolCall(call_id=one.call_id, name=one.name, arguments=one.arguments, **of_turn) for one in asked]
+        ToolCall.objects.bulk_create(calls, ignore_conflicts=True)
         turn = Turn.objects.with_all_to_begin().get(pk=lease.turn_id)
         turn.status, turn.owner, turn.lease_until, turn.cut_off = Status.WAITING, None, None, 0
         turn.text, turn.usage, turn.warning = outcome.text, outcome.usage, outcome.warning

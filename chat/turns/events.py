@@ -155,18 +155,6 @@ class Snapshot:
 
 
 LastEvent = TurnFinished | TurnStopped | TurnFailed
-Event = (
-    TurnQueued
-    | TurnStarted
-    | TextDelta
-    | ReasoningDelta
-    | ToolStarted
-    | ToolFinished
-    | ApprovalRequested
-    | ApprovalDecided
-    | Warned
-    | ModelRetrying
-    | TurnResumed
-    | Snapshot
-    | LastEvent
-)
+_ToolEvent = ToolStarted | ToolFinished | ApprovalRequested | ApprovalDecided
+_ReplyEvent = Warned | ModelRetrying | TurnResumed | Snapshot | LastEvent
+Event = TurnQueued | TurnStarted | TextDelta | ReasoningDelta | _ToolEvent | _ReplyEvent

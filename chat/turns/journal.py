@@ -61,13 +61,8 @@ ON CONFLICT (user_id, day, model) DO UPDATE SET responses = chat_modelusage.resp
 """  # noqa: S608 - our own words
 # Between the texts of several responses of a turn.
 SEPARATOR = "\n\n"
-CUT_OFF = json.dumps(
-    {
-        "ok": False,
-        "error": "cut_off",
-        "detail": "This was cut off. Whether it was done is not known; it is not done again.",
-    }
-)
+_IS_UNKNOWN = "This was cut off. Whether it was done is not known; it is not done again."
+CUT_OFF = json.dumps({"ok": False, "error": "cut_off", "detail": _IS_UNKNOWN})
 TOO_SLOW = Effect({"ok": False, "error": "too_slow", "detail": "This took longer than 10 seconds and was undone."})
 TOOL_ERROR = Effect({"ok": False, "error": "tool_error", "detail": "The tool failed."})
 NOT_RUN = json.dumps({"ok": False, "error": "not_run", "detail": "The turn ended before this was done."})
@@ -322,15 +317,8 @@ def as_items(prompt: str, journal: Journal, *, partial: str = "") -> list[Item]:
     outputs = {call.call_id: call.output or call.error or NOT_RUN for call in journal.tools}
     for step in journal.steps:
         items += step.output
-        items += [
-            {
-                "type": "function_call_output",
-                "call_id": item["call_id"],
-                "output": outputs.get(item["call_id"], NOT_RUN),
-            }
-            for item in step.output
-            if item.get("type") == "function_call"
-        ]
+        ids = [item["call_id"] for item in step.output if item.get("type") == "function_call"]
+        items += [{"type": "function_call_output", "call_id": one, "output": outputs.get(one, NOT_RUN)} for one in ids]
     if partial:
         items.append(assistant_item(partial))
     return items

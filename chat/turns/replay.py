@@ -5,13 +5,7 @@ from typing import Any
 
 from agents import Model
 from agents.items import TResponseStreamEvent
-from openai.types.responses import (
-    Response,
-    ResponseCompletedEvent,
-    ResponseReasoningTextDeltaEvent,
-    ResponseRefusalDeltaEvent,
-    ResponseTextDeltaEvent,
-)
+from openai.types import responses
 
 from chat.assistant.endpoints.context_window import Window, WithinContext
 from chat.assistant.endpoints.fallback import FirstAvailable
@@ -91,11 +85,11 @@ class ReplayModel(WrappedModel):
         return Retrying(ValidModel(within, self._retract), self._restart, self._retrying)
 
     def _log_event(self, event: TResponseStreamEvent) -> None:
-        if isinstance(event, ResponseTextDeltaEvent | ResponseRefusalDeltaEvent):
+        if isinstance(event, responses.ResponseTextDeltaEvent | responses.ResponseRefusalDeltaEvent):
             self._append_text(event.delta)
-        elif isinstance(event, ResponseReasoningTextDeltaEvent):
+        elif isinstance(event, responses.ResponseReasoningTextDeltaEvent):
             self._append_reasoning(event.delta)
-        elif isinstance(event, ResponseCompletedEvent):
+        elif isinstance(event, responses.ResponseCompletedEvent):
             self.refused |= refusals(event.response.output)
             self._drop_rest()
 
@@ -139,8 +133,8 @@ class ReplayModel(WrappedModel):
             self._log.append(TextDelta("", end))
 
 
-def _completed(output: list[dict[str, Any]], usage: dict[str, int]) -> ResponseCompletedEvent:
-    response = Response.model_validate(
+def _completed(output: list[dict[str, Any]], usage: dict[str, int]) -> responses.ResponseCompletedEvent:
+    response = responses.Response.model_validate(
         {
             "id": "journal",
             "created_at": 0,
@@ -158,4 +152,4 @@ def _completed(output: list[dict[str, Any]], usage: dict[str, int]) -> ResponseC
             },
         }
     )
-    return ResponseCompletedEvent(type="response.completed", sequence_number=0, response=response)
+    return responses.ResponseCompletedEvent(type="response.completed", sequence_number=0, response=response)

@@ -42,20 +42,8 @@ class AgentSessionAdmin(SessionVerbs):
     )
     ordering = ("-last_activity_at",)
     fields = (
-        "session_id",
-        "owner",
-        "title",
-        "state_badge",
-        "items",
-        "size",
-        "pruned",
-        "first_activity_at",
-        "last_activity_at",
-        "gone_at",
-        "held_at",
-        "held_until",
-        "hold_reason",
-        "trouble",
+        *("session_id", "owner", "title", "state_badge", "items", "size", "pruned", "first_activity_at"),
+        *("last_activity_at", "gone_at", "held_at", "held_until", "hold_reason", "trouble"),
     )
     readonly_fields = ("owner", "title", "state_badge", "items", "size", "pruned", "trouble")
 
@@ -116,6 +104,7 @@ class AgentSessionAdmin(SessionVerbs):
         if session is None:
             raise Http404
         folder, reason, problem = "admin/chat/agentsession", request.POST.get("reason", ""), ""
+        asked: dict[str, Any] = {"session": session, "reason": reason}
         if request.method == "POST":
             try:
                 seen = inspect(session.session_id, actor=actor_of(request), reason=reason)
@@ -123,13 +112,9 @@ class AgentSessionAdmin(SessionVerbs):
                 problem = error.detail
             else:
                 title = f"Inspect “{seen.title}”"
-                return self.render_page(
-                    request, f"{folder}/inspection.html", title, session=session, reason=reason, seen=seen
-                )
+                return self.render_page(request, f"{folder}/inspection.html", title, seen=seen, **asked)
         title = "Inspect this session?"
-        return self.render_page(
-            request, f"{folder}/inspect.html", title, session=session, reason=reason, problem=problem
-        )
+        return self.render_page(request, f"{folder}/inspect.html", title, problem=problem, **asked)
 
     # Columns.
 

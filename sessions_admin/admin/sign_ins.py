@@ -13,14 +13,8 @@ for model in (AccessAttempt, AccessLog, AccessFailureLog):
 class FailedSignInAdmin(SuperusersReadOnly[AccessAttempt]):
     """Failed sign-ins."""
 
-    list_display = fields = (
-        "attempt_time",
-        "username",
-        "ip_address",
-        "user_agent",
-        "path_info",
-        "failures_since_start",
-    )
+    fields = ("attempt_time", "username", "ip_address", "user_agent", "path_info", "failures_since_start")
+    list_display = fields
     search_fields = ("username", "ip_address")
     date_hierarchy = "attempt_time"
 

@@ -12,15 +12,8 @@ from sessions_admin.admin.base import ReadOnlyAdmin
 class ModelUsageAdmin(ReadOnlyAdmin[ModelUsage]):
     """One row per user, day and model, the newest day first."""
 
-    list_display = fields = readonly_fields = (
-        "day",
-        "user",
-        "model",
-        "responses",
-        "input_tokens",
-        "output_tokens",
-        "price",
-    )
+    fields = ("day", "user", "model", "responses", "input_tokens", "output_tokens", "price")
+    list_display = readonly_fields = fields
     list_select_related = ("user",)
     list_filter = ("model",)
     search_fields = ("user__email",)

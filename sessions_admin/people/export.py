@@ -19,24 +19,13 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
+from chat import models
 from chat.accounts import login_sessions, tokens
 from chat.infra.database_limits import long_statements
 from chat.infra.limits import ConcurrencyLimit
 from chat.infra.lookup import get_one
 from chat.memory.identity import printable
 from chat.memory.sync_store import SessionFile, opened
-from chat.models import (
-    AgentSession,
-    Conversation,
-    Message,
-    ModelUsage,
-    Task,
-    TaskChange,
-    ToolCall,
-    Turn,
-    TurnStep,
-    User,
-)
 from chat.models.conversation import Role
 from chat.read_models import TaskOut
 from sessions_admin import audit
@@ -83,12 +72,12 @@ def export_person(
     Send the file only after this has returned. Raise NotFound, BadInput if another actor gives no reason, Conflict if
     they may not, RateLimited while another export of the user runs, MemoryUnavailable.
     """
-    person = get_one(User.objects.filter(pk=person_id), "user")
+    person = get_one(models.User.objects.filter(pk=person_id), "user")
     with _exports.hold(str(person_id)):
         return _export(person, to, actor, reason, on_progress)
 
 
-def _export(person: User, to: IO[bytes], actor: str, reason: str, on_progress: OnProgress) -> Exported:
+def _export(person: models.User, to: IO[bytes], actor: str, reason: str, on_progress: OnProgress) -> Exported:
     if actor == str(person.pk):
         return _write_export(person, to, on_progress)
     with audit.attempt(Action.EXPORT, actor=actor, person=person.pk, reason=reason):
@@ -99,8 +88,8 @@ def _export(person: User, to: IO[bytes], actor: str, reason: str, on_progress: O
     return exported
 
 
-def _write_export(person: User, to: IO[bytes], on_progress: OnProgress) -> Exported:
-    conversations = Conversation.objects.owned_by(person.pk)
+def _write_export(person: models.User, to: IO[bytes], on_progress: OnProgress) -> Exported:
+    conversations = models.Conversation.objects.owned_by(person.pk)
     counts = _Counts(conversations.count(), on_progress)
     with opened(settings.AGENT_SESSION_DB_PATH) as file, ZipFile(to, "w", ZIP_DEFLATED) as archive:
         _write(archive, "README.txt", iter([README.format(email=person.email, now=timezone.now())]))
@@ -129,7 +118,7 @@ class _Counts:
 # The JSON document; iterators are written as arrays while they are read.
 
 
-def _document(person: User, file: SessionFile, counts: _Counts) -> dict[str, object]:
+def _document(person: models.User, file: SessionFile, counts: _Counts) -> dict[str, object]:
     subject = personal_data.subject(person)
     signed_in = personal_data.sign_ins_of(subject)
     logins = Session.objects.filter(session_key__in=list(login_sessions.of_user(person.pk)))
@@ -145,9 +134,11 @@ def _document(person: User, file: SessionFile, counts: _Counts) -> dict[str, obj
         "former_addresses": _rows(person.former_emails.all(), "email changed_at"),
         "tasks": _tasks(person, counts),
         "changes_of_tasks": _rows(
-            TaskChange.objects.filter(user=person), "id turn_id call_id states undoes made_at undone_at"
+            models.TaskChange.objects.filter(user=person), "id turn_id call_id states undoes made_at undone_at"
         ),
-        "model_usage": (_row(row, USAGE) for row in ModelUsage.objects.filter(user=person).order_by("day", "model")),
+        "model_usage": (
+            _row(row, USAGE) for row in models.ModelUsage.objects.filter(user=person).order_by("day", "model")
+        ),
         "conversations": _conversations(person, file, counts),
         "memory_without_conversation": _orphan_sessions(person, file, counts),
         "quarantined": _rows(personal_data.quarantined_rows(subject), "session_id row_id content reason created_at"),
@@ -178,7 +169,7 @@ def _document(person: User, file: SessionFile, counts: _Counts) -> dict[str, obj
     }
 
 
-def _account(person: User) -> dict[str, object]:
+def _account(person: models.User) -> dict[str, object]:
     names = "id email time_zone week_start created_at last_login is_active is_staff is_superuser"
     return _row(person, names) | {
         "groups": list(person.groups.values_list("name", flat=True)),
@@ -186,15 +177,15 @@ def _account(person: User) -> dict[str, object]:
     }
 
 
-def _tasks(person: User, counts: _Counts) -> Iterator[dict[str, object]]:
-    for task in _pages(Task.objects.owned_by(person.pk), "number"):
+def _tasks(person: models.User, counts: _Counts) -> Iterator[dict[str, object]]:
+    for task in _pages(models.Task.objects.owned_by(person.pk), "number"):
         counts.tasks += 1
         yield asdict(TaskOut.of(task))
 
 
-def _conversations(person: User, file: SessionFile, counts: _Counts) -> Iterator[dict[str, object]]:
+def _conversations(person: models.User, file: SessionFile, counts: _Counts) -> Iterator[dict[str, object]]:
     names = "id title created_at updated_at memory_from pinned_at archived_at trashed_at kept_at"
-    for conversation in _pages(Conversation.objects.owned_by(person.pk), "pk"):
+    for conversation in _pages(models.Conversation.objects.owned_by(person.pk), "pk"):
         yield _row(conversation, names) | {
             "turns": _turns(conversation, counts),
             "session": _session(conversation, file, counts),
@@ -206,7 +197,7 @@ def _conversations(person: User, file: SessionFile, counts: _Counts) -> Iterator
         counts.add_conversation()
 
 
-def _turns(conversation: Conversation, counts: _Counts) -> Iterator[dict[str, object]]:
+def _turns(conversation: models.Conversation, counts: _Counts) -> Iterator[dict[str, object]]:
     """Yield turns with their messages; those of earlier versions have no position.
 
     Rows are dicts: model instances refer to each other, and would accumulate until garbage collection.
@@ -217,10 +208,10 @@ def _turns(conversation: Conversation, counts: _Counts) -> Iterator[dict[str, ob
     )
     step = "n output usage sent_estimate sent_turns duration_ms model cost created_at"
     call = "call_id name arguments decision decided_by output error before created_at"
-    for page in _paged(Turn.objects.filter(conversation=conversation).values(*names.split()), "seq"):
+    for page in _paged(models.Turn.objects.filter(conversation=conversation).values(*names.split()), "seq"):
         ids = [turn["id"] for turn in page]
-        messages = _by_turn(Message, ids, "created_at", "-role", names="id role text position created_at")
-        steps, calls = _by_turn(TurnStep, ids, "n", names=step), _by_turn(ToolCall, ids, "pk", names=call)
+        messages = _by_turn(models.Message, ids, "created_at", "-role", names="id role text position created_at")
+        steps, calls = _by_turn(models.TurnStep, ids, "n", names=step), _by_turn(models.ToolCall, ids, "pk", names=call)
         for turn in page:
             turn_messages = messages[turn["id"]]
             counts.messages += len(turn_messages)
@@ -238,9 +229,9 @@ def _by_turn(
     return found
 
 
-def _session(conversation: Conversation, file: SessionFile, counts: _Counts) -> dict[str, object] | None:
+def _session(conversation: models.Conversation, file: SessionFile, counts: _Counts) -> dict[str, object] | None:
     """Return a session's metadata and items. The reason for a hold is not the user's data."""
-    session = AgentSession.objects.filter(conversation=conversation).first()
+    session = models.AgentSession.objects.filter(conversation=conversation).first()
     if session is None:
         return None
     names = (
@@ -251,9 +242,9 @@ def _session(conversation: Conversation, file: SessionFile, counts: _Counts) -> 
     return _row(session, names) | {"items": items}
 
 
-def _orphan_sessions(person: User, file: SessionFile, counts: _Counts) -> Iterator[dict[str, object]]:
+def _orphan_sessions(person: models.User, file: SessionFile, counts: _Counts) -> Iterator[dict[str, object]]:
     """Yield the sessions in the file without a conversation."""
-    known = set(AgentSession.objects.filter(user=person).values_list("session_id", flat=True))
+    known = set(models.AgentSession.objects.filter(user=person).values_list("session_id", flat=True))
     for session_id in file.of_user(person.pk):
         if session_id not in known:
             items = file.items(session_id)
@@ -261,7 +252,7 @@ def _orphan_sessions(person: User, file: SessionFile, counts: _Counts) -> Iterat
             yield {"session_id": printable(session_id), "items": items}
 
 
-def _audit_entry(record: AuditRecord, person: User) -> dict[str, object]:
+def _audit_entry(record: AuditRecord, person: models.User) -> dict[str, object]:
     """Return an audit record without the names and reasons of staff."""
     by = "you" if record.actor == str(person.pk) else "staff"
     return _row(record, "at action session_id") | {"by": by, "failed": "failed" in record.result}
@@ -270,15 +261,15 @@ def _audit_entry(record: AuditRecord, person: User) -> dict[str, object]:
 # Markdown.
 
 
-def _markdown(conversation: Conversation) -> Iterator[str]:
+def _markdown(conversation: models.Conversation) -> Iterator[str]:
     yield f"# {conversation}\n\n"
-    messages = Message.objects.filter(conversation=conversation, position__isnull=False)
+    messages = models.Message.objects.filter(conversation=conversation, position__isnull=False)
     for message in _pages(messages.values("role", "created_at", "text", "position"), "position"):
         who = "You" if message["role"] == Role.USER else "Assistant"
         yield f"**{who}**, {message['created_at']:%Y-%m-%d %H:%M} UTC\n\n{message['text']}\n\n"
 
 
-def _file_name(conversation: Conversation, n: int) -> str:
+def _file_name(conversation: models.Conversation, n: int) -> str:
     title = re.sub(r"[^\w ()'-]+", "", str(conversation))[:60].strip()
     return f"{conversation.created_at:%Y-%m-%d} {title or 'Chat'} {n}.md"
 

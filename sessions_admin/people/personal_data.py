@@ -16,26 +16,10 @@ from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 from django_q.models import Task as QueueTask
 
+from chat import models
 from chat.accounts import login_sessions
 from chat.memory.identity import SessionId, printable
 from chat.memory.sync_store import SessionFile, StoredId
-from chat.models import (
-    AdoptedItems,
-    AgentSession,
-    ApiToken,
-    Conversation,
-    FormerEmail,
-    Message,
-    ModelUsage,
-    Quarantined,
-    Task,
-    TaskChange,
-    TaskCounter,
-    ToolCall,
-    Turn,
-    TurnStep,
-    User,
-)
 from chat.models.session import is_held
 from sessions_admin.models import CleanedConversation, CleanedSession, CleanupRun
 from sessions_admin.people.terms import Terms
@@ -88,24 +72,25 @@ class Count:
     held: int
 
 
-def subject(person: User) -> Subject:
+def subject(person: models.User) -> Subject:
     """Look up the addresses of a user, and their legal holds."""
-    held = AgentSession.objects.filter(is_held(timezone.now()), user=person)
+    held = models.AgentSession.objects.filter(is_held(timezone.now()), user=person)
     addresses = _addresses(person)
     emails = tuple(each.email for each in addresses)
     contains = Q()
     for email in emails:
         contains |= Q(email__contains=email)
-    others = User.objects.filter(contains).exclude(email__in=emails).values_list("email", flat=True)
+    others = models.User.objects.filter(contains).exclude(email__in=emails).values_list("email", flat=True)
     terms = Terms(person.pk, emails, tuple(others))
     return Subject(person.pk, addresses, frozenset(held.values_list("conversation_id", flat=True)), terms)
 
 
-def _addresses(person: User) -> tuple[Address, ...]:
+def _addresses(person: models.User) -> tuple[Address, ...]:
     former = [row for row in person.former_emails.order_by("pk") if row.email != person.email]
     emails = [row.email for row in former]
-    shared = set(User.objects.filter(email__in=emails).values_list("email", flat=True))
-    shared |= set(FormerEmail.objects.filter(email__in=emails).exclude(user=person).values_list("email", flat=True))
+    shared = set(models.User.objects.filter(email__in=emails).values_list("email", flat=True))
+    of_others = models.FormerEmail.objects.filter(email__in=emails).exclude(user=person)
+    shared |= set(of_others.values_list("email", flat=True))
     return (Address(person.email), *(Address(row.email, row.changed_at, row.email in shared) for row in former))
 
 
@@ -119,23 +104,23 @@ def count(person: Subject, file: SessionFile) -> list[Count]:
 
 def _conversation_rows(person: Subject) -> dict[str, tuple[Rows, str]]:
     return {
-        "conversations": (Conversation.objects.filter(user=person.id), "pk"),
-        "messages": (Message.objects.filter(conversation__user=person.id), "conversation"),
-        "turns": (Turn.objects.filter(conversation__user=person.id), "conversation"),
-        "model responses": (TurnStep.objects.filter(turn__conversation__user=person.id), "turn__conversation"),
-        "tool calls": (ToolCall.objects.filter(turn__conversation__user=person.id), "turn__conversation"),
-        "items of other programs": (AdoptedItems.objects.filter(conversation__user=person.id), "conversation"),
-        "sessions' metadata": (AgentSession.objects.filter(user=person.id), "conversation"),
+        "conversations": (models.Conversation.objects.filter(user=person.id), "pk"),
+        "messages": (models.Message.objects.filter(conversation__user=person.id), "conversation"),
+        "turns": (models.Turn.objects.filter(conversation__user=person.id), "conversation"),
+        "model responses": (models.TurnStep.objects.filter(turn__conversation__user=person.id), "turn__conversation"),
+        "tool calls": (models.ToolCall.objects.filter(turn__conversation__user=person.id), "turn__conversation"),
+        "items of other programs": (models.AdoptedItems.objects.filter(conversation__user=person.id), "conversation"),
+        "sessions' metadata": (models.AgentSession.objects.filter(user=person.id), "conversation"),
     }
 
 
 def owned_rows(person: Subject) -> dict[str, Rows]:
     """Return the rows that are removed with a user, even if conversations are on hold."""
     return {
-        "tasks": Task.objects.filter(user=person.id),
-        "changes of tasks": TaskChange.objects.filter(user=person.id),
-        "model usage": ModelUsage.objects.filter(user=person.id),
-        "task counter": TaskCounter.objects.filter(user=person.id),
+        "tasks": models.Task.objects.filter(user=person.id),
+        "changes of tasks": models.TaskChange.objects.filter(user=person.id),
+        "model usage": models.ModelUsage.objects.filter(user=person.id),
+        "task counter": models.TaskCounter.objects.filter(user=person.id),
         "clean-up entries of sessions": CleanedSession.objects.filter(user=person.id),
         "clean-up entries of conversations": CleanedConversation.objects.filter(user=person.id),
         "quarantined rows": quarantined_rows(person).exclude(session_id__in=person.held_sessions),
@@ -143,10 +128,10 @@ def owned_rows(person: Subject) -> dict[str, Rows]:
         "sign-in attempts": AccessAttempt.objects.filter(sign_ins_of(person)),
         "failed sign-ins": AccessFailureLog.objects.filter(sign_ins_of(person)),
         "sign-ins": AccessLog.objects.filter(sign_ins_of(person)),
-        "tokens": ApiToken.objects.owned_by(person.id),
+        "tokens": models.ApiToken.objects.owned_by(person.id),
         "logins": Session.objects.filter(session_key__in=list(login_sessions.of_user(person.id))),
-        "rights": User.groups.through.objects.filter(user=person.id),
-        "single permissions": User.user_permissions.through.objects.filter(user=person.id),
+        "rights": models.User.groups.through.objects.filter(user=person.id),
+        "single permissions": models.User.user_permissions.through.objects.filter(user=person.id),
         **{f"{label}: {name}": rows for label, name, rows in extra_app_rows(person.id)},
         **{
             f"worker's {str(model._meta.verbose_name_plural).lower()}": _rows_naming(model, person)
@@ -163,9 +148,9 @@ def extra_app_rows(person_id: uuid.UUID) -> Iterator[tuple[str, str, Rows]]:
             yield from ((config.label, name, rows) for name, rows in personal_data(person_id).items())
 
 
-def quarantined_rows(person: Subject) -> QuerySet[Quarantined]:
+def quarantined_rows(person: Subject) -> QuerySet[models.Quarantined]:
     """Return the quarantined rows of a user's sessions."""
-    return Quarantined.objects.filter(session_id__startswith=f"user_{person.id}_conv_")
+    return models.Quarantined.objects.filter(session_id__startswith=f"user_{person.id}_conv_")
 
 
 def runs_of(person: Subject) -> QuerySet[CleanupRun]:
@@ -184,8 +169,8 @@ def sign_ins_of(person: Subject) -> Q:
 
 def _record_counts(person: Subject) -> Iterator[Count]:
     is_kept = int(bool(person.held))
-    former = FormerEmail.objects.filter(user=person.id).count()
-    yield Count(RECORD, "account", User.objects.filter(pk=person.id).count(), is_kept)
+    former = models.FormerEmail.objects.filter(user=person.id).count()
+    yield Count(RECORD, "account", models.User.objects.filter(pk=person.id).count(), is_kept)
     yield Count(RECORD, "former addresses", former, former * is_kept)
     for kind, (rows, by) in _conversation_rows(person).items():
         yield Count(RECORD, kind, rows.count(), rows.filter(**{f"{by}__in": person.held}).count())
@@ -209,7 +194,7 @@ def _memory_counts(person: Subject, file: SessionFile) -> Iterator[Count]:
 
 def _log_entries(person: Subject) -> QuerySet[LogEntry]:
     """Return the entries of the admin's log by or about a user."""
-    about = Q(content_type=ContentType.objects.get_for_model(User), object_id=str(person.id))
+    about = Q(content_type=ContentType.objects.get_for_model(models.User), object_id=str(person.id))
     pattern = person.own.pattern
     named = Q(object_repr__iregex=pattern) | Q(change_message__iregex=pattern)
     theirs = Q(object_repr__contains=f"user_{person.id}_conv_")

@@ -8,13 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, cast
 
 from agents import Model, ModelTracing, TResponseInputItem
-from openai.types.responses import (
-    Response,
-    ResponseCompletedEvent,
-    ResponseFunctionToolCall,
-    ResponseReasoningItem,
-    ResponseTextDeltaEvent,
-)
+from openai.types import responses
 
 from chat.assistant.endpoints.failures import NO_API, NO_MODEL
 from chat.assistant.endpoints.providers import make_client, make_model, model_settings
@@ -141,7 +135,7 @@ class _Answer:
     text: str = ""
     pieces: int = 0
     output: list[Item] = field(default_factory=list)
-    calls: list[ResponseFunctionToolCall] = field(default_factory=list)
+    calls: list[responses.ResponseFunctionToolCall] = field(default_factory=list)
     reasoning: int = 0
     tokens: tuple[int, int] = (0, 0)
 
@@ -253,33 +247,26 @@ class _Asked:
         """Send a request as a turn does, with the assistant's tools. Raise ModelFailed."""
         asked = Retrying(ValidModel(model or self._model), lambda: None)
         answer = _Answer()
+        given, tools = cast(list[TResponseInputItem], items), [tool.function_tool() for tool in TOOLS]
+        chosen, unset = model_settings(model or self._model), {"previous_response_id": None, "conversation_id": None}
         stream = asked.stream_response(
-            INSTRUCTIONS,
-            cast(list[TResponseInputItem], items),
-            model_settings(model or self._model),
-            [tool.function_tool() for tool in TOOLS],
-            None,
-            [],
-            ModelTracing.DISABLED,
-            previous_response_id=None,
-            conversation_id=None,
-            prompt=None,
+            INSTRUCTIONS, given, chosen, tools, None, [], ModelTracing.DISABLED, **unset, prompt=None
         )
         async with closed_after(stream) as events:
             async for event in events:
-                if isinstance(event, ResponseTextDeltaEvent):
+                if isinstance(event, responses.ResponseTextDeltaEvent):
                     answer.pieces += 1
-                elif isinstance(event, ResponseCompletedEvent):
+                elif isinstance(event, responses.ResponseCompletedEvent):
                     _read(event.response, answer)
         self._thought += answer.reasoning
         return answer
 
 
-def _read(response: Response, answer: _Answer) -> None:
+def _read(response: responses.Response, answer: _Answer) -> None:
     answer.output = [item.model_dump(mode="json", exclude_unset=True) for item in response.output]
     answer.text = response.output_text
-    answer.calls = [item for item in response.output if isinstance(item, ResponseFunctionToolCall)]
-    answer.reasoning = sum(isinstance(item, ResponseReasoningItem) for item in response.output)
+    answer.calls = [item for item in response.output if isinstance(item, responses.ResponseFunctionToolCall)]
+    answer.reasoning = sum(isinstance(item, responses.ResponseReasoningItem) for item in response.output)
     if response.usage is not None:
         answer.tokens = response.usage.input_tokens, response.usage.output_tokens
 

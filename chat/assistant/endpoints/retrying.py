@@ -17,12 +17,7 @@ from dataclasses import dataclass
 import openai
 from agents import Model
 from agents.items import TResponseStreamEvent
-from openai.types.responses import (
-    ResponseCompletedEvent,
-    ResponseErrorEvent,
-    ResponseFailedEvent,
-    ResponseIncompleteEvent,
-)
+from openai.types import responses
 
 from chat.assistant.endpoints.failures import BrokenStream, explain, incomplete, incomplete_reason, retry_after
 from chat.assistant.endpoints.wrapping import Ask, Events, Given, WrappedModel, closed_after
@@ -105,14 +100,14 @@ async def _complete(ask: Ask) -> AsyncGenerator[TResponseStreamEvent, None]:
                     event = await anext(events)
             except StopAsyncIteration:
                 raise BrokenStream from None
-            if isinstance(event, ResponseErrorEvent):
+            if isinstance(event, responses.ResponseErrorEvent):
                 raise BrokenStream(event.code)
-            if isinstance(event, ResponseFailedEvent):
+            if isinstance(event, responses.ResponseFailedEvent):
                 raise BrokenStream(event.response.error.code if event.response.error else None)
-            if isinstance(event, ResponseIncompleteEvent):
+            if isinstance(event, responses.ResponseIncompleteEvent):
                 raise incomplete(incomplete_reason(event.response))
             yield event
-            if isinstance(event, ResponseCompletedEvent):
+            if isinstance(event, responses.ResponseCompletedEvent):
                 await _read_to_the_end(events)
                 return
 

@@ -16,21 +16,15 @@ from typing import Any
 
 from agents import TResponseInputItem
 from agents.models.fake_id import FAKE_RESPONSES_ID
-from openai.types.responses import (
-    ResponseFunctionToolCall,
-    ResponseOutputMessage,
-    ResponseOutputRefusal,
-    ResponseOutputText,
-    ResponseReasoningItem,
-)
+from openai.types import responses
 
 from chat.assistant.endpoints.validation.text import ThinkSplitter
 from chat.infra.storable import storable
 
 logger = logging.getLogger(__name__)
 
-Item = ResponseOutputMessage | ResponseFunctionToolCall | ResponseReasoningItem
-Part = ResponseOutputText | ResponseOutputRefusal
+Item = responses.ResponseOutputMessage | responses.ResponseFunctionToolCall | responses.ResponseReasoningItem
+Part = responses.ResponseOutputText | responses.ResponseOutputRefusal
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 # The name of a call whose own name is invalid for every API.
@@ -63,7 +57,7 @@ class Output:
     @property
     def has_calls(self) -> bool:
         """Whether the response calls a tool."""
-        return any(isinstance(item, ResponseFunctionToolCall) for item in self.items)
+        return any(isinstance(item, responses.ResponseFunctionToolCall) for item in self.items)
 
     @property
     def is_empty(self) -> bool:
@@ -124,7 +118,7 @@ class OutputReader:
             if kind == "reasoning":
                 thoughts.append(text)
             elif kind == "refusal":
-                parts.append(ResponseOutputRefusal(type="refusal", refusal=text))
+                parts.append(responses.ResponseOutputRefusal(type="refusal", refusal=text))
                 read.reply += text
             else:
                 parts += self._split(text, splitter, read, thoughts)
@@ -140,16 +134,16 @@ class OutputReader:
             if piece.kind == "reasoning":
                 thoughts.append(piece.text)
             if piece.retracts:
-                read.items = [item for item in read.items if not isinstance(item, ResponseOutputMessage)]
+                read.items = [item for item in read.items if not isinstance(item, responses.ResponseOutputMessage)]
                 read.reply = replied = ""
             replied += piece.text if piece.kind == "reply" else ""
         read.reply += replied
         return [_text_part(replied)] if replied else []
 
-    def _message(self, fields: Mapping[str, Any], parts: list[Part]) -> ResponseOutputMessage:
+    def _message(self, fields: Mapping[str, Any], parts: list[Part]) -> responses.ResponseOutputMessage:
         phase = {"phase": fields["phase"]} if fields.get("phase") in ("commentary", "final_answer") else {}
         content: list[Any] = [*parts]
-        return ResponseOutputMessage(
+        return responses.ResponseOutputMessage(
             id=self._item_id(fields.get("id"), "msg"),
             type="message",
             role="assistant",
@@ -174,7 +168,7 @@ class OutputReader:
         if isinstance(provider_data := fields.get("provider_data"), dict):
             kept["provider_data"] = storable(provider_data)
         read.items.append(
-            ResponseReasoningItem.model_validate(
+            responses.ResponseReasoningItem.model_validate(
                 {
                     "id": self._item_id(fields.get("id"), "rs"),
                     "type": "reasoning",
@@ -187,7 +181,7 @@ class OutputReader:
 
     # -- calls
 
-    def _call(self, fields: Mapping[str, Any]) -> ResponseFunctionToolCall:
+    def _call(self, fields: Mapping[str, Any]) -> responses.ResponseFunctionToolCall:
         name, arguments, problem = _checked(fields.get("name"), fields.get("arguments"))
         if not problem and fields.get("status") == "incomplete":
             problem = _output("invalid_arguments", CUT_OFF)
@@ -211,7 +205,7 @@ class OutputReader:
             call["status"] = "completed"
         if provider_data:
             call["provider_data"] = storable(provider_data)
-        return ResponseFunctionToolCall.model_validate(call)
+        return responses.ResponseFunctionToolCall.model_validate(call)
 
     # -- ids
 
@@ -243,22 +237,22 @@ def refusals(output: Iterable[object]) -> dict[str, str]:
     return found
 
 
-def thought(text: str) -> ResponseReasoningItem:
+def thought(text: str) -> responses.ResponseReasoningItem:
     """Return reasoning that came as text."""
     content = [{"type": "reasoning_text", "text": text}]
     item = {"id": FAKE_RESPONSES_ID, "type": "reasoning", "summary": [], "content": content}
-    return ResponseReasoningItem.model_validate(item)
+    return responses.ResponseReasoningItem.model_validate(item)
 
 
-def message(text: str) -> ResponseOutputMessage:
+def message(text: str) -> responses.ResponseOutputMessage:
     """Return a reply that came without its item."""
-    return ResponseOutputMessage(
+    return responses.ResponseOutputMessage(
         id=FAKE_RESPONSES_ID, type="message", role="assistant", status="completed", content=[_text_part(text)]
     )
 
 
-def _text_part(text: str) -> ResponseOutputText:
-    return ResponseOutputText(type="output_text", text=text, annotations=[], logprobs=[])
+def _text_part(text: str) -> responses.ResponseOutputText:
+    return responses.ResponseOutputText(type="output_text", text=text, annotations=[], logprobs=[])
 
 
 def _close(splitter: ThinkSplitter, read: Output) -> None:
@@ -268,12 +262,13 @@ def _close(splitter: ThinkSplitter, read: Output) -> None:
             read.reasoning += piece.text
         else:
             read.reply += piece.text
-            last = next((item for item in reversed(read.items) if isinstance(item, ResponseOutputMessage)), None)
-            if last is None or not isinstance(last.content[-1], ResponseOutputText):
+            replies = (item for item in reversed(read.items) if isinstance(item, responses.ResponseOutputMessage))
+            last = next(replies, None)
+            if last is None or not isinstance(last.content[-1], responses.ResponseOutputText):
                 read.items.append(message(piece.text))
             else:
                 last.content[-1].text += piece.text
-    while read.items and isinstance(read.items[-1], ResponseReasoningItem):
+    while read.items and isinstance(read.items[-1], responses.ResponseReasoningItem):
         read.items.pop()
 
 
