@@ -3,16 +3,16 @@
 import os
 from collections.abc import Iterator
 
-from django.db.models import Count, Max, Min
+from django.db.models import Max
 from django.utils import timezone
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from chat.models import Turn
-from chat.models.turn import ACTIVE, Status
+from chat.models.turn import Status
 from sessions_admin.heartbeat import workers
+from sessions_admin.metrics.queue_health import unfinished_turns
 from sessions_admin.metrics.stats import by_state
 from sessions_admin.models import CleanupRun, RunStatus
 
@@ -25,16 +25,13 @@ class DatabaseState(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the gauges. Raise DatabaseError."""
         now = timezone.now()
-        rows = Turn.objects.filter(status__in=ACTIVE).order_by().values("status")
-        counted = {row["status"]: row for row in rows.annotate(n=Count("pk"), oldest=Min("accepted_at"))}
+        unfinished = unfinished_turns()
         turns = _gauge("unfinished_turns", "Turns that have not ended.", "status")
         ages = _gauge("oldest_turn_seconds", "Age of the oldest turn that has not ended; 0 without one.", "status")
-        for status in ACTIVE:
-            row = counted.get(status)
-            turns.add_metric([status], row["n"] if row else 0)
-            ages.add_metric([status], (now - row["oldest"]).total_seconds() if row else 0)
-        queued = counted.get(Status.QUEUED)
-        yield from (turns, ages, _gauge("queue_depth", "Queued turns.", value=queued["n"] if queued else 0))
+        for status, (n, oldest) in unfinished.items():
+            turns.add_metric([status], n)
+            ages.add_metric([status], (now - oldest).total_seconds() if oldest else 0)
+        yield from (turns, ages, _gauge("queue_depth", "Queued turns.", value=unfinished[Status.QUEUED][0]))
         sessions = _gauge("sessions", "Agent sessions, by state.", "state")
         for count in by_state():
             sessions.add_metric([count.state], count.sessions)

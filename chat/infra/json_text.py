@@ -17,7 +17,7 @@ def read_json(data: bytes | str) -> Any:
     except UnicodeDecodeError as error:
         raise BadJson(f"This is not text in UTF-8: the byte at offset {error.start} is invalid.") from None
     try:
-        return json.loads(text.removeprefix("\ufeff"), parse_constant=_refuse)
+        return json.loads(text.removeprefix("\ufeff"), parse_constant=refuse_constant)
     except json.JSONDecodeError as error:
         raise _error_at(error.lineno, error.colno, error.msg) from None
     except RecursionError:
@@ -25,7 +25,7 @@ def read_json(data: bytes | str) -> Any:
     except _InvalidConstant as error:
         place = next(found.start() for found in _CONSTANT.finditer(text) if found["constant"])
         line, column = text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
-        raise _error_at(line, column, f"{error} is not JSON") from None
+        raise _error_at(line, column, str(error).rstrip(".")) from None
     except ValueError:  # Python does not convert integers of thousands of digits
         raise BadJson("This JSON has a number with too many digits.") from None
 
@@ -34,8 +34,9 @@ class _InvalidConstant(ValueError):
     pass
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise _InvalidConstant(constant)
+def refuse_constant(name: str) -> NoReturn:
+    """Raise ValueError for what Python's parser accepts and JSON does not: a `parse_constant`."""
+    raise _InvalidConstant(f"{name} is not JSON.")
 
 
 def _error_at(line: int, column: int, problem: str) -> BadJson:

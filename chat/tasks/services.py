@@ -116,10 +116,7 @@ def number_of(*, user_id: uuid.UUID, task_id: uuid.UUID) -> int:
 
 def get_task(*, user_id: uuid.UUID, number: int) -> Task:
     """Return a task by its number. Raise NotFound."""
-    task = Task.objects.owned_by(user_id).filter(number=_storable(number)).first()
-    if task is None:
-        raise _no_such_task(number)
-    return task
+    return _find(Task.objects.owned_by(user_id), number)
 
 
 def find_tasks(*, user_id: uuid.UUID, numbers: Collection[int], lock: bool = False) -> list[Task]:
@@ -204,7 +201,11 @@ def _save(task: Task, before: State) -> None:
 
 
 def _locked(user_id: uuid.UUID, number: int) -> Task:
-    task = Task.objects.owned_by(user_id).select_for_update(no_key=True).filter(number=_storable(number)).first()
+    return _find(Task.objects.owned_by(user_id).select_for_update(no_key=True), number)
+
+
+def _find(tasks: QuerySet[Task], number: int) -> Task:
+    task = tasks.filter(number=_storable(number)).first()
     if task is None:
         raise _no_such_task(number)
     return task

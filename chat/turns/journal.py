@@ -21,6 +21,7 @@ from chat.assistant.endpoints.request_size import Sent
 from chat.assistant.model_config import configured
 from chat.exceptions import ThreadkeeperError, TurnLost
 from chat.infra.database_limits import is_transient
+from chat.infra.json_text import refuse_constant
 from chat.infra.storable import storable
 from chat.memory.items import Item
 from chat.models.task import TaskChange
@@ -337,10 +338,6 @@ def assistant_item(text: str) -> Item:
 def parse_arguments(arguments: str) -> Any:
     """Return a call's arguments as they are stored."""
     try:
-        return storable(json.loads(arguments or "{}", parse_constant=_no_constant))
+        return storable(json.loads(arguments or "{}", parse_constant=refuse_constant))
     except ValueError:
         return storable(arguments)
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON.")

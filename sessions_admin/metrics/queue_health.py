@@ -65,16 +65,18 @@ class Failure:
     subject: str  # the id of the session or run, or the task's name
 
 
+def unfinished_turns() -> dict[Status, tuple[int, datetime | None]]:
+    """Return the number of turns of each status that is no end, and when the oldest of them was accepted."""
+    rows = Turn.objects.filter(status__in=ACTIVE).order_by().values("status")
+    counts = rows.annotate(n=Count("pk"), oldest=Min("accepted_at")).values_list("status", "n", "oldest")
+    counted: dict[Status, tuple[int, datetime | None]] = dict.fromkeys(ACTIVE, (0, None))
+    return counted | {Status(status): (n, oldest) for status, n, oldest in counts}
+
+
 def turn_queue() -> TurnQueue:
     """Count the turns that are queued, running, or waiting for a decision."""
-    rows = Turn.objects.filter(status__in=ACTIVE).order_by().values("status")
-    counted = {row["status"]: row for row in rows.annotate(n=Count("pk"), oldest=Min("accepted_at"))}
-
-    def of(status: Status) -> int:
-        return counted[status]["n"] if status in counted else 0
-
-    oldest = counted[Status.QUEUED]["oldest"] if Status.QUEUED in counted else None
-    return TurnQueue(of(Status.QUEUED), of(Status.RUNNING), of(Status.WAITING), oldest)
+    (queued, oldest), (running, _), (waiting, _) = unfinished_turns().values()
+    return TurnQueue(queued, running, waiting, oldest)
 
 
 def worker_queue() -> WorkerQueue:

@@ -19,6 +19,7 @@ from agents.models.fake_id import FAKE_RESPONSES_ID
 from openai.types import responses
 
 from chat.assistant.endpoints.validation.text import ThinkSplitter
+from chat.infra.json_text import refuse_constant
 from chat.infra.storable import storable
 
 logger = logging.getLogger(__name__)
@@ -339,10 +340,6 @@ def read_arguments(arguments: object) -> str:
     return arguments if kept == values else json.dumps(kept)
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON.")
-
-
 def _finite(text: str) -> float:
     number = float(text)
     if number in (float("inf"), float("-inf")):
@@ -365,7 +362,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-_load = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_object).decode
+_load = json.JSONDecoder(parse_constant=refuse_constant, parse_float=_finite, object_pairs_hook=_object).decode
 
 
 def _quoted(value: object) -> str:
