@@ -12,6 +12,9 @@ from django.db.models import Sum
 from chat.assistant.model_config import configured
 from chat.models import ModelUsage
 
+_FIELDS = {"total": "responses", "given": "input_tokens", "generated": "output_tokens", "price": "cost"}
+SUMS = {name: Sum(field) for name, field in _FIELDS.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -33,10 +36,7 @@ def of_month(user_id: uuid.UUID, *, now: datetime) -> Sequence[Usage]:
     """Return a user's sums of the current month (UTC), the most used model first."""
     labels = {model.name: model.label or model.name for model in configured()}
     rows = ModelUsage.objects.filter(user=user_id, day__gte=month_began(now)).values("model").order_by("model")
-    sums = rows.annotate(
-        total=Sum("responses"), given=Sum("input_tokens"), generated=Sum("output_tokens"), price=Sum("cost")
-    )
-    counts = sums.values_list("model", "total", "given", "generated", "price")
+    counts = rows.annotate(**SUMS).values_list("model", *SUMS)
     found = [Usage(labels.get(model, model), *counted) for model, *counted in counts]
     return sorted(found, key=lambda usage: -usage.input_tokens - usage.output_tokens)
 

@@ -7,11 +7,10 @@ from typing import TypeVar
 from django.db.models import Model, Q, QuerySet
 
 M = TypeVar("M", bound=Model)
+Last = tuple[datetime, uuid.UUID | int]  # the time and the key of the last row that is known
 
 
-def newest_first(
-    rows: "QuerySet[M]", *, by: str, after: tuple[datetime, uuid.UUID | int] | None, limit: int
-) -> list[M]:
+def newest_first(rows: "QuerySet[M]", *, by: str, after: Last | None, limit: int) -> list[M]:
     """Return rows by a time, the newest first, after a cursor; one more than the limit, if there is."""
     if after is not None:
         time, key = after
@@ -19,9 +18,7 @@ def newest_first(
     return list(rows.order_by(f"-{by}", "-pk")[: limit + 1])
 
 
-def oldest_first(
-    rows: "QuerySet[M]", *, by: str, after: tuple[datetime, uuid.UUID | int] | None, limit: int
-) -> list[M]:
+def oldest_first(rows: "QuerySet[M]", *, by: str, after: Last | None, limit: int) -> list[M]:
     """Return rows as `newest_first` does, the oldest first."""
     if after is not None:
         time, key = after

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, timedelta
 from decimal import Decimal
 
-from django.db.models import Sum
 from django.utils import timezone
 
+from chat.assistant.usage import SUMS
 from chat.models import ModelUsage
 from sessions_admin.reports import Report
 
@@ -32,9 +32,6 @@ def usage_lines(*, within: timedelta, email: str | None = None, by_model: bool =
     if email is not None:
         rows = rows.filter(user__email=email)
     by = ("day", "user__email", "model") if by_model else ("day", "user__email")
-    sums = rows.values(*by).annotate(
-        total=Sum("responses"), given=Sum("input_tokens"), generated=Sum("output_tokens"), price=Sum("cost")
-    )
-    for row in sums.order_by("-day", *by[1:]).iterator():
-        figures = (row[name] for name in ("total", "given", "generated", "price"))
+    for row in rows.values(*by).annotate(**SUMS).order_by("-day", *by[1:]).iterator():
+        figures = (row[name] for name in SUMS)
         yield UsageLine(row["day"], row["user__email"], row.get("model", ""), *figures)

@@ -15,9 +15,7 @@ Ask = Callable[[], Events]
 
 
 @asynccontextmanager
-async def closed_after(
-    events: Events,
-) -> AsyncIterator[Events]:
+async def closed_after(events: Events) -> AsyncIterator[Events]:
     """Close a stream on exit, so that its connection does not wait for the garbage collector."""
     try:
         yield events
