@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from chat.assistant.context import Call, Effect, TurnContext
 from chat.assistant.outputs import bounded
 from chat.exceptions import BadTask
+from chat.infra.invalid_values import invalid_values, listed
 from chat.models.task import Task
 from chat.read_models.task import ShownTask, TaskOut
 from chat.search.conversation import search_conversation
@@ -88,9 +89,7 @@ class AssistantTool(BaseModel):
         try:
             return cls.model_validate_json(arguments or "{}")
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "arguments"
-            raise BadTask(f"{where}: {first['msg']}") from None
+            raise BadTask(f"{listed(invalid_values(error))}.") from None
 
 
 class TaskTool(AssistantTool):
