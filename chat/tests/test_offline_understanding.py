@@ -177,6 +177,15 @@ def test_two_things_are_two_tasks_unless_they_belong_together(said: str, titles:
     assert [draft.title for draft in wish.drafts] == titles
 
 
+@pytest.mark.parametrize("heading", ["Please add these tasks:\n", ""])
+def test_a_long_list_needs_no_bullets(heading: str) -> None:
+    names = ["Ann", "Bea", "Cleo", "Dan", "Eve", "Finn", "Gus", "Hal", "Ida", "Jo"]
+    titles = [f"buy a present for {one} and wrap it in the {shade} paper" for one in names for shade in ("red", "blue")]
+    wishes = understand(heading + "\n".join(titles), NOW)
+    assert len("\n".join(titles)) > 1000
+    assert [draft.title for wish in wishes if isinstance(wish, Add) for draft in wish.drafts] == titles
+
+
 @pytest.mark.parametrize(
     ("said", "wish"),
     [
