@@ -57,7 +57,10 @@ class SafeFormatter(logging.Formatter):
         # Another handler may have cached a traceback with its message.
         safe.exc_text = safe.stack_info = None
         if getattr(record, "status_code", 500) < 500:
-            safe.exc_info = None  # the client's fault: one line is enough
+            # The client's fault, as with an unknown host: one line is enough, and it is no error of the server's.
+            safe.exc_info = None
+            safe.levelno = min(record.levelno, logging.WARNING)
+            safe.levelname = logging.getLevelName(safe.levelno)
         return safe
 
     def formatException(self, ei: Any) -> str:

@@ -84,6 +84,12 @@ def make_by_sign_in(user: User) -> NewToken:
         )
 
 
+def made_with(key: str, *, user_id: uuid.UUID) -> NewToken | None:
+    """Return a user's valid token by its key, for showing it; this is no use of it."""
+    token = ApiToken.objects.owned_by(user_id).living(timezone.now()).filter(hash=hash_of(key)).first()
+    return NewToken(token, key) if token else None
+
+
 def _make(
     *, user: User, name: str, scopes: Collection[str], expires_at: datetime | None, signed_in_by: str = ""
 ) -> NewToken:

@@ -40,8 +40,8 @@ def check_parameters(request: HttpRequest) -> None:
 
     Raise UnknownParameters, UnknownFields, BadJson.
     """
-    known: frozenset[str] = getattr(request, "known_parameters", frozenset())
-    if unknown := [name for name in request.GET if name not in known]:
+    known: frozenset[str] | None = getattr(request, "known_parameters", None)
+    if known is not None and (unknown := [name for name in request.GET if name not in known]):
         raise UnknownParameters(unknown)
     if not getattr(request, "takes_body", True):
         check_no_body(request)

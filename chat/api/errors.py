@@ -1,7 +1,7 @@
 """Map each exception to a status and an error body, in one place."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
@@ -12,10 +12,10 @@ from ninja.errors import HttpError, ValidationError
 
 from chat import exceptions
 from chat.infra.database_limits import is_transient, summary
+from chat.infra.invalid_values import by_place, listed
 
 logger = logging.getLogger(__name__)
 
-NO_SUCH_FIELD = "There is no such field"
 RETRY_AFTER = 5  # seconds, after a database that was too slow or unavailable
 
 # The nearest class in an exception's line of descent counts.
@@ -95,7 +95,7 @@ def reply_to(error: Exception) -> HttpResponse:
             return reply
         case ValidationError():
             fields = fields_of(error.errors)
-            return error_reply(422, "invalid", f"This cannot be used: {_listed(fields)}.", fields=fields)
+            return error_reply(422, "invalid", f"This cannot be used: {listed(fields)}.", fields=fields)
         case RequestDataTooBig():
             return error_reply(413)
         case HttpError(__cause__=exceptions.BadJson() as cause):
@@ -120,37 +120,13 @@ def reply_to(error: Exception) -> HttpResponse:
 
 def fields_of(errors: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return for each field of the request what is wrong with it."""
-    fields: dict[str, str] = {}
-    for error in errors:
-        source, *place = error["loc"]
-        if source == "body" and len(place) > 1:
-            place = place[1:]  # the name that the function has for the whole of it
-        elif source == "body":
-            place = ["body"]
-        message = _sentence(error)
-        fields.setdefault(".".join(map(str, place)) or str(source), message)
-    return fields
+    return by_place((_place(*error["loc"]), error) for error in errors)
 
 
-def _sentence(error: Mapping[str, Any]) -> str:
-    """Return a sentence about an invalid value for people; most of pydantic's are for programmers."""
-    limits: Mapping[str, Any] = error.get("ctx") or {}
-    match error.get("type"):
-        case "extra_forbidden":
-            return NO_SUCH_FIELD
-        case "string_pattern_mismatch" if limits.get("pattern") == r"\S":
-            return "It needs some text"
-        case "too_long" | "string_too_long" if limits.get("field_type") in (None, "Value"):  # a text, no list
-            return f"It has at most {limits['max_length']:,} characters"
-        case "too_short" | "string_too_short" if limits.get("min_length") == 1 and limits.get("field_type") != "List":
-            return "It needs some text"
-    # pydantic puts a prefix before the message of a validator.
-    return str(error["msg"]).removeprefix("Value error, ")
-
-
-def _listed(fields: Mapping[str, str]) -> str:
-    first = list(fields.items())[:5]
-    return "; ".join(f"{name}: {message[:1].lower()}{message[1:].rstrip('.')}" for name, message in first)
+def _place(source: str, *place: object) -> Sequence[object]:
+    if source == "body":
+        return place[1:] or ["body"]  # without the name that the function has for the whole of it
+    return place or [source]
 
 
 def install(api: NinjaAPI) -> None:

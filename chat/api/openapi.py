@@ -104,7 +104,9 @@ def with_known_parameters(run: Callable[..., Any]) -> Callable[..., Any]:
     """Set what an operation describes on each request: `check_parameters` refuses other query parameters and bodies."""
     operation: Operation = run.__self__  # type: ignore[attr-defined]
     models = [model for model in operation.models if issubclass(model, QueryModel)]
-    known = frozenset(name for model in models for name in model.__ninja_flatten_map__)
+    # Of an operation that takes nothing, no failure for a parameter is described.
+    takes_nothing = operation.methods == ["GET"] and not operation.models
+    known = None if takes_nothing else frozenset(name for model in models for name in model.__ninja_flatten_map__)
     takes_body = operation.methods != ["POST"] or any(issubclass(model, BodyModel) for model in operation.models)
 
     @wraps(run)
@@ -195,10 +197,10 @@ def _schemas(reply: dict[str, Any]) -> list[object]:
 
 
 def _failure(status: int) -> dict[str, Any]:
-    code, detail = STATUS_ERRORS.get(status, ("invalid", "This cannot be used: title: field required."))
+    code, detail = STATUS_ERRORS.get(status, ("invalid", "This cannot be used: title: it is missing."))
     example: dict[str, Any] = {"error": {"code": code, "detail": detail}}
     if status == 422:
-        example["error"]["fields"] = {"title": "Field required"}
+        example["error"]["fields"] = {"title": "It is missing"}
     reply: dict[str, Any] = {
         "description": HTTPStatus(status).phrase,
         "content": {"application/json": {"schema": ERROR, "example": example}},

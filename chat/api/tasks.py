@@ -20,6 +20,7 @@ from chat.models.token import Scope
 from chat.read_models import PriorityWord, TaskOut
 from chat.tasks import services as tasks
 from chat.tasks import undo
+from chat.tasks.due_names import as_due
 from chat.tasks.services import Changes
 
 router = Router(tags=["tasks"], auth=SignedIn(Scope.TASKS))
@@ -46,7 +47,21 @@ Description = Annotated[Text, Field(max_length=DESCRIPTION_LENGTH)]
 Due = Annotated[str, AfterValidator(_due), Field(json_schema_extra=DUE_SCHEMA)]
 
 
-class NewTask(Input):
+def _sent_values(given: Any) -> Any:
+    return given._obj if isinstance(given, DjangoGetter) else given
+
+
+class TaskInput(Input):
+    """A task's fields; `due` by its name in the tools, too."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_due(cls, given: Any) -> Any:
+        values = _sent_values(given)
+        return as_due(values) if isinstance(values, dict) else given
+
+
+class NewTask(TaskInput):
     """A task to be put on the list."""
 
     title: Title
@@ -56,7 +71,7 @@ class NewTask(Input):
     is_completed: StrictBool = False
 
 
-class TaskChanges(Input):
+class TaskChanges(TaskInput):
     """What to change of a task; what is not there stays as it is.
 
     No field has a default in the description: generated clients would send it with each change. The other fields of a
@@ -74,7 +89,7 @@ class TaskChanges(Input):
     @model_validator(mode="before")
     @classmethod
     def _without_the_fixed(cls, given: Any) -> Any:
-        values = given._obj if isinstance(given, DjangoGetter) else given
+        values = _sent_values(given)
         if not isinstance(values, dict):
             return given
         fixed = TaskReply.model_fields.keys() - cls.model_fields.keys()

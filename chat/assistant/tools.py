@@ -12,16 +12,18 @@ from typing import Any, ClassVar, Literal, Self
 from agents import FunctionTool, RunContextWrapper
 from agents.strict_schema import ensure_strict_json_schema
 from agents.tool_context import ToolContext
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from chat.assistant.context import Call, Effect, TurnContext
 from chat.assistant.outputs import bounded
 from chat.exceptions import BadTask
+from chat.infra.invalid_values import invalid_values, listed
 from chat.models.task import Task
 from chat.read_models.task import ShownTask, TaskOut
 from chat.search.conversation import search_conversation
 from chat.tasks import services as tasks
 from chat.tasks import undo
+from chat.tasks.due_names import as_date_and_time
 
 LIST_LIMIT = 50
 MESSAGE_LIMIT = 10
@@ -88,9 +90,7 @@ class AssistantTool(BaseModel):
         try:
             return cls.model_validate_json(arguments or "{}")
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "arguments"
-            raise BadTask(f"{where}: {first['msg']}") from None
+            raise BadTask(f"{listed(invalid_values(error))}.") from None
 
 
 class TaskTool(AssistantTool):
@@ -104,7 +104,16 @@ class TaskTool(AssistantTool):
         return self.act(turn.user_id)
 
 
-class CreateTask(TaskTool):
+class DueTool(TaskTool):
+    """Something that can set when a task is due; it takes `due`, the API's name, too."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_date_and_time(cls, given: Any) -> Any:
+        return as_date_and_time(given) if isinstance(given, dict) else given
+
+
+class CreateTask(DueTool):
     """Add a task to the person's list."""
 
     name = "create_task"
@@ -173,7 +182,7 @@ class CompleteTask(TaskTool):
         return Effect(_done(task), before, task.change_id)
 
 
-class UpdateTask(TaskTool):
+class UpdateTask(DueTool):
     """Change a task: only what is given changes."""
 
     name = "update_task"

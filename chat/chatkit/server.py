@@ -23,6 +23,7 @@ from chat.chatkit.items import DECIDE, STOP, items_of
 from chat.chatkit.store import Client, ConversationStore, NoAttachments
 from chat.exceptions import BadInput, Conflict, RateLimited, ThreadkeeperError
 from chat.infra.db_threads import in_database
+from chat.infra.invalid_values import invalid_values
 from chat.models.turn import Status
 from chat.read_models import WARNINGS, TurnOut
 from chat.turns import process
@@ -41,8 +42,8 @@ class NotOfProtocol(BadInput):
 
     def __init__(self, error: ValidationError) -> None:
         super().__init__("This is no request of the ChatKit protocol.")
-        errors = error.errors(include_url=False, include_input=False, include_context=False)
-        self.fields = {".".join(map(str, one["loc"][1:])) or "body": one["msg"] for one in errors}
+        fields = invalid_values(error, skip=1)
+        self.fields = {name or "body": message for name, message in fields.items()}
 
 
 class Decision(BaseModel):

@@ -7,6 +7,7 @@ from django.db import DatabaseError
 from starlette.types import Message, Receive, Scope, Send
 
 from chat.accounts import tokens
+from chat.api.errors import STATUS_ERRORS
 from chat.exceptions import Forbidden, NotSignedIn, RateLimited, ThreadkeeperError, TooManyAtOnce, Unavailable
 from chat.infra.client_address import client_address, limit_key
 from chat.infra.database_limits import is_transient
@@ -28,22 +29,24 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     try:
         token = await _token(scope)
     except ThreadkeeperError as error:
-        await _refuse(send, *_status_of(error), error)
+        await _refuse(send, error)
         return
     except DatabaseError as error:
         if not is_transient(error):
             raise
-        await _refuse(send, 503, {"retry-after": "5"}, Unavailable())
+        await _reply_error(send, 503, detail=Unavailable().detail, headers={"retry-after": "5"})
         return
     if not is_allowed_host(scope):
-        await _refuse(send, 421, {}, Forbidden("This server is not configured for that host name."))
+        detail = "This server is not configured for that host name."
+        await _reply_error(send, 421, code="bad_request", detail=detail)  # the code of an unknown host elsewhere
     elif header(scope, b"origin") and not is_same_origin(scope):
-        await _refuse(send, 403, {}, Forbidden("Requests from pages of other sites are not allowed."))
+        await _reply_error(send, 403, detail="Requests from pages of other sites are not allowed.")
     elif scope["method"] != "POST":
         # There are no sessions to listen to, or to end.
-        await _refuse(send, 405, {"allow": "POST"}, Forbidden("This address takes POST only."))
+        await _reply_error(send, 405, detail="This address takes POST only.", headers={"allow": "POST"})
     elif (answers := service.current()) is None:
-        await _refuse(send, 503, {"retry-after": "1"}, Forbidden("The server is stopping; please try again."))
+        detail = "The server is stopping; please try again."
+        await _reply_error(send, 503, detail=detail, headers={"retry-after": "1"})
     else:
         acting_for.set(token.user_id)
         in_events = prefers_events(header(scope, b"accept"))
@@ -56,7 +59,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         except messages.BadMessage as error:
             await _reply(send, 400, error.body(), {})
         except TooManyAtOnce as error:
-            await _refuse(send, *_status_of(error), error)
+            await _refuse(send, error)
 
 
 async def _token(scope: Scope) -> ApiToken:
@@ -118,8 +121,16 @@ def _set_private(send: Send) -> Send:
     return sending
 
 
-async def _refuse(send: Send, status: int, headers: Mapping[str, str], error: ThreadkeeperError) -> None:
-    await _reply(send, status, json.dumps({"error": {"code": error.code, "detail": error.detail}}).encode(), headers)
+async def _refuse(send: Send, error: ThreadkeeperError) -> None:
+    status, headers = _status_of(error)
+    await _reply_error(send, status, code=error.code, detail=error.detail, headers=headers)
+
+
+async def _reply_error(
+    send: Send, status: int, *, detail: str, code: str = "", headers: Mapping[str, str] | None = None
+) -> None:
+    error = {"code": code or STATUS_ERRORS[status][0], "detail": detail}
+    await _reply(send, status, json.dumps({"error": error}).encode(), headers or {})
 
 
 async def _reply(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:

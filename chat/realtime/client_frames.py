@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
 
 from chat.exceptions import BadJson, ThreadkeeperError
+from chat.infra.invalid_values import invalid_values, listed
 from chat.infra.json_text import read_json
 
 # Characters of a text frame that are read at all: a message of 10,000 characters fits, however it is escaped.
@@ -113,9 +114,7 @@ def parse(text: str) -> ClientFrame:
             read_json(text)
         except BadJson as bad:
             raise BadFrame(bad.detail) from None
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        why = f"{where + ': ' if where else ''}{first['msg']}"
+        why = listed(invalid_values(error, skip=1))
         why = why if len(why) <= DETAIL_LENGTH else f"{why[: DETAIL_LENGTH - 1]}…"
         raise BadFrame(f"The frame cannot be read: {why}.") from None
 

@@ -90,6 +90,17 @@ def test_a_task_is_made_shown_changed_completed_and_deleted(program: Program, ow
     assert program.ask("POST", "", {"title": "Another"}).json()["number"] == 2
 
 
+def test_when_it_is_due_is_also_taken_by_its_name_in_the_tools(program: Program) -> None:
+    made = program.ask("POST", "", {"title": "Buy milk", "due_date": "2026-12-24", "due_time": "18:00"}).json()
+    path = f"/{made['task_id']}"
+    moved = program.ask("PATCH", path, {"due_date": "2026-12-25"}).json()
+    cleared = program.ask("PATCH", path, {"due_date": None}).json()
+
+    assert [task["due"] for task in (made, moved, cleared)] == ["2026-12-24T18:00", "2026-12-25", None]
+    for body in ({"due": "2026-12-24", "due_date": "2026-12-25"}, {"due_time": "18:00"}):
+        assert error_of(program.ask("PATCH", path, body), 422) == "invalid"
+
+
 def test_a_task_can_be_made_as_done(program: Program) -> None:
     made = program.ask("POST", "", {"title": "Buy milk", "is_completed": True}).json()
     assert (made["is_completed"], made["completed_at"] is not None) == (True, True)

@@ -122,3 +122,34 @@ async def test_many_tasks_that_were_added_just_now_are_undone_at_once(start_runn
     _, undone = await play(await start_runner(), [SIX, "undo"], now=NOW)
     assert undone.after == {}
     assert "Undone: “add six tasks" in undone.reply
+
+
+@pytest.mark.parametrize("order", ["add buy bread", "mark 1 as done", "delete 1", "move 1 to Friday"])
+@pytest.mark.parametrize("thought", ["actually no", "Never mind."])
+async def test_a_second_thought_takes_back_what_was_just_done(
+    start_runner: StartRunner, order: str, thought: str
+) -> None:
+    done, undone, again = await talked(start_runner, order, thought, thought)
+    assert done.after != done.before
+    assert undone.after == done.before
+    assert again.after == again.before, "an undo is not taken back, nor what was done before it"
+
+
+@pytest.mark.parametrize("thought", ["no thanks", "leave it"])
+async def test_who_wants_no_more_takes_nothing_back(start_runner: StartRunner, thought: str) -> None:
+    _, declined = await talked(start_runner, "mark 1 as done", thought)
+    assert declined.after == declined.before
+
+
+@pytest.mark.parametrize("question", ["what is due today?", "how do I do that?", "does it need a date"])
+async def test_a_question_is_not_what_the_new_task_says(start_runner: StartRunner, question: str) -> None:
+    _, answered = await talked(start_runner, "add a task", question)
+    assert answered.after == answered.before
+
+
+async def test_what_the_new_task_says_may_be_quoted_or_end_with_a_question_mark(start_runner: StartRunner) -> None:
+    _, quoted, _, asked = await talked(
+        start_runner, "add a task", "“What is love?”", "add a task", "ask Bob what he wants?"
+    )
+    assert len(quoted.after) == len(quoted.before) + 1
+    assert len(asked.after) == len(asked.before) + 1

@@ -146,10 +146,11 @@ def test_they_stop_in_time_whatever_was_said_before(earlier: str, text: str) -> 
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(texts(190), min_size=10, max_size=50))
-def test_the_rules_stop_in_time_on_any_long_list(lines: list[str]) -> None:
+@given(st.lists(texts(190), min_size=10, max_size=50), st.sampled_from(["\n- ", "\n"]))
+def test_the_rules_stop_in_time_on_any_long_list(lines: list[str], bullet: str) -> None:
     items = [" ".join(line.split()) for line in lines]
-    assert seconds_for([user("\n- ".join(["Add these:", *items]))]) < FAR_TOO_LONG
+    for heading in (["Add these:"], []):
+        assert seconds_for([user(bullet.join([*heading, *items]))]) < FAR_TOO_LONG
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

@@ -145,6 +145,47 @@ def test_a_day_that_was_denied_is_not_the_day() -> None:
     assert (wish.drafts[0].title, wish.drafts[0].day) == ("buy bread", date(2026, 3, 13))
 
 
+@pytest.mark.parametrize("said", ["add call Mum, but not today", "I need to call Mum but not tomorrow"])
+def test_a_denied_day_alone_is_no_day(said: str) -> None:
+    wish = only(said)
+    assert isinstance(wish, Add)
+    assert [(draft.title, draft.day) for draft in wish.drafts] == [("call Mum", None)]
+
+
+def test_a_denied_day_may_be_before_the_day() -> None:
+    wish = only("add call Mum not tomorrow but on Friday")
+    assert isinstance(wish, Add)
+    assert [(draft.title, draft.day) for draft in wish.drafts] == [("call Mum", date(2026, 3, 13))]
+
+
+@pytest.mark.parametrize(
+    ("said", "titles"),
+    [
+        ("add eggs and mail", ["eggs", "mail"]),
+        ("please add eggs and mail to my list", ["eggs", "mail"]),
+        ("add eggs, milk and mail", ["eggs", "milk", "mail"]),
+        ("add salt and pepper", ["salt and pepper"]),
+        ("add Tom and Jerry", ["Tom and Jerry"]),
+        ("add milk and stuff", ["milk and stuff"]),
+        ("add a task to eat and sleep", ["eat and sleep"]),
+        ("I need eggs and milk", ["eggs and milk"]),
+    ],
+)
+def test_two_things_are_two_tasks_unless_they_belong_together(said: str, titles: list[str]) -> None:
+    wish = only(said)
+    assert isinstance(wish, Add)
+    assert [draft.title for draft in wish.drafts] == titles
+
+
+@pytest.mark.parametrize("heading", ["Please add these tasks:\n", ""])
+def test_a_long_list_needs_no_bullets(heading: str) -> None:
+    names = ["Ann", "Bea", "Cleo", "Dan", "Eve", "Finn", "Gus", "Hal", "Ida", "Jo"]
+    titles = [f"buy a present for {one} and wrap it in the {shade} paper" for one in names for shade in ("red", "blue")]
+    wishes = understand(heading + "\n".join(titles), NOW)
+    assert len("\n".join(titles)) > 1000
+    assert [draft.title for wish in wishes if isinstance(wish, Add) for draft in wish.drafts] == titles
+
+
 @pytest.mark.parametrize(
     ("said", "wish"),
     [

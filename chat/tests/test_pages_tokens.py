@@ -17,9 +17,12 @@ PAGE, ME = "/settings/tokens/", "/api/auth/me"
 FORM = {"name": "My script", "scopes": ["tasks"], "days": "30"}
 
 
-def test_a_key_is_on_the_page_that_made_it_and_on_no_other(owner_client: Client, owner: User, client: Client) -> None:
-    made = owner_client.post(PAGE, FORM)
-    assert made.status_code == 200
+def test_a_key_is_on_the_page_after_the_form_and_on_no_other(owner_client: Client, owner: User, client: Client) -> None:
+    answer = owner_client.post(PAGE, FORM)
+    assert (answer.status_code, answer["Location"]) == (302, PAGE)
+    cookie = answer.cookies["new_token"]
+    assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Strict", PAGE)
+    made = owner_client.get(PAGE)
     assert "no-store" in made["Cache-Control"]
     (key,) = re.findall(r"tk_[\w-]{43}", made.content.decode())
     assert client.get(ME, headers=shown(key)).json()["email"] == owner.email
@@ -31,6 +34,12 @@ def test_a_key_is_on_the_page_that_made_it_and_on_no_other(owner_client: Client,
     page = owner_client.get(PAGE).content.decode()
     assert key not in page
     assert "My script" in page and f"{token.beginning}…" in page and "Last used" in page
+
+
+def test_a_key_of_another_person_is_not_shown(owner_client: Client, outsider: User) -> None:
+    key = tokens.make(user=outsider, name="script", scopes=["tasks"]).key
+    owner_client.cookies["new_token"] = key
+    assert key not in owner_client.get(PAGE).text
 
 
 def test_a_token_may_hold_until_it_is_revoked(owner_client: Client) -> None:

@@ -85,3 +85,13 @@ async def test_calls_of_one_response_are_carried_out_in_their_order(chat: Chat, 
     )
     outputs = [item["call_id"] for item in items if item.get("type") == "function_call_output"]
     assert outputs == journal == [title[-1] for title in titles]
+
+
+async def test_a_response_with_nothing_in_it_is_logged_in_one_line(
+    chat: Chat, script: ScriptedModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    script.enqueue([])
+    await chat.say("Hello?")
+
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert line == "The model did not answer: ModelFailed: The assistant gave no answer."

@@ -4,10 +4,12 @@ import uuid
 from datetime import timedelta
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
@@ -20,6 +22,8 @@ from chat.models.token import NAME_LENGTH
 from chat.web.views import UserRequest
 
 LIFETIMES = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "until it is revoked"))
+KEY_COOKIE = "new_token"
+KEY_SECONDS = 60
 
 
 class TokenForm(forms.Form):
@@ -68,14 +72,38 @@ class TokenForm(forms.Form):
 @sensitive_variables("made")
 def manage_tokens(request: UserRequest) -> HttpResponse:
     """List the user's tokens and create another, whose key is shown only once."""
-    form = TokenForm(request.POST, user=request.user) if request.method == "POST" else TokenForm(user=request.user)
-    made = form.save() if form.is_bound and form.is_valid() else None
-    status = 422 if form.is_bound and made is None else 200
+    if request.method == "POST":
+        form = TokenForm(request.POST, user=request.user)
+        made = form.save() if form.is_valid() else None
+        return _page(request, form, status=422) if made is None else _redirect_with(made)
+    made = tokens.made_with(request.COOKIES.get(KEY_COOKIE, ""), user_id=request.user.pk)
+    response = _page(request, TokenForm(user=request.user), made)
+    if KEY_COOKIE in request.COOKIES:
+        response.delete_cookie(KEY_COOKIE, path=reverse("tokens"), samesite="Strict")
+    return response
+
+
+def _redirect_with(made: NewToken) -> HttpResponse:
+    """Redirect, so that a reload creates no second token; the key is stored only in the browser, for the next page."""
+    response = redirect("tokens")
+    response.set_cookie(
+        KEY_COOKIE,
+        made.key,
+        max_age=KEY_SECONDS,
+        path=reverse("tokens"),
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Strict",
+    )
+    return response
+
+
+def _page(request: UserRequest, form: TokenForm, made: NewToken | None = None, *, status: int = 200) -> HttpResponse:
     with timezone.override(request.user.zone):
         now = timezone.now()
         listed = [(token, token.holds(now)) for token in tokens.of_user(request.user.pk)]
         context = {
-            "form": TokenForm(user=request.user) if made else form,
+            "form": form,
             "made": made,
             "tokens": [token for token, holds in listed if holds],
             "ended": [token for token, holds in listed if not holds],

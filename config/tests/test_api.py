@@ -133,6 +133,13 @@ def test_a_field_or_parameter_that_is_not_described_is_refused_by_name(client: C
     assert error_of(client.get("/api/tasks?state=pending"), 401) == "not_signed_in"
 
 
+def test_an_unknown_parameter_gets_an_answer_that_is_described(client: Client, owner: User, described: Any) -> None:
+    plain = {path: each["get"] for path, each in described["paths"].items() if "get" in each and "{" not in path}
+    answers = {path: client.get(f"{path}?zzz=1", headers=bearer(owner)).status_code for path in plain}
+    assert answers
+    assert {path: status for path, status in answers.items() if str(status) not in plain[path]["responses"]} == {}
+
+
 def test_each_body_and_each_reply_has_an_example_that_fits(described: Any) -> None:
     shapes = {"components": described["components"]}
     for path in described["paths"].values():

@@ -98,15 +98,15 @@ def test_a_database_error_shows_its_code_and_its_constraint(owner: User) -> None
 
 
 def test_a_request_is_logged_by_its_pattern(client: Client, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.handler.setFormatter(SafeFormatter("{name}: {message}", style="{"))
+    caplog.handler.setFormatter(SafeFormatter("{levelname} {name}: {message}", style="{"))
     with caplog.at_level("WARNING"):
         client.post("/accounts/reset/s3cret/s3cret/", headers={"host": "s3cret.example"})
         client.get("/s3cret?q=s3cret")
         client.post("/accounts/reset/sent/?q=s3cret")
     assert caplog.text.splitlines() == [
-        "django.security.DisallowedHost: POST an unknown path answered 400 DisallowedHost",
-        "django.request: GET an unknown path answered 404",
-        "django.request: POST /accounts/reset/sent/ answered 405",
+        "WARNING django.security.DisallowedHost: POST an unknown path answered 400 DisallowedHost",
+        "WARNING django.request: GET an unknown path answered 404",
+        "WARNING django.request: POST /accounts/reset/sent/ answered 405",
     ]
 
 

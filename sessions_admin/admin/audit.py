@@ -23,6 +23,8 @@ from sessions_admin.site import GuardedChangeList
 EXPORT = "sessions_admin_auditrecord_export"
 KINDS = {"csv": (audit.as_csv, "text/csv"), "json": (audit.as_json, "application/json")}
 Records = QuerySet[AuditRecord]
+# What a record of an action with several reports, by a key of its result; the others report that it is done.
+STAGES = {"began": "Begun", "finishes": "Completed", "run_id": "Requested"}
 
 
 class ActorFilter(admin.SimpleListFilter):
@@ -77,7 +79,7 @@ class NamingChangeList(GuardedChangeList):
 class AuditRecordAdmin(LongListAdmin[AuditRecord]):
     """Audit records, the newest first."""
 
-    list_display = ("at", "action", "who", "whom", "session", "reason")
+    list_display = ("at", "action", "outcome", "who", "whom", "session", "reason")
     list_filter = ("action", ActorFilter, PersonFilter, SessionFilter)
     date_hierarchy = "at"
     search_fields = ("=session_id", "=actor", "=person")
@@ -122,6 +124,12 @@ class AuditRecordAdmin(LongListAdmin[AuditRecord]):
         return attachment(request, write(audit.iterate(records)), name=name, kind=content_type)
 
     # Columns.
+
+    @admin.display(description="result")
+    def outcome(self, record: AuditRecord) -> str:
+        if failure := record.result.get("failed"):
+            return f"Not done: {failure}"
+        return next((name for key, name in STAGES.items() if key in record.result), "Done")
 
     @admin.display(description="actor", ordering="actor")
     def who(self, record: AuditRecord) -> str:

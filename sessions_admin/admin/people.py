@@ -29,7 +29,8 @@ from sessions_admin.views import export_response
 
 PAGE_SECONDS = 10  # a page's time limit for searching both stores
 MAX_PEOPLE = 50  # people per confirmation
-RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
+ADMINISTRATOR = ("is_staff", "is_superuser")
+RIGHTS = (*ADMINISTRATOR, "groups", "user_permissions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +94,24 @@ class NewPersonForm(AdminUserCreationForm[User]):
 
 
 class PersonForm(UserChangeForm[User]):
-    """A user's fields, without a username."""
+    """A user's fields, without a username; an administrator stays."""
+
+    actor: str  # set by the admin
 
     class Meta:
         model = User
         fields = "__all__"  # the admin's fieldsets say which
+
+    def clean(self) -> dict[str, Any] | None:
+        """Refuse to take a right that the actor or the site cannot do without."""
+        cleaned = super().clean()
+        taken = [name for name in ADMINISTRATOR if name in self.changed_data and not self.cleaned_data.get(name)]
+        if taken:
+            try:
+                accounts.check_demotion(self.instance.pk, actor=self.actor)
+            except ThreadkeeperError as error:
+                self.add_error(taken[0], error.detail)
+        return cleaned
 
 
 class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]  # not generic when it runs
@@ -143,6 +157,12 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
         if obj is None or self.has_change_permission(request, obj):
             return super().get_fieldsets(request, obj)
         return ((None, {"fields": ("email", "time_zone")}), *self.fieldsets[1:])
+
+    def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any) -> Any:
+        """Give the form the actor; each request has a form class of its own."""
+        form = super().get_form(request, obj, change=change, **kwargs)
+        form.actor = actor_of(request)  # type: ignore[attr-defined]  # unknown to the form of a new user
+        return form
 
     # Permissions.
 

@@ -38,6 +38,7 @@ class Verb:
     label: str
     effect: str  # shown on the confirmation page
     done: str
+    no_effect: str = ""  # what is reported instead of a session that is left as it was, or empty
     function: Callable[..., lifecycle.Outcome] | None = None  # none for an export, which is a file
     permission: str = MANAGE
     needs_reason: bool = False
@@ -51,7 +52,8 @@ VERBS = (
         "Prune to the limit",
         "The oldest turns are removed from each session until it is within its limit. The conversation is not changed.",
         "pruned",
-        lifecycle.prune_session,
+        "no items to remove",
+        function=lifecycle.prune_session,
     ),
     Verb(
         Action.EXPIRE,
@@ -59,14 +61,14 @@ VERBS = (
         "Each session is removed, as in a clean-up. The messages are kept, and the next message rebuilds the session "
         "from them.",
         "expired",
-        lifecycle.expire_session,
+        function=lifecycle.expire_session,
     ),
     Verb(
         Action.CLEAR,
         "Clear permanently",
         "The assistant permanently forgets these conversations up to now. People still see their messages.",
         "cleared",
-        lifecycle.clear_session,
+        function=lifecycle.clear_session,
         is_destructive=True,
     ),
     Verb(
@@ -74,7 +76,7 @@ VERBS = (
         "Hold",
         "These sessions cannot be cleaned up, expired or cleared until the hold ends or is released.",
         "held",
-        lifecycle.hold_session,
+        function=lifecycle.hold_session,
         needs_reason=True,
         takes_end=True,
     ),
@@ -83,14 +85,15 @@ VERBS = (
         "Release",
         "The holds end. Clean-ups can remove these sessions again.",
         "released",
-        lifecycle.release_session,
+        function=lifecycle.release_session,
     ),
     Verb(
         Action.REBUILD,
         "Rebuild from the record",
         "Each session is filled again from the record, up to its limit.",
         "rebuilt",
-        lifecycle.rebuild_session,
+        "no messages to rebuild from; after a permanent clear, only later messages count",
+        function=lifecycle.rebuild_session,
     ),
     Verb(
         Action.EXPORT,
@@ -163,22 +166,30 @@ class SessionVerbs(LongListAdmin[AgentSession]):
         sessions: list[AgentSession],
         arguments: dict[str, Any],
     ) -> None:
-        done = removed = 0
+        done = removed = without_effect = 0
         for session in sessions:
             try:
                 outcome = function(session.session_id, **arguments)
             except ThreadkeeperError as error:
                 self.message_user(request, f"{_session_name(request, session)}: {error.detail}", messages.ERROR)
             else:
-                done += 1
+                is_effective = not verb.no_effect or _had_effect(outcome)
+                done += is_effective
+                without_effect += not is_effective
                 removed += max(outcome.items_before - outcome.items, 0)
+        one = _session_name(request, sessions[0]) if len(sessions) == 1 else ""
+        if without_effect:
+            named = one or counted(without_effect, "session")
+            self.message_user(request, f"{named}: {verb.no_effect}.", messages.INFO)
         if done:
-            named = _session_name(request, sessions[0]) if len(sessions) == 1 else counted(done, "session")
-            if verb.name == Action.PRUNE and not removed:
-                self.message_user(request, f"{named}: no items to remove.", messages.INFO)
-                return
+            named = one or counted(done, "session")
             suffix = f", {counted(removed, 'item')} removed" if removed else ""
             self.message_user(request, f"{named} {verb.done}{suffix}.", messages.SUCCESS)
+
+
+def _had_effect(outcome: lifecycle.Outcome) -> bool:
+    """Return whether a session was pruned, or has items after it was rebuilt."""
+    return bool(outcome.items) if outcome.action == Action.REBUILD else outcome.items < outcome.items_before
 
 
 def _session_name(request: HttpRequest, session: AgentSession) -> str:

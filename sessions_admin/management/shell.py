@@ -44,6 +44,16 @@ class ShellCommand(BaseCommand):
 
     has_printed_json = False
 
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Run the command of a shell. With --json, wrong arguments are reported as JSON, too."""
+        if "--json" in argv[2:]:
+            try:
+                # Not yet called from a command line, the parser raises instead of exiting.
+                self.create_parser(argv[0], argv[1]).parse_args(argv[2:])
+            except CommandError as error:
+                self.print_json({"error": {"code": "bad_input", "detail": str(error).removeprefix("Error: ")}})
+        super().run_from_argv(argv)
+
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run the command. With --json, a failure is printed as JSON, too, unless a report is."""
         try:

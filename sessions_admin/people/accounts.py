@@ -97,9 +97,16 @@ def check_may_change(person: User, *, actor: str) -> None:
         raise Conflict("Only an administrator may do this to an administrator.")
 
 
+def check_demotion(person_id: uuid.UUID, *, actor: str) -> None:
+    """Lock a user who is about to lose the rights of staff or of an administrator. Raise NotFound, Conflict."""
+    if actor == str(person_id):
+        raise Conflict("You would lock yourself out of the administration; ask another administrator to do this.")
+    check_not_last(lock_person(person_id, actor=actor))
+
+
 def check_not_last(person: User) -> None:
     """Raise Conflict for the last active administrator."""
-    others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=person.pk)
+    others = User.objects.filter(is_superuser=True, is_staff=True, is_active=True).exclude(pk=person.pk)
     if person.is_superuser and person.is_active and not others.exists():
         raise Conflict("This is the only administrator; appoint another one first.")
 

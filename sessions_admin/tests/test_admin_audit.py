@@ -11,11 +11,14 @@ from django.db import connection
 from django.test import AsyncRequestFactory, Client
 from django.test.utils import CaptureQueriesContext
 
+from chat.exceptions import Conflict
 from chat.models import User
 from config.tests.support import PASSWORD
 from sessions_admin import audit
 from sessions_admin.admin.streams import attachment
 from sessions_admin.models import Action, AuditRecord
+from sessions_admin.people.erase import erase_person
+from sessions_admin.sessions.lifecycle import clear_session, hold_session, release_session
 from sessions_admin.tests.conftest import GivenSession, Hire
 
 AUDIT = "/admin/sessions_admin/auditrecord/"
@@ -54,6 +57,22 @@ def test_it_is_narrowed_by_what_was_done_who_did_it_and_about_whom(
     assert reasons(reader, person=str(owner.pk)) == ["one"]
     assert reasons(reader, session_id="s2") == ["two"]
     assert reasons(reader, at__year="1999") == []
+
+
+def test_each_record_shows_how_the_action_ended(reader: Client, owner: User, given_session: GivenSession) -> None:
+    session = given_session(owner)
+    hold_session(session.session_id, actor="os:root", reason="asked for")
+    with pytest.raises(Conflict):
+        clear_session(session.session_id, actor="os:root")
+    release_session(session.session_id, actor="os:root")
+    erase_person(owner.pk, actor="os:root", reason="asked for")
+
+    shown = re.findall(r'field-action">(\w+)<.*?field-outcome">(.*?)<', reader.get(AUDIT).text)
+
+    refused = "Not done: This session is held; release it first."
+    assert shown == [
+        *(("Erase", "Done"), ("Erase", "Begun"), ("Release", "Done"), ("Clear", refused), ("Hold", "Done"))
+    ]
 
 
 def test_it_is_searched_by_an_address_that_it_does_not_know(reader: Client, owner: User, staff: User) -> None:

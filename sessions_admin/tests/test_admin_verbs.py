@@ -10,6 +10,7 @@ from chat.models.turn import Status
 from sessions_admin.admin.session_verbs import VERBS
 from sessions_admin.models import AuditRecord
 from sessions_admin.tests.conftest import GivenSession, Hire, give_turn, stored
+from sessions_admin.tests.talks import talked
 
 SESSIONS = "/admin/chat/agentsession/"
 
@@ -62,6 +63,18 @@ def test_pruning_reports_that_no_items_were_over_the_limit(
 ) -> None:
     page = press(manager, "prune", given_session(owner), confirmed="yes")
     assert "no items to remove." in page and "pruned." not in page
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rebuilding_reports_that_nothing_is_left_to_rebuild_from(
+    manager: Client, owner: User, session_file: Path
+) -> None:
+    cleared, other = talked(owner, session_file), talked(owner, session_file)
+    press(manager, "clear", cleared, confirmed="yes")
+
+    page = press(manager, "rebuild", cleared, other, confirmed="yes")
+
+    assert "1 session: no messages to rebuild from" in page and "1 session rebuilt." in page
 
 
 def test_a_hold_needs_a_reason(manager: Client, given_session: GivenSession, owner: User) -> None:

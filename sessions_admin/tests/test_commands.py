@@ -6,7 +6,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, load_command_class
 from django.core.management.base import SystemCheckError
 from pytest_django import Settings
 
@@ -117,6 +117,17 @@ def test_a_failure_ends_the_process_with_1(live_database: LiveDatabase, tmp_path
     assert (failed.returncode, done.returncode) == (1, 0)
     assert "CommandError: The session store cannot be used" in failed.stderr
     assert done.stdout.startswith("Removed 0 sessions")
+
+
+def test_wrong_arguments_are_reported_to_programs_too(capsys: pytest.CaptureFixture[str]) -> None:
+    command = load_command_class("sessions_admin", "cleanup_sessions")
+    with pytest.raises(SystemExit) as ended:
+        command.run_from_argv(["manage.py", "cleanup_sessions", "--json", "--older-than=soon"])
+
+    printed = capsys.readouterr()
+    detail = "argument --older-than: “soon” is not a duration such as 7d or 12h."
+    assert json.loads(printed.out) == {"error": {"code": "bad_input", "detail": detail}}
+    assert (ended.value.code, detail in printed.err) == (2, True)
 
 
 # list_sessions

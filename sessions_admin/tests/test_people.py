@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.sessions.models import Session
-from django.db import connections
+from django.db import connections, transaction
 from django.test import AsyncClient, Client
 
 from chat.accounts import tokens
@@ -21,7 +21,7 @@ from chat.turns.accept import accept
 from config.tests.support import PASSWORD, ServerProcess
 from sessions_admin.audit import user_actor
 from sessions_admin.models import AuditRecord
-from sessions_admin.people.accounts import deactivate_person, reactivate_person
+from sessions_admin.people.accounts import check_demotion, deactivate_person, reactivate_person
 from sessions_admin.tests.conftest import Hire
 
 __all__ = ["shared_server"]
@@ -199,6 +199,33 @@ def test_nobody_closes_their_own_account_here_nor_the_last_administrators(staff:
     assert [record.result for record in AuditRecord.objects.all()] == [
         {"failed": "This is the only administrator; appoint another one first."}
     ]
+
+
+@pytest.mark.parametrize("left", [{"is_staff": "on"}, {"is_superuser": "on"}])
+def test_an_administrator_takes_no_right_from_themselves(
+    left: dict[str, str], staff: User, staff_client: Client
+) -> None:
+    second = User.objects.create_superuser("second@example.com")
+    answers = [
+        staff_client.post(f"{PEOPLE}{each.pk}/change/", {"email": each.email, "time_zone": "UTC", **left})
+        for each in (staff, second)
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 302]
+    assert "You would lock yourself out of the administration" in answers[0].text
+    administrators = User.objects.filter(is_staff=True, is_superuser=True)
+    assert [each.email for each in administrators] == [staff.email]
+
+
+def test_two_administrators_who_demote_each_other_leave_one(staff: User) -> None:
+    second = User.objects.create_superuser("second@example.com")
+    User.objects.filter(pk=staff.pk).update(is_superuser=False)  # by the other, whose request was first
+
+    with transaction.atomic(), pytest.raises(Conflict, match="Only an administrator"):
+        check_demotion(second.pk, actor=user_actor(staff))
+    User.objects.filter(pk=staff.pk).update(is_superuser=True, is_staff=False)
+    with transaction.atomic(), pytest.raises(Conflict, match="the only administrator"):
+        check_demotion(second.pk, actor=user_actor(staff))
 
 
 def test_the_buttons_ask_first_and_name_whom_it_is_about(hire: Hire, owner: User) -> None:

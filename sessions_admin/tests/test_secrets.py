@@ -67,7 +67,8 @@ def submit_everything(secret: Secrets, owner: User, owner_client: Client, staff_
 
     made = api("login", email=owner.email, password=PASSWORD).json()["access_token"]
     named = api("tokens", {"Authorization": f"Bearer {made}"}, name="script", scopes=["tasks"]).json()["access_token"]
-    by_page = owner_client.post("/settings/tokens/", {"name": "script", "scopes": ["tasks"], "days": "7"})
+    form = {"name": "script", "scopes": ["tasks"], "days": "7"}
+    by_page = owner_client.post("/settings/tokens/", form, follow=True)
     secret.planted += [made, named, by_page.context["made"].key]
 
     for sign_in in ("/accounts/login/", "/admin/login/"):

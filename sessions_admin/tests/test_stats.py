@@ -220,4 +220,5 @@ def test_the_command_prints_all_of_it(owner: User, session_file: Path, settings:
     lines = printed("session_stats").splitlines()
     assert lines[0] == "Attention: No worker is running: clean-ups and everything else that is left to it wait."
     assert lines[1].startswith("1 sessions, 6 items; ")
+    assert len({line.index(" items") for line in lines if line.startswith("  ")}) == 1, lines
     assert any(line.startswith("Next clean-up: ") for line in lines)

@@ -7,6 +7,7 @@ import { ConversationList, setUpSearch } from "./conversations.js";
 import { agrees, DecisionDialog, refuses } from "./decision.js";
 import { byId } from "./dom.js";
 import { setUpDrawers } from "./drawers.js";
+import { plainText } from "./markdown.js";
 import { ModelChoice } from "./model.js";
 import { More } from "./more.js";
 import { Draft, forget, newConversationId, Outbox } from "./outbox.js";
@@ -459,8 +460,10 @@ class ChatPage {
 
   /** @param {any} frame */
   announce({ type, message, detail }) {
+    // Half as much again is parsed, so that no sign is cut in two where what is announced ends.
+    const reply = plainText(message?.text.slice(0, 1.5 * ANNOUNCED) ?? "").slice(0, ANNOUNCED);
     const text = {
-      "turn.finished": `Threadkeeper: ${message?.text.slice(0, ANNOUNCED)}`,
+      "turn.finished": `Threadkeeper: ${reply}`,
       "turn.failed": detail,
       "turn.stopped": "Reply stopped.",
     };

@@ -81,6 +81,21 @@ function blocksOf(text, splitter) {
   return Object.assign([{ type: "unparsed", raw: text }], { links: {} });
 }
 
+/**
+ * Return a text as it is read aloud: its words, without the signs of Markdown.
+ * @param {string} text
+ * @returns {string}
+ */
+export function plainText(text) {
+  try {
+    const fragment = DOMPurify.sanitize(marked.parser(/** @type {any} */ (lexer(text))), ALLOWED);
+    for (const box of fragment.querySelectorAll("input")) box.replaceWith(`${box.getAttribute("aria-label")}: `);
+    return (fragment.textContent ?? "").replace(/\s*\n\s*/g, "\n").trim();
+  } catch {
+    return text;
+  }
+}
+
 /** A text as it is being written. */
 export class MarkdownView {
   constructor() {

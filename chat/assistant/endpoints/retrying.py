@@ -21,6 +21,7 @@ from openai.types import responses
 
 from chat.assistant.endpoints.failures import BrokenStream, explain, incomplete, incomplete_reason, retry_after
 from chat.assistant.endpoints.wrapping import Ask, Events, Given, WrappedModel, closed_after
+from chat.exceptions import ModelFailed
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +128,8 @@ def _described(error: Exception) -> str:
         return f"{name} {error.status_code}, code {_name(error.code)}, request {_name(error.request_id)}"
     if isinstance(error, openai.APIError | BrokenStream):
         return f"{name}, code {_name(error.code)}"
+    if isinstance(error, ModelFailed):
+        return f"{name}: {error.detail}"  # a sentence of ours
     return f"{name}\n{''.join(traceback.format_tb(error.__traceback__))}"
 
 

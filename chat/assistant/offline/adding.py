@@ -9,6 +9,7 @@ from chat.assistant.offline.budget import checkpoint
 from chat.assistant.offline.dates import Due, find_due, is_choice, resolve_due, standalone_spans, strip_due
 from chat.assistant.offline.intents import Add, Draft, Priority
 from chat.assistant.offline.matching import PAST_TENSE
+from chat.assistant.offline.pairs import are_two_things
 from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.prefixes import ONLY_WITH_DATE, OWN_LIST, strip_prefix
 from chat.assistant.offline.slots import take_note, take_priority
@@ -19,6 +20,16 @@ _PLURAL = pattern(
     r"^\W*(?:please )?(?:add|create|make|put|set|i need to|i have to|i need|remind me|here|new|two|three|note"
     r"|jot|insert|enter|log|i've got|i have|there are|we need|i must|don't|my)\b[^:\n]{0,60}?\b(?:tasks"
     r"|to-?dos|items|things|reminders|the following|these|following|todos)\b[^:\n]{0,40}?(?:[:\n]|\s-\s)"
+)
+_BARE_ADD = pattern(r"\s*(?:please )?(?:add|put|jot|note|write)(?: down)?(?: (?:to|on) (?:my|the) (?:\w+ )?list)?\W*")
+# "Call Mum, but not today" is not due today; another day may follow: "not tomorrow but on Friday".
+_DAY = (
+    r"(?:today|tonight|tomorrow|(?:this |next )?(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day|week(?:end)?|month)"
+    r"|this (?:morning|afternoon|evening))"
+)
+_NOT_THAT_DAY = pattern(
+    rf"(?:\s*[,;]\s*(?:(?:but|just) )?|\s+(?:but|just) )not (?:for |on |by )?{_DAY}(?=\W*$|\s*[,;.])"
+    rf"|\bnot (?:for |on |by )?{_DAY}\s*,?\s*but (?=(?:on |by |for |at )?\w)"
 )
 _DAYS_LIST = pattern(
     r"^(?:(?:for|on) )?(?:today|tomorrow|tonight|this \w+|next \w+|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\s*:\s*[^,:]+,"
@@ -110,6 +121,7 @@ def parse_add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
     """Parse a request to add; with `free`, an imperative such as "buy milk" is one too."""
     if pattern(r"no (?:more |longer )?need\b").match(clause):
         return None
+    clause = _NOT_THAT_DAY.sub("", clause)
     if clause.endswith("?") and pattern(r"(?:should|must|do|have|need|shall|better|want)\b").match(clause):
         return None
     if (
@@ -244,15 +256,21 @@ def _split_items(text: str, header: str) -> list[str]:
         return pieces
     commas = [piece for piece in _COMMA_ONLY.split(plain) if piece.strip()]
     adding = pattern(r"\s*(?:please )?(?:add|put|create|jot|write|note)\b").match(header)
-    plain_things = all(
-        _first_word(piece) not in CHORES and len(piece.split()) <= 3 and not _is_detail(piece) for piece in pieces
-    )
+    if _BARE_ADD.fullmatch(header) and len(pieces) == 2 and are_two_things(*pieces):
+        return pieces
+    plain_things = all(_is_plain_thing(piece) for piece in pieces)
     several = len(commas) > 1 and len(pieces) > 2
     if several and ((adding and plain_things) or all(_first_word(piece) in CHORES for piece in pieces)):
         return pieces
     if len(pieces) > 1 and all(is_quote(piece) for piece in pieces):
         return pieces
     return [text]
+
+
+def _is_plain_thing(piece: str) -> bool:
+    """Return whether a piece is a thing without a verb; a word alone is one: "eggs, milk and mail"."""
+    count = len(piece.split())
+    return (count == 1 or (count <= 3 and _first_word(piece) not in CHORES)) and not _is_detail(piece)
 
 
 def _has_thing_and_due(piece: str) -> bool:

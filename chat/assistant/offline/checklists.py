@@ -53,11 +53,17 @@ def parse_checklist(text: str) -> Checklist | None:
     return Checklist(" ".join(intro), tuple(_parse_items(items)), "\n".join(rest), orders)
 
 
-def is_list_of_short_lines(text: str) -> bool:
-    """Return whether a message is a list of at most `MAX_LINES` lines, each of at most `_MAX_LINE_LENGTH` characters."""
+def parse_plain_list(text: str) -> Checklist | None:
+    """Return the lines of a message, of which the first one says what the others are; None if there are too few."""
+    intro, *lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return Checklist(intro, tuple((line, False) for line in lines), "", orders=False) if len(lines) > 1 else None
+
+
+def has_short_lines(text: str) -> bool:
+    """Return whether a message has at most `MAX_LINES` lines, each of at most `_MAX_LINE_LENGTH` characters."""
     lines = text.splitlines()
     short = len(lines) <= MAX_LINES + 1 and all(len(line) <= _MAX_LINE_LENGTH for line in lines)
-    return short and _LONG_WHITESPACE.search(text) is None and parse_checklist(text) is not None
+    return short and _LONG_WHITESPACE.search(text) is None
 
 
 def _parse_items(items: list[re.Match[str]]) -> Iterator[tuple[str, bool]]:

@@ -52,6 +52,18 @@ _SAME = pattern(
 _NOT_THAT = pattern(
     r"\W*(?:(?:oh|oops|no|nope|sorry|wait|ugh|hey)\W+)*not (?:that|this)(?: one| task)?(?:,? sorry| please)?\W*"
 )
+_SECOND_THOUGHT = pattern(
+    r"\W*(?:(?:oh|oops|wait|hm+|sorry|actually|ah|ok|okay)\W+)*"
+    r"(?:no|nope|nah|never ?mind|nvm|forget (?:it|that|about it)|scratch that|cancel (?:it|that)|on second thoughts?"
+    r"|i(?:'ve| have)? changed my mind)"
+    r"(?:\W+(?:actually|wait|no|never ?mind|forget (?:it|that)|cancel (?:it|that)|scratch that"
+    r"|i(?:'ve| have)? changed my mind|sorry|please))*\W*"
+)
+_QUESTION = pattern(
+    r"(?:what|which|how|why|who|whose|when|where)\b.*\?$|(?:why|what|how|what for|how so)$"
+    r"|(?:is|are|am|was|do|does|did|can|could|will|would|should|shall|may|must|have|has)(?:n't)?"
+    r" (?:i|you|it|we|they|that|this|there)\b"
+)
 _ITS_DUE = pattern(r"\s*(?:(?:and|also|but|oh|actually|it'?s|it is)\s+)+due\b[^?]*$")
 _AMOUNT = pattern(
     r"(?:by |another |for |back |forward |out )*(?:\d+|an?|one|two|three|four|five|six|seven|a couple of|a few|another)"
@@ -80,6 +92,8 @@ def follow_up(state: DialogState) -> list[Intent]:
     last = state.last_turn
     if last and last.changed and not last.asked and _NOT_THAT.fullmatch(state.message):
         return [Undo()]
+    if last and _acted(last) and _SECOND_THOUGHT.fullmatch(state.message):
+        return [Undo()]
     if again := _repeat_or_correct(state):
         return again
     intents = understand(_resolve_same_day(state), state.now)
@@ -94,6 +108,11 @@ def follow_up(state: DialogState) -> list[Intent]:
         return intents
     answered = _answer_pending(intents[0], pending, state)
     return [answered if answered is not None else _apply_to_last(intents[0], state)]
+
+
+def _acted(turn: Turn) -> bool:
+    """Return whether a turn changed something and asked nothing; after an undo, another would go further back."""
+    return bool(turn.changed) and not turn.asked and all(call.name != "undo" for call in turn.tool_calls)
 
 
 def _resolve_same_day(state: DialogState) -> str:
@@ -170,6 +189,8 @@ def _answer_pending(intent: Intent, pending: Pending, state: DialogState) -> Int
     if isinstance(intent, Pick | Show | Vague) and parse_ref(_bare_answer(state), state.now) == Ref(every=True):
         return _confirm_pending(pending, state)
     if isinstance(pending, Add):
+        if _is_question(intent, state.message):
+            return None
         given = (
             intent
             if isinstance(intent, Add) and intent.drafts
@@ -180,6 +201,12 @@ def _answer_pending(intent: Intent, pending: Pending, state: DialogState) -> Int
         return _fill_missing_field(intent, pending, state)
     ref = _answered_ref(intent, pending, state)
     return None if ref is None else _without_doubt(replace(pending, ref=ref))
+
+
+def _is_question(intent: Intent, message: str) -> bool:
+    """Return whether the user asks something instead of saying what the task is."""
+    asks = isinstance(intent, Show | Inspect) and pattern(r"(?:what|which|how|when|show|list)\b").match(message)
+    return bool(asks or _QUESTION.match(message.strip(" .!")))
 
 
 def _with_defaults(intent: Add, defaults: Draft) -> Add:

@@ -31,9 +31,9 @@ def next_step(instructions: Instructions, turns: Sequence[Turn], tools: frozense
     A plan is a generator that yields calls and receives their outcomes. It reads from top to bottom although the model
     is stateless: the calls in the items answer its first steps.
     """
-    if not is_readable(turns[-1].message):
-        return _TOO_MUCH
     try:
+        if not is_readable(turns[-1].message, instructions.now):
+            return _TOO_MUCH
         return _replay(instructions, turns, tools)
     except BudgetExceeded:
         return _TOO_LONG if turns[-1].tool_calls else _BUDGET_EXCEEDED

@@ -9,7 +9,7 @@ from typing import TypeVar
 from chat.assistant.offline import adding, ellipsis, limits, talking
 from chat.assistant.offline.budget import checkpoint
 from chat.assistant.offline.calendar import week_start
-from chat.assistant.offline.checklists import Checklist, is_list_of_short_lines, parse_checklist
+from chat.assistant.offline.checklists import Checklist, has_short_lines, parse_checklist, parse_plain_list
 from chat.assistant.offline.clauses import split_clauses, strip_politeness
 from chat.assistant.offline.corrections import apply_corrections
 from chat.assistant.offline.discourse import SentenceContext, strip_thanks
@@ -78,21 +78,26 @@ def understand(text: str, now: datetime) -> list[Intent]:
     return list(_understand(text, now, week_start()))
 
 
-def is_readable(text: str) -> bool:
-    """Return whether a message is short enough; a pasted list may be longer, since its lines are short."""
-    return len(text) <= LONGEST or is_list_of_short_lines(text)
+def is_readable(text: str, now: datetime) -> bool:
+    """Return whether a message is short enough; a pasted list may be longer, since its lines are short.
+
+    Raise BudgetExceeded.
+    """
+    if len(text) <= LONGEST:
+        return True
+    return has_short_lines(text) and (parse_checklist(text) is not None or understand(text, now) != [Vague(text)])
 
 
 # Each response of a turn parses the same message again.
 @lru_cache(maxsize=64)
 def _understand(text: str, now: datetime, week_start: int) -> tuple[Intent, ...]:
-    if not is_readable(text):
+    if len(text) > LONGEST and not has_short_lines(text):
         return (Vague(text),)
     checklist = parse_checklist(text)
     if checklist is not None and (listed := _read_checklist(checklist, now)):
         return listed
     if len(text) > LONGEST:
-        return (Vague(text),)
+        return _read_plain_list(text, now) or (Vague(text),)
     message = normalize(text)
     intents: list[Intent] = []
     clause_before = ""
@@ -179,6 +184,18 @@ def _read_checklist(checklist: Checklist, now: datetime) -> tuple[Intent, ...]:
     drafts = zip(adding.parse_items(items, intro, now), unread, strict=True)
     titled = tuple(_draft_without_invalid_due(draft, each) if each else draft for draft, each in drafts if draft.title)
     return (restore_typed(Add(titled), message), *rest)
+
+
+def _read_plain_list(text: str, now: datetime) -> tuple[Intent, ...]:
+    """Return the tasks of a long list without bullets: under a line that announces them, or each a request itself."""
+    plain = parse_plain_list(text)
+    if plain is None:
+        return ()
+    announced = parse_clause(strip_politeness(normalize(plain.intro).text.rstrip(" :")), now)
+    if all(isinstance(intent, Add) and not intent.drafts for intent in announced):
+        return _read_checklist(plain, now)
+    intents = [intent for line in (plain.intro, *dict(plain.items)) for intent in _understand(line, now, week_start())]
+    return tuple(intents) if all(isinstance(intent, Add) and intent.drafts for intent in intents) else ()
 
 
 def _without_invalid_due(intent: Intent, impossible: Impossible) -> Intent:

@@ -233,8 +233,9 @@ def test_a_finished_reply_is_announced_once_and_its_words_are_not(stage: Stage) 
     stage.write(turn, "Half a")
     expect(reply(stage.page)).to_contain_text("Half a")
     expect(stage.page.locator("#announcer")).to_be_empty()
-    stage.finish(turn, "Half a reply, and the other half.")
-    expect(stage.page.locator("#announcer")).to_have_text("Threadkeeper: Half a reply, and the other half.")
+    stage.finish(turn, "Half a **reply**:\n\n- [x] the `other` [half](https://a.example) & more")
+    announced = "Threadkeeper: Half a reply: Done: the other half & more"
+    expect(stage.page.locator("#announcer")).to_have_text(announced)
 
 
 def test_a_warning_of_the_memory_is_shown(stage: Stage) -> None:

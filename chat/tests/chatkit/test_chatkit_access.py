@@ -153,7 +153,7 @@ async def test_what_is_no_request_of_the_protocol_is_refused(chat: Chat) -> None
     assert code_of(await kit.post("threads.explode"), 422) == "invalid"
     answer = await kit.post("threads.add_user_message", thread_id=1, input=message("Hello"))
     assert code_of(answer, 400) == "invalid"
-    assert answer.json()["error"]["fields"] == {"params.thread_id": "Input should be a valid string"}
+    assert answer.json()["error"]["fields"] == {"params.thread_id": "It needs to be a text"}
     for body in ("", "{", "[]", "null", '{"type": 1}'):
         answer = await kit.client.post(PATH, body, content_type="application/json", headers=kit.headers)
         assert answer.status_code in (400, 422), body

@@ -26,7 +26,7 @@ def _lines(found: Overview) -> list[str]:
     lines = [f"Attention: {problem}" for problem in found.problems]
     lines.append(f"{found.sessions:,} sessions, {found.items:,} items; {_size(found.file_bytes)} on the disk")
     lines += [
-        f"  {counted.state.label:<8} {counted.sessions:>9,}  {counted.items:>11,} items  {_size(counted.bytes):>9}"
+        f"  {counted.state.label:<11} {counted.sessions:>9,}  {counted.items:>11,} items  {_size(counted.bytes):>9}"
         for counted in found.kept
     ]
     turns, worker, takes = found.turns, found.worker, found.cleanup.takes
