@@ -331,6 +331,12 @@ Q_CLUSTER = {
     "label": "Worker",
     "log_level": "WARNING",
 }
+
+# Several server processes.
+#: The Redis through which several server processes share what need not last; without it there is one. Such as
+#: `redis://:password@host:6379/0`, or `rediss://…` with TLS.
+REDIS_URL = env.parsed("REDIS_URL", "", url_settings.redis, secret=True)
+# Within a process; chat.infra.bus adds the others.
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
 STATIC_URL = "static/"
