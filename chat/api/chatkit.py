@@ -118,7 +118,7 @@ async def chatkit(
         result = await answer(request.body, client)
         assert isinstance(result, bytes)
         return HttpResponse(result, content_type="application/json")
-    with open_streams.reserved(credential_of(request), spare=PLACES_TO_STOP * _stops(payload)) as slot:
+    async with open_streams.reserved(credential_of(request), spare=PLACES_TO_STOP * _stops(payload)) as slot:
         result = await answer(request.body, client)
         assert not isinstance(result, bytes)
         return ChatKitStream(slot, result)

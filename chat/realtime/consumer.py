@@ -99,7 +99,7 @@ class ChatSocket(AsyncWebsocketConsumer):
         bind(socket_id=uuid.uuid4().hex, conversation_id=self.conversation_id)
         await self.accept()
         try:
-            self.slot = open_sockets.reserve(await in_database(authenticate, self.scope))
+            self.slot = await open_sockets.reserve_in_all(await in_database(authenticate, self.scope))
             self.slot.open(self)
             # Before the state is read, so that no change is missed.
             await self.channel_layer.group_add(user_group(self.user.pk), self.channel_name)
