@@ -6,6 +6,7 @@ import socket
 import subprocess
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -25,6 +26,12 @@ class RedisServer:
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
         self.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.kill9()
 
     def start(self) -> None:
         """Start it, empty."""
