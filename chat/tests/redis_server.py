@@ -43,6 +43,11 @@ class RedisServer:
         self._process.kill()
         self._process.wait(SECONDS)
 
+    @property
+    def pid(self) -> int:
+        """The id of its process."""
+        return self._process.pid
+
     def _answers(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
             return True

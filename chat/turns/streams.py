@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
+from chat.infra.metrics import EVENT_DELAY
 from chat.infra.redis import ERRORS, async_client, key
 from chat.turns import event_json
 from chat.turns.log import KEPT_AFTER_END, TurnLog
@@ -78,6 +79,7 @@ class Publisher:
                 "attempt": log.attempt,
                 "owner": self._owner,
                 "after": sent,
+                "at": time.time(),
                 "runs": int(not is_last),
                 "events": event_json.dumps(events),
             }
@@ -107,6 +109,7 @@ class Mirror:
         self.last_id = "0"
         self.log: TurnLog | None = None
         self.heard_at = time.monotonic()
+        self._since = time.time()
         self._owner = ""
         self._changed = asyncio.Event()
 
@@ -138,6 +141,8 @@ class Mirror:
             log.source = self
             self._owner = owner
         self.heard_at = time.monotonic()
+        if (at := float(fields[b"at"])) > self._since:  # not what was written before somebody followed
+            EVENT_DELAY.observe(max(0.0, time.time() - at))
         if after > log.n:
             self.lose()  # a part is missing
             return
