@@ -42,6 +42,7 @@ class Publisher:
         self._owner = str(owner)
         self._sent: dict[TurnLog, tuple[int, float]] = {}  # the last event that is written, and when
         self._changed = asyncio.Event()
+        self._is_failing = False
 
     def add(self, log: TurnLog) -> None:
         """Publish a log that is being written."""
@@ -59,12 +60,22 @@ class Publisher:
                 self._changed.clear()
                 try:
                     await self._publish(client.pipeline(transaction=False))
-                except ERRORS:
+                    self._is_failing = False
+                except ERRORS as error:
+                    if not self._is_failing:
+                        logger.warning("Other server processes cannot follow the turns of this one: %s", error)
+                    self._is_failing = True
                     # Those that have ended are answered from the database.
                     self._sent = {log: sent for log, sent in self._sent.items() if log.running}
                     await asyncio.sleep(RETRY_AFTER)
                     self._changed.set()
                 await asyncio.sleep(COLLECT)
+
+    async def publish_last(self) -> None:
+        """Publish what is left, once."""
+        with suppress(*ERRORS):
+            async with async_client() as client, asyncio.timeout(1):
+                await self._publish(client.pipeline(transaction=False))
 
     async def _publish(self, pipeline: Pipeline) -> None:
         now = time.monotonic()
@@ -235,15 +246,23 @@ class SharedLogs:
     """Publishes the logs of one process, and reads those of others."""
 
     def __init__(self, owner: uuid.UUID) -> None:
-        publisher, reader = Publisher(owner), Reader(owner)
-        self.publish, self.follow = publisher.add, reader.follow
-        self._tasks = [asyncio.create_task(publisher.run()), asyncio.create_task(reader.run())]
+        self._publisher, reader = Publisher(owner), Reader(owner)
+        self.publish, self.follow = self._publisher.add, reader.follow
+        self._tasks = [asyncio.create_task(self._publisher.run()), asyncio.create_task(reader.run())]
+        for task in self._tasks:
+            task.add_done_callback(_log_failure)
 
     async def stop(self) -> None:
-        """Disconnect."""
+        """Publish what is left, and disconnect."""
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks)
+        await self._publisher.publish_last()
+
+
+def _log_failure(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("Turns are not shared with other server processes any more.", exc_info=error)
 
 
 def stream_key(turn_id: uuid.UUID) -> str:
