@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ END = TurnFailed("model", "It failed.", retryable=True)
 
 
 @pytest.fixture
-def redis_server(tmp_path: Path, settings: LazySettings) -> AsyncIterator[RedisServer]:
+def redis_server(tmp_path: Path, settings: LazySettings) -> Iterator[RedisServer]:
     with RedisServer(tmp_path) as server:
         settings.REDIS_URL = server.url
         yield server
