@@ -209,7 +209,7 @@ LOGOUT_REDIRECT_URL = "login"
 SIGNUP = env.choice("SIGNUP", "open", "open", "closed")
 # Wrong passwords in a row, from one device or address.
 AXES_FAILURE_LIMIT = 10
-#: Sign-ins, sign-ups and resets in a minute, by address. Each server process counts for itself.
+#: Sign-ins, sign-ups and resets in a minute, by address. Without `REDIS_URL` each server process counts for itself.
 SIGN_INS_PER_MINUTE = env.whole("SIGN_INS_PER_MINUTE", 120, least=1)
 #: Mails that one address may ask for in an hour, to any mailbox.
 MAILS_PER_HOUR = env.whole("MAILS_PER_HOUR", 30, least=1)
@@ -303,9 +303,9 @@ REQUESTS_PER_USER = env.whole("REQUESTS_PER_USER", min(8, REQUEST_THREADS // 2),
 TURNS_AT_ONCE = env.whole("TURNS_AT_ONCE", 200, least=1)
 
 # Programs.
-#: Requests of a person's programs in a minute. Each server process counts for itself.
+#: Requests of a person's programs in a minute. Without `REDIS_URL` each server process counts for itself.
 API_REQUESTS_PER_MINUTE = env.whole("API_REQUESTS_PER_MINUTE", 600, least=1)
-#: Requests without a sign-in in a minute, by address. Each server process counts for itself.
+#: Requests without a sign-in in a minute, by address. Without `REDIS_URL` each server process counts for itself.
 API_ANONYMOUS_PER_MINUTE = env.whole("API_ANONYMOUS_PER_MINUTE", 120, least=1)
 #: Days for which a token is valid that a program gets by signing in.
 API_SIGN_IN_DAYS = env.whole("API_SIGN_IN_DAYS", 30, least=1, most=3650)
@@ -326,6 +326,12 @@ Q_CLUSTER = {
     "label": "Worker",
     "log_level": "WARNING",
 }
+
+# Several server processes.
+#: The Redis through which several server processes share what need not last; without it there is one. Such as
+#: `redis://:password@host:6379/0`, or `rediss://…` with TLS.
+REDIS_URL = env.parsed("REDIS_URL", "", url_settings.redis, secret=True)
+# Within a process; chat.infra.bus adds the others.
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
 STATIC_URL = "static/"

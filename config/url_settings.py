@@ -104,6 +104,17 @@ NOT_A_DATABASE = (
 )
 
 
+def redis(value: str) -> str:
+    """Return a Redis URL. Raise InvalidValue."""
+    from redis.asyncio.connection import parse_url  # here, for processes without it
+
+    try:
+        parse_url(value)
+    except ValueError:  # its text may repeat parts of the value
+        raise InvalidValue("it must be a URL such as redis://:password@host:6379/0, or rediss:// with TLS") from None
+    return value
+
+
 # Mail.
 
 

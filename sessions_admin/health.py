@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import Error, connection
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from chat.infra import bus
 from chat.infra.db_threads import in_database
 from chat.memory.file import connect_to_read
 from sessions_admin.heartbeat import workers
@@ -143,8 +144,9 @@ class Probes:
         else:
             found = await self._health()
             detail = {} if found.ready else {"detail": " ".join(found.problems)}
+            redis = {"redis": bus.is_connected()} if settings.REDIS_URL else {}  # turns work without it
             status = "ready" if found.ready else "not ready"
-            await _send(send, 200 if found.ready else 503, {"status": status, **asdict(found), **detail})
+            await _send(send, 200 if found.ready else 503, {"status": status, **asdict(found), **redis, **detail})
 
     async def _send_metrics(self, scope: dict[str, Any], send: Any) -> None:
         """Send the metrics to a client that has METRICS_TOKEN; without one there are none."""

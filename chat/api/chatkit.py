@@ -116,7 +116,7 @@ async def chatkit(
         return HttpResponse(result, content_type="application/json")
     action = payload.params.get("action")
     stops = isinstance(action, dict) and action.get("type") == STOP
-    with open_streams.reserved(credential_of(request), spare=PLACES_TO_STOP * stops) as slot:
+    async with open_streams.reserved(credential_of(request), spare=PLACES_TO_STOP * stops) as slot:
         result = await answer(request.body, client)
         assert not isinstance(result, bytes)
         return ChatKitStream(slot, result)

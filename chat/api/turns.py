@@ -99,7 +99,7 @@ async def send_message(
     if last_event_id and not idempotency_key:
         raise BadInput(RESUMED_WITHOUT_KEY)
     theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
-    with open_streams.reserved(credential_of(request)) as slot:
+    async with open_streams.reserved(credential_of(request)) as slot:
         await in_database(record.check, **theirs)
         client_id = _client_id(thread_id, idempotency_key)
         accepted = await process.current().send(**theirs, client_id=client_id, text=body.text, model="")
@@ -114,7 +114,7 @@ async def follow_turn(
 ) -> TurnStream:
     """Follow a turn as a stream, from its beginning or from after the last event that was seen."""
     theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
-    with open_streams.reserved(credential_of(request)) as slot:
+    async with open_streams.reserved(credential_of(request)) as slot:
         await in_database(record.status_of, **theirs, turn_id=turn_id)
         return TurnStream(slot, thread_id, turn_id, position_of(last_event_id))
 

@@ -1,14 +1,25 @@
-"""Limits of concurrent use per client, counted in this process."""
+"""Limits of concurrent use per client, counted in this process, and where to count for all processes."""
 
 import asyncio
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from types import ModuleType
 
 from django.conf import settings
 
 from chat.exceptions import TooManyAtOnce
+
+
+def redis_limits() -> ModuleType | None:
+    """Return the limits that all server processes count together (chat.infra.redis_limits), or None without Redis."""
+    if not settings.REDIS_URL:
+        return None
+    from chat.infra import redis_limits  # the client of Redis takes a third of a second to import
+
+    return redis_limits
+
 
 MAX_WAITING = 100  # requests, besides those being answered: a user may load many tabs at once
 TOO_MANY = "Too many of your requests wait for an answer; please make them one after another."

@@ -29,6 +29,16 @@ STORE = Histogram(
     ["operation"],
     buckets=FAST,
 )
+REDIS = Gauge(
+    "threadkeeper_redis_connected",
+    "Whether each server process of this machine is connected to Redis: 1, or 0.",
+    multiprocess_mode="livemin",
+)
+EVENT_DELAY = Histogram(
+    "threadkeeper_event_delay_seconds",
+    "Time from an event of a turn in one server process to its arrival in another.",
+    buckets=FAST,
+)
 REQUESTS = Histogram(
     "threadkeeper_http_request_seconds",
     "Time from a request to the start of its response, by area of the site and status.",

@@ -9,12 +9,13 @@ import uuid
 from collections.abc import Callable, Collection, Coroutine
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, ParamSpec
+from typing import Any, Literal, ParamSpec
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import transaction
 
+from chat.infra import bus
 from chat.infra.db_threads import calling_loop
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 ALL_LOGINS = ""
+SERVERS = "servers"  # the group of the server processes
+ServerNotice = Literal["turn.stop", "turn.changed", "turns.waiting"]
 
 
 def on_commit(send: Callable[P, Coroutine[Any, Any, None]], *args: P.args, **kwargs: P.kwargs) -> None:
@@ -70,7 +73,13 @@ async def signed_out(user_id: uuid.UUID, session_key: str = ALL_LOGINS) -> None:
     await _send(user_group(user_id), {"type": "signed.out", "session_key": session_key})
 
 
+def to_servers(kind: ServerNotice, turn_id: uuid.UUID | None = None) -> None:
+    """Notify the other server processes: of a turn to stop, of one that changed, or that some wait for a process."""
+    bus.post(SERVERS, {"type": kind, "turn_id": str(turn_id or "")})
+
+
 async def _send(group: str, notice: dict[str, str]) -> None:
     layer = get_channel_layer()
     if layer is not None:
         await layer.group_send(group, notice)
+    await bus.send(group, notice)

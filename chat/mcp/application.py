@@ -70,9 +70,9 @@ async def _token(scope: Scope) -> ApiToken:
             raise NotSignedIn(NO_TOKEN)
         token = await in_database(tokens.find, key)
     except NotSignedIn:
-        by_address.count(limit_key(client_address(scope)))
+        await by_address.count_async(limit_key(client_address(scope)))
         raise
-    by_person.count(str(token.user_id))
+    await by_person.count_async(str(token.user_id))
     if TokenScope.TASKS not in token.scopes:
         raise Forbidden(f"This token lacks the scope “{TokenScope.TASKS}”.")
     return token

@@ -6,8 +6,8 @@ import threading
 import uuid
 import weakref
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -17,6 +17,7 @@ from django.db import DatabaseError
 from chat.accounts import login_sessions, tokens
 from chat.exceptions import RateLimited
 from chat.infra.db_threads import in_database
+from chat.infra.limits import redis_limits
 from chat.infra.metrics import SOCKETS, STREAMS
 from chat.models import User
 
@@ -60,6 +61,7 @@ class Slot(Generic[C]):
     """One of a user's slots for connections of a kind; reserved before there is a connection, and released once."""
 
     def __init__(self, connections: "Connections[C]", credential: Credential) -> None:
+        self.id = uuid.uuid4().hex
         self.credential = credential
         self._connections = connections
         self._connection: weakref.ref[C] | None = None
@@ -101,17 +103,33 @@ class Connections(Generic[C]):
         """
         with _lock:
             if self._counts[credential.user.pk] >= settings.SOCKETS_PER_USER + spare:
-                raise RateLimited(f"Too many {self._name} are open; please close one first.", retry_after=5)
+                raise self._too_many()
             slot = Slot(self, credential)
             self._slots.add(slot)
             self._counts[credential.user.pk] += 1
             self._gauge.inc()
             return slot
 
-    @contextmanager
-    def reserved(self, credential: Credential, *, spare: int = 0) -> Iterator[Slot[C]]:
-        """Reserve a slot for the connection that a block makes; release it if the block fails. Raise RateLimited."""
+    async def reserve_in_all(self, credential: Credential, *, spare: int = 0) -> Slot[C]:
+        """Reserve a slot among those of all server processes. Raise RateLimited."""
         slot = self.reserve(credential, spare=spare)
+        if (shared := redis_limits()) is not None:
+            most = settings.SOCKETS_PER_USER + spare
+            try:
+                if not await asyncio.to_thread(shared.reserve, self._name, credential.user.pk, slot.id, most):
+                    raise self._too_many()
+            except BaseException:
+                slot.release()
+                raise
+        return slot
+
+    def _too_many(self) -> RateLimited:
+        return RateLimited(f"Too many {self._name} are open; please close one first.", retry_after=5)
+
+    @asynccontextmanager
+    async def reserved(self, credential: Credential, *, spare: int = 0) -> AsyncIterator[Slot[C]]:
+        """Reserve a slot for the connection that a block makes; release it if the block fails. Raise RateLimited."""
+        slot = await self.reserve_in_all(credential, spare=spare)
         try:
             yield slot
         except BaseException:
@@ -128,6 +146,8 @@ class Connections(Generic[C]):
                 self._gauge.dec()
                 if not self._counts[user_id]:
                     del self._counts[user_id]
+                if (shared := redis_limits()) is not None:
+                    shared.release(self._name, user_id, slot.id)
 
     def watch(self) -> None:
         """Check the logins and tokens of connections for as long as there are any."""
@@ -139,6 +159,8 @@ class Connections(Generic[C]):
             await asyncio.sleep(CHECK_EVERY)
             with _lock:
                 open_slots = [slot for slot in self._slots if slot.connection is not None]
+            if (shared := redis_limits()) is not None:
+                shared.renew(self._name, [(slot.credential.user.pk, slot.id) for slot in open_slots])
             try:
                 ended = await in_database(_ended, [slot.credential for slot in open_slots])
             except DatabaseError as error:

@@ -17,7 +17,7 @@ from django.http import HttpRequest
 from chat.accounts import tokens
 from chat.conversations import threads
 from chat.exceptions import Forbidden, NotFound, NotSignedIn, RateLimited, ServerStopping, ThreadkeeperError
-from chat.infra import notifications
+from chat.infra import bus, notifications
 from chat.infra.database_limits import is_transient
 from chat.infra.db_threads import in_database
 from chat.infra.log_context import bind
@@ -89,7 +89,7 @@ class ChatSocket(AsyncWebsocketConsumer):
         bind(socket_id=uuid.uuid4().hex, conversation_id=self.conversation_id)
         await self.accept()
         try:
-            self.slot = open_sockets.reserve(await in_database(authenticate, self.scope))
+            self.slot = await open_sockets.reserve_in_all(await in_database(authenticate, self.scope))
             self.slot.open(self)
             # Before the state is read, so that no change is missed.
             await self.channel_layer.group_add(user_group(self.user.pk), self.channel_name)
@@ -269,6 +269,14 @@ class ChatSocket(AsyncWebsocketConsumer):
 
 
 open_sockets: Connections[ChatSocket] = Connections("sockets")
+
+
+def _refresh_sockets() -> None:
+    for socket in open_sockets:
+        socket.pending.add(str(socket.conversation_id), turns=True, tasks=True)
+
+
+bus.on_connect(_refresh_sockets)
 
 
 @receiver(user_logged_out, dispatch_uid="close the sockets of a login")

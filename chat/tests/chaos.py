@@ -1,4 +1,4 @@
-"""Real servers under a plan of disasters: killed, cut off from their clients, and their PostgreSQL restarted.
+"""Real servers under a plan of disasters: killed, cut off from their clients, PostgreSQL and Redis restarted.
 
 The plan follows from a seed. What comes of it does not quite, since real processes take their own time.
 """
@@ -20,6 +20,7 @@ from chat.tests.model_server import ModelServer, Request, Strictness
 from chat.tests.model_server.script import Step
 from chat.tests.orders import COMPLETE, CREATE, UPDATE, Order, OrderTaker
 from chat.tests.page import Page
+from chat.tests.redis_server import RedisServer
 from config.runtime.embedded_postgres import EmbeddedPostgres, start
 from config.tests.support import SECONDS, LiveDatabase, ServerProcess, prepare
 
@@ -40,11 +41,15 @@ class Size:
     kills: int
     restarts: int
     cuts: int
+    servers: int = 1  # two or more share a Redis
+    redis_kills: int = 0
 
 
 SHORT = Size(conversations=6, messages=24, kills=3, restarts=1, cuts=8)
 MIDDLE = Size(conversations=12, messages=80, kills=8, restarts=1, cuts=30)
 LONG = Size(conversations=30, messages=300, kills=40, restarts=3, cuts=200)
+SHORT_OF_TWO = Size(conversations=6, messages=24, kills=3, restarts=1, cuts=8, servers=2, redis_kills=1)
+LONG_OF_TWO = Size(conversations=30, messages=300, kills=40, restarts=3, cuts=200, servers=2, redis_kills=3)
 
 
 # The plan.
@@ -73,7 +78,14 @@ class Restart:
     down: float  # seconds
 
 
-Event = Say | Cut | Restart
+@dataclass(frozen=True)
+class KillRedis:
+    """Redis is killed, and started again after a while; it has kept nothing."""
+
+    down: float  # seconds
+
+
+Event = Say | Cut | Restart | KillRedis
 
 
 @dataclass
@@ -82,6 +94,7 @@ class Round:
 
     seconds: float
     is_early: bool
+    server: int = 0
     events: list[tuple[float, Event]] = field(default_factory=list)
 
 
@@ -101,7 +114,10 @@ def make_plan(seed: int, size: Size) -> list[Round]:
     for number in range(size.restarts):
         by = signal.SIGINT if (number + seed) % 2 else signal.SIGQUIT  # a fast stop, or an immediate one
         at_random(Restart(by, random.uniform(0, 1.5)))
+    for _ in range(size.redis_kills):
+        at_random(KillRedis(random.uniform(0, 3)))
     for one in rounds:
+        one.server = random.randrange(size.servers) if size.servers > 1 else 0
         one.events.sort(key=lambda event: event[0])
     return rounds
 
@@ -130,6 +146,7 @@ class Figures:
     kills: int = 0
     kills_with_turns_under_way: int = 0
     postgres_restarts: int = 0
+    redis_kills: int = 0
     sockets_cut: int = 0
     reconnects: int = 0
     starts_refused: int = 0
@@ -179,14 +196,22 @@ class Cluster:
 class Chaos:
     """One run, from the first server to the last check."""
 
-    def __init__(self, plan: Sequence[Round], figures: Figures, cluster: Cluster, server: ServerProcess) -> None:
+    def __init__(
+        self,
+        plan: Sequence[Round],
+        figures: Figures,
+        cluster: Cluster,
+        servers: Sequence[ServerProcess],
+        redis: RedisServer | None,
+    ) -> None:
         self.figures = figures
         self.senders: list[Page] = []
         self.watchers: list[Page] = []
         self.said: list[list[Order]] = []
         self._plan = plan
         self._cluster = cluster
-        self._server = server
+        self._servers = servers
+        self._redis = redis
 
     async def play(self) -> None:
         """Let everything happen, and wait until all is answered; nobody does anything about it."""
@@ -196,20 +221,21 @@ class Chaos:
                 launched = time.monotonic()
                 for at, event in life.events:
                     group.create_task(self._later(at, event))
+                server = self._servers[life.server]
                 if not life.is_early:
-                    await self._serving()
+                    await self._serving(server)
                 # Where everything takes longer, so do the turns, which must come further in some lives.
                 pace = min(max(1.0, (time.monotonic() - launched) / STARTING), 2.0)
                 await asyncio.sleep(life.seconds * pace)
-                self._kill()
-            await self._serving()
-        await self._serving()
+                self._kill(server)
+        for server in self._servers:
+            await self._serving(server)
         back = time.monotonic()
         for page, orders in zip(self.senders, self.said, strict=True):
             try:
                 await page.settled(len(orders), within=RECOVERY - time.monotonic() + back)
             except AssertionError as error:
-                raise AssertionError(f"{error}\n{self._left()}\n{self._server.output[-5000:]}") from None
+                raise AssertionError(f"{error}\n{self._left()}\n{self._output()}") from None
         self.figures.seconds_to_recover = time.monotonic() - back
         for page in self.watchers:
             await page.settled(0, within=RECOVERY)
@@ -226,35 +252,44 @@ class Chaos:
                 await asyncio.sleep(0.05)
             connected[int(event.which * len(connected))].cut()
             self.figures.sockets_cut += 1
+        elif isinstance(event, KillRedis):
+            assert self._redis is not None
+            self._redis.kill9()
+            await asyncio.sleep(event.down)
+            self._redis.start()
+            self.figures.redis_kills += 1
         else:
             await self._cluster.restart(event)
             self.figures.postgres_restarts += 1
 
+    def _output(self) -> str:
+        return "\n".join(server.output[-5000:] for server in self._servers)
+
     def _left(self) -> str:
         """Describe the turns that have not ended."""
-        left = self._server.database.query(
+        left = self._servers[0].database.query(
             "SELECT id, seq, status, attempt, cut_off, owner, lease_until - now(), text FROM chat_turn"
             " WHERE ended_at IS NULL ORDER BY conversation_id, seq"
         )
         return "\n".join(map(str, left))
 
-    def _kill(self) -> None:
-        """Kill the server, and start the next one at once."""
+    def _kill(self, server: ServerProcess) -> None:
+        """Kill a server, and start the next one at once."""
         under_way = any(not shown.ended for page in self.senders for shown in page.turns.values())
         self.figures.kills_with_turns_under_way += under_way
-        self._server.kill9()
+        server.kill9()
         self.figures.kills += 1
-        self._server.launch()
+        server.launch()
 
-    async def _serving(self) -> None:
-        """Wait until the server answers; one that ended since it found no database is started again."""
+    async def _serving(self, server: ServerProcess) -> None:
+        """Wait until a server answers; one that ended since it found no database is started again."""
         async with asyncio.timeout(RECOVERY):
             while True:
-                if self._server.process.poll() is not None:
+                if server.process.poll() is not None:
                     self.figures.starts_refused += 1
-                    self._server.launch()
+                    server.launch()
                 with suppress(OSError):
-                    _, writer = await asyncio.open_connection("127.0.0.1", self._server.port)
+                    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
                     writer.close()
                     return
                 await asyncio.sleep(0.05)
@@ -287,9 +322,13 @@ async def run(seed: int, size: Size, folder: Path, *, malformed_one_in: int = 0)
         data_dir.mkdir()
         prepare(cluster.url, data_dir)
         strict = ModelServer(rule=rule, strict=Strictness())
-        async with strict as endpoint, _serve(cluster, data_dir, endpoint) as server:
-            chaos = Chaos(make_plan(seed, size), figures, cluster, server)
-            async with _opened(chaos, server, size) as conversations:
+        async with strict as endpoint, AsyncExitStack() as stack:
+            redis = stack.enter_context(RedisServer(data_dir)) if size.servers > 1 else None
+            variables = {"REDIS_URL": redis.url} if redis else {}
+            serving = [_serve(cluster, data_dir, endpoint, **variables) for _ in range(size.servers)]
+            servers = [stack.enter_context(server) for server in serving]
+            chaos = Chaos(make_plan(seed, size), figures, cluster, servers, redis)
+            async with _opened(chaos, servers, size) as conversations:
                 await chaos.play()
                 check(chaos, conversations, model)
             assert (endpoint.refused, endpoint.problems, model.wrong) == ([], [], [])
@@ -298,19 +337,15 @@ async def run(seed: int, size: Size, folder: Path, *, malformed_one_in: int = 0)
     return figures
 
 
-@asynccontextmanager
-async def _serve(cluster: Cluster, data_dir: Path, endpoint: ModelServer) -> AsyncIterator[ServerProcess]:
+def _serve(cluster: Cluster, data_dir: Path, endpoint: ModelServer, **variables: str) -> ServerProcess:
     model = {"OPENAI_BASE_URL": endpoint.url, "AGENT_GUARDRAIL": "off", "AGENT_SESSION_MAX_MESSAGES": str(LIMIT)}
-    server = ServerProcess(LiveDatabase(cluster.url), data_dir, **model, **LIMITS)
-    try:
-        yield server
-    finally:
-        server.kill9()
+    return ServerProcess(LiveDatabase(cluster.url), data_dir, **model, **LIMITS, **variables)
 
 
 @asynccontextmanager
-async def _opened(chaos: Chaos, server: ServerProcess, size: Size) -> AsyncIterator[list[Conversation]]:
-    """Let people open their conversations, some of them in two tabs."""
+async def _opened(chaos: Chaos, servers: Sequence[ServerProcess], size: Size) -> AsyncIterator[list[Conversation]]:
+    """Let people open their conversations, some of them in two tabs, each at the next server."""
+    server = servers[0]
     people = [sign_in(server) for _ in range(-(-size.conversations // CONVERSATIONS_PER_PERSON))]
     conversations = []
     async with AsyncExitStack() as open_pages:
@@ -320,7 +355,8 @@ async def _opened(chaos: Chaos, server: ServerProcess, size: Size) -> AsyncItera
             conversations.append(conversation)
             chaos.said.append([])
             tabs = [chaos.senders, chaos.watchers] if number % WATCHED == 0 else [chaos.senders]
-            for tab in tabs:
+            for at, tab in enumerate(tabs, start=number):
+                server = servers[at % len(servers)]
                 page = Page(server.ws_url, server.url, person, conversation.id)
                 tab.append(await open_pages.enter_async_context(page))
         yield conversations

@@ -10,13 +10,19 @@ from random import SystemRandom
 
 import pytest
 
-from chat.tests.chaos import LONG, MIDDLE, SHORT, Size, run
+from chat.tests.chaos import LONG, LONG_OF_TWO, MIDDLE, SHORT, SHORT_OF_TWO, Size, run
 
 pytestmark = pytest.mark.service
 
 
 @pytest.mark.parametrize(
-    "size", [pytest.param(SHORT, id="short"), pytest.param(LONG, id="long", marks=pytest.mark.long)]
+    "size",
+    [
+        pytest.param(SHORT, id="short"),
+        pytest.param(SHORT_OF_TWO, id="short-of-two"),
+        pytest.param(LONG, id="long", marks=pytest.mark.long),
+        pytest.param(LONG_OF_TWO, id="long-of-two", marks=pytest.mark.long),
+    ],
 )
 async def test_everything_said_is_answered_once(size: Size, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seed = int(os.environ.get("CHAOS_SEED") or SystemRandom().randrange(1_000_000))
@@ -29,6 +35,7 @@ async def test_everything_said_is_answered_once(size: Size, tmp_path: Path, caps
     assert figures.given_up <= size.messages // 50
     assert (figures.messages, figures.kills) == (size.messages, size.kills)
     assert (figures.postgres_restarts, figures.sockets_cut) == (size.restarts, size.cuts)
+    assert figures.redis_kills == size.redis_kills
 
 
 @pytest.mark.long

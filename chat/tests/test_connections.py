@@ -154,13 +154,14 @@ def test_a_place_is_released_once(settings: LazySettings) -> None:
     second.release()
 
 
-def test_a_place_is_released_where_no_connection_is_made(settings: LazySettings) -> None:
+async def test_a_place_is_released_where_no_connection_is_made(settings: LazySettings) -> None:
     settings.SOCKETS_PER_USER = 1
     lines: Connections[Line] = Connections("sockets")
     one = User(email="1")
     for _ in range(2):
-        with pytest.raises(KeyError), lines.reserved(credential(one)):
-            raise KeyError
+        with pytest.raises(KeyError):
+            async with lines.reserved(credential(one)):
+                raise KeyError
 
 
 async def test_a_stream_that_is_never_read_gives_its_place_back(settings: LazySettings) -> None:

@@ -65,14 +65,20 @@ class Admission:
                 await notifications.conversation_updated(user_id, conversation_id)
         elif (turn.user_id, turn.conversation_id) != (user_id, conversation_id):
             raise NotFound("There is no such turn.")
-        self.turns.stop(turn_id)  # if it has begun here; otherwise its process reads the request
+        self._stop_anywhere(turn_id)
 
     def stop_at_once(self, cancelled: Iterable[Cancelled], requested: Iterable[uuid.UUID]) -> None:
         """Log turns that were cancelled in the database, and stop those that run here."""
         for closed in cancelled:
             self.turns.log_cancelled(closed)
         for turn_id in requested:
-            self.turns.stop(turn_id)
+            self._stop_anywhere(turn_id)
+
+    def _stop_anywhere(self, turn_id: uuid.UUID) -> None:
+        """Stop a turn at once if it runs here, or in a process that can be notified; others read the request soon."""
+        if self.turns.find(turn_id) is None:
+            notifications.to_servers("turn.stop", turn_id)
+        self.turns.stop(turn_id)
 
     async def _admit(self, accept: Callable[..., Accepted]) -> Accepted:
         with self.turns.reserved() as owner:
@@ -84,9 +90,11 @@ class Admission:
                 if turn.prompt.turn_id == turn.pk:  # not the message of a turn that is tried again
                     MESSAGES.inc()
                 if turn.status == Status.RUNNING:
-                    self.turns.begin(turn, turn_input)
+                    self.turns.begin(turn, turn_input, is_new=True)
                 else:
                     self.turns.logs.open(turn.pk, turn.attempt).append(TurnQueued())
+                    if owner is None:
+                        notifications.to_servers("turns.waiting")
                 await notifications.turn_accepted(turn.user_id, turn.conversation_id, turn.pk)
         await self.turns.fill()
         return accepted
@@ -105,5 +113,8 @@ class Admission:
                     self.turns.begin(turn, turn_input)
                 else:
                     log.append(TurnQueued())
+                    notifications.to_servers("turns.waiting")
+            if turn.status != Status.RUNNING:
+                notifications.to_servers("turn.changed", turn.pk)
         await notifications.conversation_updated(turn.user_id, turn.conversation_id)
         await self.turns.fill()

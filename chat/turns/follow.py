@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from chat.exceptions import NotFound
+from chat.infra import bus
 from chat.infra.db_threads import in_database
 from chat.models import Turn
 from chat.models.turn import Decision, Status
@@ -19,6 +20,8 @@ POLL_SOON = 0.05
 POLL_EVERY = 0.5
 POLL_QUEUED_EVERY = 2.0
 POLL_WAITING_EVERY = 5.0
+# Where server processes notify each other of their turns.
+POLL_NOTIFIED_EVERY = 5.0
 UNKNOWN_ATTEMPT = -1
 
 
@@ -94,12 +97,21 @@ class Follower:
         elif self._status == Status.QUEUED and log is None and not self._has_waited:
             self._has_waited = True  # perhaps it was just accepted, and its log is about to be opened here
             await self._wait(POLL_EVERY)
+        elif self._status == Status.RUNNING and (copy := await self._copy()) is not None:
+            if log is not None:
+                self._attempt = UNKNOWN_ATTEMPT  # its entries have other numbers
+            self._log = copy
+            self._state = State.JOINING
         elif log is None or self._status not in (Status.QUEUED, Status.WAITING):
             self._state = State.POLLING
         else:
             if self._status == Status.WAITING:
                 _add_decisions(log, await in_database(_load, self._turn_id))
             self._state = State.JOINING
+
+    async def _copy(self) -> TurnLog | None:
+        """Return the log of the process that runs the turn, if processes share their logs."""
+        return None if self._logs.shared is None else await self._logs.shared.follow(self._turn_id)
 
     async def _poll(self) -> LogBatch | None:
         turn = await in_database(_load, self._turn_id)
@@ -110,7 +122,11 @@ class Follower:
         return LogBatch(turn.attempt, [Entry(0, _snapshot(turn))])
 
     async def _pause(self) -> None:
-        await self._wait(POLL_WAITING_EVERY if self._status == Status.WAITING else POLL_EVERY)
+        if self._status == Status.WAITING:
+            await self._wait(POLL_WAITING_EVERY)
+        else:
+            is_notified = self._status == Status.QUEUED and bus.is_connected()
+            await self._wait(POLL_NOTIFIED_EVERY if is_notified else POLL_EVERY)
         self._state, self._attempt = State.LOCATING, UNKNOWN_ATTEMPT
 
     async def _join(self) -> LogBatch | None:

@@ -20,11 +20,12 @@ class Housekeeping:
         self._turns = turns
         self._lock = ProcessLock(turns.owner)
         self._task: asyncio.Task[None] | None = None
+        self._taking_over = asyncio.Lock()
 
     async def start(self) -> None:
         """Take over interrupted turns at once, and continue every few seconds."""
         await self._lock.acquire()
-        await self._take_over()
+        await self.take_over()
         self._task = asyncio.create_task(self._keep())
 
     async def end_task(self) -> None:
@@ -37,6 +38,11 @@ class Housekeeping:
         """Show that this process runs no turns any more."""
         await self._lock.release()
 
+    async def take_over(self) -> None:
+        """Begin the turns of processes that are gone, and heads of queues that no process has begun."""
+        async with self._taking_over:
+            await self._take_over()
+
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(RENEWAL.total_seconds())
@@ -44,12 +50,11 @@ class Housekeeping:
                 for turn_id in await in_database(renew, self._turns.owner, self._turns.ids):
                     self._turns.stop(turn_id)
                 await self._lock.acquire()
-                await self._take_over()
+                await self.take_over()
             except (DatabaseError, OSError) as error:
                 logger.warning("The database cannot be reached: %s", error)
 
     async def _take_over(self) -> None:
-        """Begin the turns of processes that are gone, and heads of queues that no process has begun."""
         turns = self._turns
         if turns.free > 0:
             interrupted = frozenset(turns.interrupted)

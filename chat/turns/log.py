@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from chat.models.turn import Decision
@@ -118,8 +118,10 @@ class TurnLog(TurnState):
         self.attempt = attempt
         self.ended = False
         self.is_outdated = False  # a later attempt has a log
-        self.running = False  # in this process; `wake` is called after a change
+        self.running = False  # a process writes it; `wake` is called after a change
         self.first_text_at: float | None = None  # Unix time
+        self.on_change: Callable[[], None] | None = None
+        self.source: object = None  # what writes the copy of a log of another process
         self._events: list[Event] = []
         self._changed = asyncio.Event()
 
@@ -165,6 +167,10 @@ class TurnLog(TurnState):
         _complete(entries, pieces)
         return entries
 
+    def events(self, after: int, most: int) -> list[Event]:
+        """Return the next events beyond a number, as they were appended."""
+        return self._events[after : after + most]
+
     async def wait(self, after: int) -> None:
         """Wait until there is an entry beyond a number, or it changes whether this log is the one to read."""
         if self.n <= after and not self.is_outdated:
@@ -179,6 +185,8 @@ class TurnLog(TurnState):
         """Let the followers look again."""
         self._changed.set()
         self._changed = asyncio.Event()
+        if self.on_change is not None:
+            self.on_change()
 
     def snapshot(self, status: str) -> Snapshot:
         """Return the whole visible state."""
@@ -194,11 +202,22 @@ def _complete(entries: list[Entry], pieces: list[str]) -> None:
         entries[-1] = replace(entries[-1], event=replace(last, text="".join(pieces)))
 
 
+class SharedLogs(Protocol):
+    """Copies logs between server processes."""
+
+    def publish(self, log: TurnLog) -> None:
+        """Publish a log that is being written."""
+
+    async def follow(self, turn_id: uuid.UUID) -> TurnLog | None:
+        """Return the log of a turn that runs in another process, or None if it cannot be had now."""
+
+
 class TurnLogs:
-    """The logs of the turns of this process, by which a turn's row names its owner."""
+    """The logs of the turns of this process, by which a turn's row names its owner; `shared` has those of others."""
 
     def __init__(self, owner: uuid.UUID | None = None) -> None:
         self.owner = owner
+        self.shared: SharedLogs | None = None
         self._logs: dict[uuid.UUID, TurnLog] = {}
         self._expected: WeakValueDictionary[uuid.UUID, asyncio.Event] = WeakValueDictionary()
 
@@ -216,6 +235,13 @@ class TurnLogs:
         """Wake those who wait for something to happen with a turn."""
         if (happened := self._expected.pop(turn_id, None)) is not None:
             happened.set()
+
+    def look_again(self, turn_id: uuid.UUID | None = None) -> None:
+        """Let the followers of a turn, or of all turns, look whether another process runs it."""
+        for each in [turn_id] if turn_id else {*self._expected, *self._logs}:
+            self.touch(each)
+            if (log := self._logs.get(each)) is not None and not log.is_live:
+                log.wake()
 
     def expect(self, turn_id: uuid.UUID) -> Callable[[float], Awaitable[None]]:
         """Return a function that waits until something happens with a turn after this call, or for some seconds."""

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 
 from chat.exceptions import ServerStopping
+from chat.infra import bus
 from chat.infra.db_threads import in_database
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ async def start() -> None:
     _runner = TurnRunner(
         choose=_models.choose, store=SessionStore(settings.AGENT_SESSION_DB_PATH, on_set_aside=_report_quarantine)
     )
+    bus.on_connect(_runner.logs.look_again)
+    bus.start()
     await _runner.start()
 
 
@@ -52,6 +55,7 @@ async def drain(seconds: float) -> None:
     global _runner, _models  # one a process, as long as the process
     if _runner is not None:
         await _runner.drain(seconds)
+        await bus.stop()
         _runner = None
     if _models is not None:
         await _models.close()

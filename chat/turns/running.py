@@ -28,7 +28,7 @@ from chat.models.turn import SUPERSEDED, Status
 from chat.turns.approvals import ask
 from chat.turns.begin import with_turn_input
 from chat.turns.cancel import Cancelled
-from chat.turns.events import ApprovalDecided, TurnStopped
+from chat.turns.events import ApprovalDecided, TurnQueued, TurnStopped
 from chat.turns.execution import TurnExecution
 from chat.turns.finish import TurnOutcome, finish
 from chat.turns.journal import save_text
@@ -93,11 +93,17 @@ class RunningTurns:
         running = self._running.get(turn_id)
         return None if running is None else running.turn
 
-    def begin(self, turn: Turn, turn_input: TurnInput | None = None) -> None:
-        """Begin a turn that this process owns."""
+    def begin(self, turn: Turn, turn_input: TurnInput | None = None, *, is_new: bool = False) -> None:
+        """Begin a turn that this process owns, perhaps one that has just been accepted."""
         log = self.logs.open(turn.pk, turn.attempt)
+        if log.n == 0 and turn.attempt == 1 and not is_new:
+            log.append(TurnQueued())  # it was queued in another process, whose log has this entry
+        if not is_new:
+            notifications.to_servers("turn.changed", turn.pk)
         log.running = True
         log.wake()
+        if self.logs.shared is not None:
+            self.logs.shared.publish(log)
         execution = TurnExecution(turn, model=self.choose(turn.model), store=self.store, log=log, turn_input=turn_input)
         running = self._running[turn.pk] = RunningTurn(turn, asyncio.create_task(execution.run()))
         running.task = asyncio.create_task(self._run(execution, running))
@@ -120,6 +126,7 @@ class RunningTurns:
         log.append(TurnStopped(cancelled.message))
         TURNS.labels(status=Status.STOPPED).inc()
         self.logs.retire(log)
+        notifications.to_servers("turn.changed", cancelled.turn_id)
 
     async def fill(self) -> None:
         """Begin turns that found no free slot, as far as there are free slots now."""

@@ -34,14 +34,14 @@ class QueueingHandler(ASGIHandler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._throttle = Throttle(lambda: settings.SIGN_INS_PER_MINUTE)
+        self._throttle = Throttle(lambda: settings.SIGN_INS_PER_MINUTE, name="sign-ins")
         self._slots = asyncio.Semaphore(POOL_SIZE)
         self._waiting: Counter[str] = Counter()
         self._requesters = Requesters()
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         try:
-            async with await self._turn_of_user(request), self._turn_to_hash(request):
+            async with await self._turn_of_user(request), await self._turn_to_hash(request):
                 return await super().get_response_async(request)
         except (RateLimited, ServerBusy) as error:
             request.refused = error  # type: ignore[attr-defined]  # for the middleware that answers it
@@ -54,14 +54,14 @@ class QueueingHandler(ASGIHandler):
         person = await self._requesters.find(request)
         return nullcontext() if person is None else requests_by_person.turn(str(person))
 
-    def _turn_to_hash(self, request: HttpRequest) -> AbstractAsyncContextManager[None]:
+    async def _turn_to_hash(self, request: HttpRequest) -> AbstractAsyncContextManager[None]:
         """Return the turn of a request that hashes a password. Raise RateLimited."""
         is_anonymous = request.path.startswith(ANONYMOUS)
         if request.method != "POST" or not (is_anonymous or request.path in SIGNED_IN):
             return nullcontext()
         address = limit_key(client_address(request))
         if is_anonymous:
-            self._throttle.count(address)
+            await self._throttle.count_async(address)
         return self._turn(address)
 
     @asynccontextmanager

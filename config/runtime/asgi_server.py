@@ -1,6 +1,6 @@
 """The web process: daphne with an orderly start and shutdown.
 
-    python -m config.runtime.asgi_server [--host 127.0.0.1] [--port 8000] [--parent PID]
+    python -m config.runtime.asgi_server [--host 127.0.0.1] [--port 8000] [--parent PID] [--fd N] [--probe PATH]
 
 Turns run in this process: it adopts them before it listens, and waits a few seconds for them at shutdown.
 """
@@ -18,6 +18,7 @@ import threading
 import warnings
 from collections.abc import Callable, Coroutine
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import daphne.server
@@ -75,7 +76,13 @@ class Server(daphne.server.Server):  # type: ignore[misc]
     """Daphne on a bound socket, with an orderly shutdown."""
 
     def __init__(
-        self, application: Any, listener: socket.socket, *, loop: asyncio.AbstractEventLoop, drain: Drain
+        self,
+        application: Any,
+        listener: socket.socket,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        drain: Drain,
+        probe: str | None = None,
     ) -> None:
         super().__init__(
             application,
@@ -90,6 +97,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._listener = listener
         self._loop = loop
         self._drain = drain
+        self._probe = probe
         self._port: Any = None
         self._stopping: asyncio.Task[None] | None = None
         self.is_forced = False
@@ -148,6 +156,9 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self.http_factory = Factory(self)
         self._port = reactor.adoptStreamPort(self._listener.fileno(), self._listener.family, self.http_factory)
         self._listener.close()
+        if self._probe:
+            Path(self._probe).unlink(missing_ok=True)  # of a process that was killed
+            reactor.listenUNIX(self._probe, self.http_factory, mode=0o600, wantPID=False)
 
     def fail(self) -> None:
         """Stop in an orderly way, with an exit code that indicates a failure."""
@@ -251,18 +262,20 @@ async def _watch_parent(parent: int, shut_down: Callable[[], None]) -> None:
     shut_down()
 
 
-def serve(host: str, port: int, parent: int | None = None) -> Server:
+def serve(
+    host: str, port: int, *, parent: int | None = None, fd: int | None = None, probe: str | None = None
+) -> Server:
     """Serve requests until a signal or until the parent exits; return the stopped server.
 
     Raise CannotStart.
     """
-    listener = bind(host, port)
+    listener = bind(host, port) if fd is None else socket.socket(fileno=fd)
     _set_up()
     _refuse_newer_database()
     loop = daphne.server.twisted_loop
     asyncio.set_event_loop(loop)
     gauges = _create_thread_pools(loop)
-    server = _create_server(listener, loop, _drain)
+    server = _create_server(listener, loop, _drain, probe)
     freeze()
     _resume_and_listen(_start, listener, loop, (host, port))
     watch = loop.create_task(_watch_parent(parent, server.shut_down)) if parent else None
@@ -333,10 +346,10 @@ async def _drain(seconds: float) -> None:
     end_all()
 
 
-def _create_server(listener: socket.socket, loop: asyncio.AbstractEventLoop, drain: Drain) -> Server:
+def _create_server(listener: socket.socket, loop: asyncio.AbstractEventLoop, drain: Drain, probe: str | None) -> Server:
     from config.asgi import application
 
-    return Server(application, listener, loop=loop, drain=drain)
+    return Server(application, listener, loop=loop, drain=drain, probe=probe)
 
 
 def _resume_and_listen(
@@ -370,8 +383,9 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--parent", type=int, help="the pid of the process that started the server; stop when it ends")
-    options = parser.parse_args()
-    server = serve(options.host, options.port, options.parent)
+    parser.add_argument("--fd", type=int, help="the descriptor of an inherited socket that is bound to the address")
+    parser.add_argument("--probe", help="the path of a Unix socket on which this process alone answers")
+    server = serve(**vars(parser.parse_args()))
     # A thread that still waits must not keep the process alive.
     seconds = FORCED_EXIT_TIMEOUT if server.is_forced else EXIT_TIMEOUT
     last = threading.Timer(seconds, os._exit, [server.exit_code])

@@ -24,7 +24,7 @@ class Probe(threading.Thread):
 
     def __init__(self, name: str, check: Callable[[], bool | None], timings: ProbeTimings) -> None:
         super().__init__(name=f"probe of the {name}", daemon=True)
-        self._check = check
+        self.check = check
         self._timings = timings
         self._stopped = threading.Event()  # `_stop` is a method of Thread
         self.reset()
@@ -44,7 +44,7 @@ class Probe(threading.Thread):
     def run(self) -> None:
         """Check until `stop`."""
         while not self._stopped.wait(self._timings.interval):
-            works = self._check()
+            works = self.check()
             if works:
                 self._has_worked, self._failures, self._since = True, 0, time.monotonic()
             elif works is not None:

@@ -4,9 +4,11 @@ import http.client
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -37,6 +39,8 @@ PrintLine = Callable[[str], None]
 
 START_TIMEOUT = 60.0
 RESPONSE_TIMEOUT = 5.0
+# Each server has some forty connections to the database.
+MAX_SERVERS, MOST_EMBEDDED = 64, 4
 SERVER_TIMINGS = ProbeTimings(interval=2, timeout=20, start_timeout=START_TIMEOUT)
 WORKER_TIMINGS = ProbeTimings(interval=10, timeout=40, start_timeout=120)
 # A server drains for five seconds, and a worker may be in the middle of a task; the work of both can be resumed after a
@@ -56,6 +60,7 @@ class Service:
     command: list[str]
     env: dict[str, str]
     niceness: int = 0
+    pass_fds: tuple[int, ...] = ()
     probe: Probe | None = None
     process: "subprocess.Popen[bytes] | None" = None
     started_at: float = 0.0
@@ -65,7 +70,7 @@ class Service:
     def start(self) -> None:
         """Start the process."""
         self.started_at, self.starts_at = time.monotonic(), None
-        self.process = spawn(self.command, env=self.env, cwd=settings.BASE_DIR)
+        self.process = spawn(self.command, env=self.env, cwd=settings.BASE_DIR, pass_fds=self.pass_fds)
         if self.probe:
             self.probe.reset()
         if self.niceness:
@@ -105,9 +110,10 @@ class Service:
 class Supervisor:
     """One `up`: `run` returns after a request to stop, when all its processes have ended."""
 
-    def __init__(self, *, host: str, port: int, worker: bool, print_line: PrintLine) -> None:
+    def __init__(self, *, host: str, port: int, servers: int, worker: bool, print_line: PrintLine) -> None:
         self.host = host
         self.port = port
+        self.servers = servers
         self.worker = worker
         self.print_line = print_line
         self._stop = threading.Event()
@@ -121,11 +127,15 @@ class Supervisor:
         instance = SingleInstance(settings.DATA_DIR)
         try:
             self._check()
-            # Before anything is written, and after the last server has surely ended.
-            bind(self.host, self.port).close()
-            self._close_data_folder()
-            self._start(instance.mark)
-            self._watch()
+            with (
+                # Before anything is written, and after the last server has surely ended.
+                bind(self.host, self.port) as listener,
+                # Short: the path of a Unix socket has at most 107 bytes.
+                tempfile.TemporaryDirectory(prefix="threadkeeper-") as probes,
+            ):
+                self._close_data_folder()
+                self._start(instance.mark, listener, Path(probes))
+                self._watch()
         except embedded_postgres.EmbeddedPostgresError as error:
             raise CannotStart(str(error)) from error
         finally:
@@ -138,27 +148,34 @@ class Supervisor:
 
     # Start.
 
-    def _start(self, mark: str) -> None:
+    def _start(self, mark: str, listener: socket.socket, probes: Path) -> None:
         # While the database starts, which takes as long.
         collecting = threading.Thread(target=collect, name="static files", daemon=True)
         collecting.start()
         url = settings.DATABASE_URL or self._start_database()
         admin = self._prepare()
         collecting.join()
-        server, worker = self._children({**os.environ, MARK: mark, "DATABASE_URL": url, **_metrics_folder()})
+        env = {**os.environ, MARK: mark, "DATABASE_URL": url, **_metrics_folder()}
         if self._stop.is_set():
             return
-        self._start_service(server, self._responds, SERVER_TIMINGS)
+        for n in range(1, self.servers + 1):
+            self._start_server(n, env, listener, probes)
         if self.worker:
-            self._start_service(worker, lambda: _has_heartbeat(worker), WORKER_TIMINGS)
+            self._start_worker(env)
         # Importing takes as long as the start of the server.
         from chat.assistant.configured import describe
 
-        self._await_server(server)
+        self._await_servers()
         if not self._stop.is_set():
             self._print_summary(describe(), admin)
 
     def _check(self) -> None:
+        if not 1 <= self.servers <= MAX_SERVERS:
+            raise CannotStart(f"--servers must be a number from 1 to {MAX_SERVERS}.")
+        if self.servers > 1 and not settings.REDIS_URL:
+            raise CannotStart("Several servers need REDIS_URL, through which they share what happens at the moment.")
+        if self.servers > MOST_EMBEDDED and not settings.DATABASE_URL:
+            raise CannotStart(f"More than {MOST_EMBEDDED} servers need a PostgreSQL of your own: set DATABASE_URL.")
         for found in checks.run_checks(tags=[TAG]):
             message = f"{found.msg} {found.hint}"
             if found.is_serious():
@@ -177,13 +194,19 @@ class Supervisor:
         finally:
             connections.close_all()
 
-    def _children(self, env: dict[str, str]) -> tuple[Service, Service]:
-        address = ["--host", self.host, "--port", str(self.port), "--parent", str(os.getpid())]
-        server = Service("server", [sys.executable, "-m", "config.runtime.asgi_server", *address], env)
+    def _start_server(self, n: int, env: dict[str, str], listener: socket.socket, probes: Path) -> None:
+        probe, fd = probes / str(n), listener.fileno()
+        address = ["--host", self.host, "--port", str(self.port), "--fd", str(fd)]
+        own = ["--probe", str(probe), "--parent", str(os.getpid())]
+        command = [sys.executable, "-m", "config.runtime.asgi_server", *address, *own]
+        name = "server" if self.servers == 1 else f"server {n}"
+        self._start_service(Service(name, command, env, pass_fds=(fd,)), lambda: _responds(probe), SERVER_TIMINGS)
+
+    def _start_worker(self, env: dict[str, str]) -> None:
         # The worker forks, which a connection pool does not survive. The checks have run already.
         qcluster = [str(settings.BASE_DIR / "manage.py"), "qcluster", "--skip-checks"]
         worker = Service("worker", [sys.executable, *qcluster], {**env, "DATABASE_POOL_SIZE": "0"}, WORKER_NICENESS)
-        return server, worker
+        self._start_service(worker, lambda: _has_heartbeat(worker), WORKER_TIMINGS)
 
     def _start_service(self, service: Service, check: Callable[[], bool | None], timings: ProbeTimings) -> None:
         service.probe = Probe(service.name, check, timings)
@@ -191,24 +214,13 @@ class Supervisor:
         service.probe.start()
         self._services.append(service)
 
-    def _await_server(self, server: Service) -> None:
+    def _await_servers(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT
-        while not self._stop.is_set() and not self._responds():
-            if server.has_ended() or time.monotonic() > deadline:
-                raise CannotStart("The server did not start.")
-            self._stop.wait(0.05)
-
-    def _responds(self) -> bool:
-        connection = http.client.HTTPConnection(_local_address(self.host), self.port, timeout=RESPONSE_TIMEOUT)
-        try:
-            connection.request("GET", "/healthz")
-            # Any status: the host in this URL may be refused.
-            connection.getresponse()
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
-        return True
+        for server in self._services[: self.servers]:
+            while not self._stop.is_set() and not (server.probe and server.probe.check()):
+                if server.has_ended() or time.monotonic() > deadline:
+                    raise CannotStart("The server did not start.")
+                self._stop.wait(0.05)
 
     def _print_summary(self, model: str, admin: FirstAdmin | None) -> None:
         self.print_line(
@@ -282,6 +294,22 @@ class Supervisor:
                 service.kill()
         if self._database:
             self._database.stop()
+
+
+def _responds(probe: Path) -> bool:
+    """Return whether the server behind a Unix socket answers."""
+    connection = http.client.HTTPConnection("localhost", timeout=RESPONSE_TIMEOUT)
+    try:
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(RESPONSE_TIMEOUT)
+        connection.sock.connect(str(probe))
+        connection.request("GET", "/healthz")
+        connection.getresponse()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
 
 
 def _metrics_folder() -> dict[str, str]:

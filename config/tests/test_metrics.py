@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from chat.tests.live import open_socket, sign_in
+from chat.tests.redis_server import RedisServer
 from config.tests.support import ROOT, LiveDatabase, ServerProcess
 
 TOKEN = "a token of Prometheus"
@@ -27,10 +28,11 @@ def scrape(server: ServerProcess) -> dict[str, float]:
 async def test_metrics_of_all_processes(live_database: LiveDatabase, tmp_path: Path) -> None:
     folder = tmp_path / "metrics"
     folder.mkdir()
-    shared = {"METRICS_TOKEN": TOKEN, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    metrics = {"METRICS_TOKEN": TOKEN, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
     with (
-        ServerProcess(live_database, tmp_path, **shared) as server,
-        ServerProcess(live_database, tmp_path, **shared) as other,
+        RedisServer(tmp_path) as redis,
+        ServerProcess(live_database, tmp_path, REDIS_URL=redis.url, **metrics) as server,
+        ServerProcess(live_database, tmp_path, REDIS_URL=redis.url, **metrics) as other,
     ):
         assert httpx.get(f"{server.url}/metrics").status_code == 401
         assert httpx.get(f"{server.url}/metrics", headers=[(b"Authorization", b"Bearer \xe9")]).status_code == 401
@@ -50,6 +52,7 @@ async def test_metrics_of_all_processes(live_database: LiveDatabase, tmp_path: P
         "threadkeeper_first_delta_seconds_count": 1,
         "threadkeeper_turn_seconds_count": 1,
         "threadkeeper_sockets": 2,
+        "threadkeeper_redis_connected": 1,
         "threadkeeper_queue_depth": 0,
         "threadkeeper_sessions active": 1,
         "threadkeeper_oldest_turn_seconds queued": 0,

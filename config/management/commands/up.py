@@ -16,10 +16,13 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000, help="the port to listen on (8000)")
         parser.add_argument("--no-worker", action="store_true", help="do not start a worker: one runs elsewhere")
 
+        parser.add_argument("--servers", type=int, default=1, help="how many server processes (1); more need REDIS_URL")
+
     def handle(self, *args: Any, **options: Any) -> None:
         self.stdout.write(self.style.MIGRATE_HEADING(f"Threadkeeper {settings.VERSION}"))
         worker = not options["no_worker"]
-        Supervisor(host=options["host"], port=options["port"], worker=worker, print_line=self._say).run()
+        where = {"host": options["host"], "port": options["port"], "servers": options["servers"]}
+        Supervisor(**where, worker=worker, print_line=self._say).run()
 
     def _say(self, line: str) -> None:
         self.stdout.write(f"  {line}")

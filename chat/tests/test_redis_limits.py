@@ -1,0 +1,70 @@
+"""Limits that server processes count together in Redis, and each for itself while it is down."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from django.conf import LazySettings
+
+from chat.exceptions import RateLimited
+from chat.infra import redis, redis_limits
+from chat.infra.throttle import Throttle
+from chat.models import User
+from chat.realtime.connections import Connections, Credential
+from chat.realtime.consumer import ChatSocket
+from chat.tests.redis_server import RedisServer
+from config.tests.support import eventually
+
+pytestmark = pytest.mark.service
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path, settings: LazySettings) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    settings.REDIS_URL = server.url
+    redis.request_client.cache_clear()
+    eventually(lambda: redis_limits.take("test", "nobody", 600) is not None, what="the first answer of Redis")
+    yield server
+    redis.request_client().close()
+    server.kill9()
+
+
+async def test_a_rate_is_shared(redis_server: RedisServer) -> None:
+    one, other = (Throttle(lambda: 3, name="test") for _ in range(2))
+    one.count("somebody")
+    await other.count_async("somebody")
+    one.count("somebody")
+    with pytest.raises(RateLimited) as limited:
+        other.count("somebody")
+    assert limited.value.retry_after == 20
+    other.count("somebody else")
+
+
+async def test_slots_of_connections_are_shared(redis_server: RedisServer, settings: LazySettings) -> None:
+    settings.SOCKETS_PER_USER = 2
+    here: Connections[ChatSocket] = Connections("sockets")
+    there: Connections[ChatSocket] = Connections("sockets")
+    somebody = Credential(User(email="one@example.com"), "cookie", None)
+    slot = await here.reserve_in_all(somebody)
+    await there.reserve_in_all(somebody)
+    with pytest.raises(RateLimited):
+        await here.reserve_in_all(somebody)
+    slot.release()
+    slots = redis.key("slots", "sockets", somebody.user.pk)
+    await asyncio.to_thread(eventually, lambda: redis.request_client().zcard(slots) == 1, what="the release")
+    await there.reserve_in_all(somebody)
+    with pytest.raises(RateLimited):
+        await here.reserve_in_all(somebody)
+
+
+async def test_each_counts_for_itself_without_redis(redis_server: RedisServer) -> None:
+    limit = Throttle(lambda: 3, name="test")
+    redis_server.kill9()
+    began = monotonic()
+    for _ in range(3):
+        limit.count("somebody")
+    with pytest.raises(RateLimited):
+        limit.count("somebody")
+    assert monotonic() - began < 1, "nothing waits for a Redis that is down"

@@ -1,0 +1,191 @@
+"""Several server processes serve one person, with Redis between them, and without it for a while."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from chat.tests.live import LiveSocket, Person, check_log, open_socket, sign_in
+from chat.tests.model_server import Call, ModelServer, calls, says
+from chat.tests.redis_server import RedisServer
+from config.tests.support import LiveDatabase, ServerProcess, database, eventually, free_port
+
+pytestmark = [pytest.mark.service, pytest.mark.xdist_group("several servers")]
+
+WORDS = [f"word{n} " for n in range(60)]
+REPLY = "".join(WORDS)
+
+
+@dataclass
+class Pair:
+    """Two servers on one database, their Redis, and their model's endpoint."""
+
+    a: ServerProcess
+    b: ServerProcess
+    redis: RedisServer
+    endpoint_port: int
+    model: ModelServer
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[tuple[LiveSocket, LiveSocket]]:
+        """Open a conversation at both servers."""
+        person, conversation_id = sign_in(self.a), uuid.uuid4()
+        async with (
+            open_socket(self.a, person, conversation_id) as at_a,
+            open_socket(self.b, person, conversation_id) as at_b,
+        ):
+            await at_b.ready()
+            yield at_a, at_b
+
+
+@pytest.fixture(scope="module")
+def servers(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    folder, port = tmp_path_factory.mktemp("several"), free_port()
+    redis = RedisServer(folder)
+    variables = {
+        "REDIS_URL": redis.url,
+        "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
+        "AGENT_GUARDRAIL": "off",
+        "API_REQUESTS_PER_MINUTE": "100000",
+    }
+    with (
+        database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url),
+        ServerProcess(LiveDatabase(url), folder, **variables) as a,
+        ServerProcess(LiveDatabase(url), folder, **variables) as b,
+    ):
+        yield Pair(a, b, redis, port, ModelServer(port=port))
+    redis.kill9()
+
+
+@pytest.fixture
+async def pair(servers: Pair) -> AsyncIterator[Pair]:
+    async with ModelServer(port=servers.endpoint_port) as model:
+        servers.model = model
+        yield servers
+        model.play(*[says("Over.")] * 20)
+        model.release()
+        active = "SELECT 1 FROM chat_turn WHERE status IN ('queued', 'running')"
+        await asyncio.to_thread(eventually, lambda: not servers.a.database.query(active), what="the end of all turns")
+
+
+async def begun(pair: Pair, socket: LiveSocket, words: int = 5) -> str:
+    """Send a message, whose reply stops after some words; return its turn's id."""
+    pair.model.hold()
+    pair.model.play(says(*WORDS))
+    pair.model.release(words)
+    turn_id = str((await socket.accepted(await socket.message("Talk to me")))["turn"]["id"])
+    await has_text(socket, turn_id)
+    return turn_id
+
+
+async def has_text(socket: LiveSocket, turn_id: str, text: str = "word2") -> None:
+    """Wait until a socket was sent a part of a turn's reply."""
+    await socket.until(lambda _: text in shown(socket, turn_id))
+
+
+def shown(socket: LiveSocket, turn_id: str) -> str:
+    """Return the text of a turn as a page shows it."""
+    text = ""
+    for frame in socket.log_of(turn_id):
+        if frame["type"] in ("turn.snapshot", "turn.resumed"):
+            text = frame["text"]
+        elif frame["type"] == "text.delta":
+            text = text[: frame["at"]] + frame["text"]
+    return text
+
+
+def by_log(socket: LiveSocket, turn_id: str) -> list[str]:
+    """Return what a socket was sent of a turn but for deltas."""
+    return [frame["type"] for frame in socket.log_of(turn_id) if not frame["type"].endswith("delta")]
+
+
+async def test_a_turn_is_followed_and_stopped_in_another_server(pair: Pair) -> None:
+    async with pair.opened() as (at_a, at_b):
+        turn_id = await begun(pair, at_a)
+        await has_text(at_b, turn_id)
+        pair.model.release(5)
+        await has_text(at_b, turn_id, "word9")
+        await at_b.send("turn.stop", turn_id=turn_id)
+        ends = [
+            await socket.end_of(turn_id, within=1.5) for socket in (at_a, at_b)
+        ]  # before the next renewal of leases
+
+        assert [end["type"] for end in ends] == ["turn.stopped"] * 2
+        assert check_log(at_b.log_of(turn_id)) == check_log(at_a.log_of(turn_id))
+        assert by_log(at_b, turn_id) == ["turn.started", "turn.stopped"]
+
+
+async def test_a_client_continues_in_another_server_where_it_was(pair: Pair) -> None:
+    async with pair.opened() as (at_a, at_b):
+        turn_id = await begun(pair, at_a, words=20)
+        for socket in (at_a, at_b):
+            await has_text(socket, turn_id, "word19 ")
+        seen, already = at_a.log_of(turn_id)[-1]["n"], len(at_b.frames)
+        await at_b.send("log.follow", turn_id=turn_id, attempt=1, after=seen)
+        await at_b.pong()
+        pair.model.release()
+        await at_b.end_of(turn_id)
+        rest = [frame for frame in at_b.frames[already:] if frame.get("turn_id") == turn_id]
+        assert "".join(frame.get("text", "") for frame in rest) == REPLY.partition("word19 ")[2]
+
+
+async def test_an_approval_is_decided_in_another_server(pair: Pair) -> None:
+    async with pair.opened() as (at_a, at_b):
+        pair.model.play(calls(Call("delete_tasks", {"numbers": [1, 2]})), says("They are gone."))
+        turn_id = (await at_a.accepted(await at_a.message("Delete everything")))["turn"]["id"]
+        asked = await at_b.until(lambda frame: frame["type"] == "approval.requested")
+        await at_b.send("approval.decide", turn_id=turn_id, call_id=asked["call_id"], approve=True)
+        for socket in (at_a, at_b):
+            end = await socket.end_of(turn_id)
+            assert end["message"]["text"] == "They are gone."
+
+
+async def test_the_death_of_a_server_is_survived_in_another(pair: Pair) -> None:
+    async with pair.opened() as (at_a, at_b):
+        turn_id = await begun(pair, at_a)
+        await has_text(at_b, turn_id)
+        pair.model.play(says(*WORDS))
+        pair.a.kill9()
+        pair.model.release()
+        end = await at_b.end_of(turn_id)
+        assert end["message"]["text"] == shown(at_b, turn_id) == REPLY
+    pair.a.restart()
+
+
+@pytest.mark.parametrize("returns", [True, False])
+async def test_redis_is_killed_in_the_middle_of_a_turn(pair: Pair, returns: bool) -> None:
+    async with pair.opened() as (at_a, at_b):
+        turn_id = await begun(pair, at_a)
+        await has_text(at_b, turn_id)
+        pair.redis.kill9()
+        pair.model.release(20)
+        await has_text(at_a, turn_id, "word24")
+        await has_text(at_b, turn_id, "word24")  # from the database
+        if returns:
+            pair.redis.start()
+            pair.model.release(20)
+            await has_text(at_b, turn_id, "word44")
+        pair.model.release()
+        for socket in (at_a, at_b):
+            assert (await socket.end_of(turn_id))["message"]["text"] == REPLY
+        if not returns:
+            # Acknowledged, answered and followed within each process.
+            pair.model.play(says("Still here."))
+            assert "Still here." in await at_b.reply("And now?")
+            pair.redis.start()
+
+
+async def test_a_sign_out_closes_sockets_in_another_server(pair: Pair) -> None:
+    email = f"leaver-{uuid.uuid4().hex[:8]}@example.com"
+    user_id = pair.a.database.add_user(email)
+    with pair.a.client(email) as browser:
+        cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+        async with open_socket(pair.b, Person(user_id, email, cookie), uuid.uuid4()) as at_b:
+            await at_b.ready()
+            form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+            await asyncio.to_thread(browser.post, "/accounts/logout/", data=form)
+            assert await at_b.closed(within=2) == 4401  # before logins are checked

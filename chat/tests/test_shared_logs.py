@@ -1,0 +1,144 @@
+"""A turn's log is copied through Redis as it is, and a copy that may be incomplete is not read."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis.asyncio
+from django.conf import LazySettings
+
+from chat.tests.redis_server import RedisServer
+from chat.turns import streams
+from chat.turns.events import Event, TextDelta, ToolStarted, TurnFailed, TurnStarted
+from chat.turns.log import TurnLog
+
+pytestmark = pytest.mark.service
+
+BEGINNING: tuple[Event, ...] = (
+    TurnStarted(),
+    TextDelta("Hél", 0),
+    ToolStarted("c", "create_task", {"title": "\ud800"}),
+)
+END = TurnFailed("model", "It failed.", retryable=True)
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path, settings: LazySettings) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path) as server:
+        settings.REDIS_URL = server.url
+        yield server
+
+
+@pytest.fixture
+async def here(redis_server: RedisServer) -> AsyncIterator[streams.SharedLogs]:
+    shared = streams.SharedLogs(uuid.uuid4())
+    yield shared
+    await shared.stop()
+
+
+there = here
+
+
+def begun(*events: Event, turn_id: uuid.UUID | None = None, attempt: int = 1) -> TurnLog:
+    """Return the log of a turn that runs in this process."""
+    log = TurnLog(turn_id or uuid.uuid4(), attempt)
+    log.running = True
+    for event in events:
+        log.append(event)
+    return log
+
+
+async def until(log: TurnLog, n: int) -> list[Event]:
+    """Wait until a copy has so many events, and return them."""
+    async with asyncio.timeout(10):
+        while log.n < n:
+            await log.wait(log.n)
+    return log.events(0, n)
+
+
+async def test_a_log_is_copied_as_it_is_written(here: streams.SharedLogs, there: streams.SharedLogs) -> None:
+    log = begun(*BEGINNING)
+    here.publish(log)
+    copy = await there.follow(log.turn_id)
+    assert copy is not None and copy.attempt == 1
+    assert await until(copy, 3) == list(BEGINNING)
+    log.append(END)
+    assert (await until(copy, 4))[-1] == END
+    assert copy.ended
+    later = await there.follow(log.turn_id)
+    assert later is copy
+
+
+async def test_redis_loses_everything(
+    here: streams.SharedLogs, there: streams.SharedLogs, redis_server: RedisServer
+) -> None:
+    log = begun(*BEGINNING)
+    here.publish(log)
+    copy = await there.follow(log.turn_id)
+    assert copy is not None
+    await until(copy, 3)
+    redis_server.kill9()
+    while copy.is_live:
+        await copy.wait(copy.n)
+    assert await there.follow(log.turn_id) is None, "nobody waits for a Redis that is down"
+    log.append(TextDelta("lo", 3))
+    redis_server.start()
+    assert (await until(copy, 4))[-1] == TextDelta("lo", 3)
+    assert copy.is_live
+    newcomer = streams.SharedLogs(uuid.uuid4())
+    assert (await newcomer.follow(log.turn_id) or copy).text == "Hello".replace("e", "é")
+    await newcomer.stop()
+
+
+async def test_a_later_attempt_replaces_an_earlier_one(here: streams.SharedLogs, there: streams.SharedLogs) -> None:
+    log = begun(*BEGINNING)
+    here.publish(log)
+    copy = await there.follow(log.turn_id)
+    assert copy is not None
+    await until(copy, 3)
+    third = streams.SharedLogs(uuid.uuid4())
+    again = begun(TurnStarted(), turn_id=log.turn_id, attempt=2)
+    third.publish(again)
+    while not copy.is_outdated:
+        await copy.wait(copy.n)
+    log.append(TextDelta("of a process that was cut off", 3))
+    again.append(END)
+    second = await there.follow(log.turn_id)
+    assert second is not None and second.attempt == 2
+    assert await until(second, 2) == [TurnStarted(), END]
+    await third.stop()
+
+
+async def test_a_process_that_is_silent_is_not_waited_for(
+    here: streams.SharedLogs, there: streams.SharedLogs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "BEAT_LATE", 0.5)
+    log = begun(*BEGINNING)
+    here.publish(log)
+    copy = await there.follow(log.turn_id)
+    assert copy is not None
+    await until(copy, 3)
+    log.running = False  # released, and taken over by a process without Redis
+    log.wake()
+    while copy.is_live:
+        await copy.wait(copy.n)
+    assert await there.follow(log.turn_id) is None
+
+
+async def test_a_stream_without_its_beginning_is_not_read(here: streams.SharedLogs, redis_server: RedisServer) -> None:
+    log = begun(*BEGINNING)
+    here.publish(log)
+    reader = streams.SharedLogs(uuid.uuid4())
+    copy = await reader.follow(log.turn_id)
+    assert copy is not None
+    await until(copy, 3)
+    log.append(TextDelta("lo", 3))
+    await until(copy, 4)
+    async with redis.asyncio.Redis.from_url(redis_server.url) as client:
+        await client.xtrim(streams.stream_key(log.turn_id), maxlen=1, approximate=False)
+    newcomer = streams.SharedLogs(uuid.uuid4())
+    assert await newcomer.follow(log.turn_id) is None
+    for shared in (reader, newcomer):
+        await shared.stop()
