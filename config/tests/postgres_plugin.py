@@ -6,6 +6,7 @@ Settings are read when pytest-django starts, so this plugin is named in `addopts
 import fcntl
 import os
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -51,6 +52,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
     global _folder, _server
     options = early_config.known_args_namespace
     if not (options.help or options.version):
+        _share_bytecode(early_config.rootpath / ".pytest_cache" / "bytecode")
         _remove_leftovers()
         _folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         _lock_folder(_folder)
@@ -104,6 +106,17 @@ def pytest_unconfigure() -> None:
         _drop_templates(run)
     if _folder:
         shutil.rmtree(_folder, ignore_errors=True)
+
+
+def _share_bytecode(folder: Path) -> None:
+    """Compile modules once for all processes, where none may write beside the sources.
+
+    Without it, each of the many processes of a run would compile all that it imports.
+    """
+    if sys.dont_write_bytecode:
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(folder)
+        sys.dont_write_bytecode = False
 
 
 def _drop_templates(run: str) -> None:

@@ -41,6 +41,7 @@ INHERITED = (
     "LC_ALL",
     "TMPDIR",
     "VIRTUAL_ENV",
+    "PYTHONPYCACHEPREFIX",
 )
 SECONDS = 30.0
 PASSWORD = "correct horse battery"

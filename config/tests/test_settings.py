@@ -13,7 +13,7 @@ READ = "from config import settings; print(settings.{})"
 
 
 def refused(tmp_path: Path, name: str, value: str) -> str:
-    ended = run("-c", "import config.settings", **{"DATA_DIR": str(tmp_path), name: value})
+    ended = run("-m", "config.settings", **{"DATA_DIR": str(tmp_path), name: value})
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
     return ended.stderr.strip()

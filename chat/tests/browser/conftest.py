@@ -31,7 +31,13 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--process-per-site",  # a process for each page starts slowly
 ]
+DESKTOP: dict[str, Any] = {
+    "locale": "en-GB",
+    "timezone_id": "Europe/Berlin",
+    "viewport": {"width": 1280, "height": 800},
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -163,22 +169,38 @@ def assert_same_after_a_reload(page: Page) -> None:
     eventually(lambda: transcript(page) == live, what=f"{transcript(page)}\n{live}")
 
 
+@pytest.fixture(scope="module")
+def warm_context(chromium: Browser, site: ServerProcess) -> Iterator[BrowserContext]:
+    """A context for a module, whose cache has the scripts and whose process is not started for each page.
+
+    What a page stores is its tab's own; the cookies are each test's to remove.
+    """
+    context = chromium.new_context(**DESKTOP)
+    context.new_page().goto(f"{site.url}/healthz")
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def person(chromium: Browser, site: ServerProcess) -> Iterator[Person]:
-    """Somebody with an account, and a browser of their own."""
+def person(warm_context: BrowserContext, site: ServerProcess) -> Iterator[Person]:
+    """Somebody with an account, and a browser in which nobody else is signed in."""
     email = f"{uuid.uuid4().hex[:8]}@example.com"
     site.database.add_user(email)
-    context = chromium.new_context(locale="en-GB", timezone_id="Europe/Berlin", viewport={"width": 1280, "height": 800})
-    someone = Person(site, context, email)
+    someone = Person(site, warm_context, email)
     yield someone
-    context.close()
+    if someone.context is not warm_context:
+        someone.context.close()
+    for page in warm_context.pages[1:]:
+        page.close()
+    warm_context.clear_cookies()
+    warm_context.clear_permissions()
+    warm_context.set_offline(False)
     assert someone.faults == []
 
 
 @pytest.fixture
 def phone(chromium: Browser, person: Person) -> Page:
     """The chat of somebody on a phone, in dark colours."""
-    person.context.close()
     how: dict[str, Any] = {"has_touch": True, "is_mobile": True, "color_scheme": "dark", "reduced_motion": "reduce"}
     person.context = chromium.new_context(viewport={"width": 390, "height": 844}, **how)
     return person.chat()

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
-from chat.tests.browser.conftest import Person, expect_state, transcript
+from chat.tests.browser.conftest import DESKTOP, Person, expect_state, transcript
 from chat.tests.model_server import says
 from chat.tests.model_server.threaded import ThreadedModelServer
 from config.tests.support import LiveDatabase, ServerProcess, database, eventually, free_port
@@ -260,8 +260,9 @@ class Line:
 
 
 @pytest.fixture
-def line(person: Person) -> Line:
+def line(chromium: Browser, person: Person) -> Line:
     lined = Line()
+    person.context = chromium.new_context(**DESKTOP)
     person.context.route_web_socket(re.compile("/ws/chat/"), lined.open)
     return lined
 
