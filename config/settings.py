@@ -250,6 +250,14 @@ AUDIT_DAYS = env.optional_whole("AUDIT_DAYS", least=AUDIT_DAYS_AT_LEAST, most=MO
 #: The hour of the daily clean-up, in UTC.
 AGENT_SESSION_CLEANUP_HOUR = env.whole("AGENT_SESSION_CLEANUP_HOUR", 2, most=23)
 
+# Backups.
+#: Where a backup is made each day, an hour before the clean-up: a folder, or `s3://bucket/folder/` of S3-compatible
+#: storage, whose address and keys are boto3's own variables (`AWS_ENDPOINT_URL_S3`, `AWS_ACCESS_KEY_ID`, …). By default
+#: there is none.
+BACKUP_TO = env.text("BACKUP_TO")
+#: Backups that stay there.
+BACKUPS_KEPT = env.whole("BACKUPS_KEPT", 14, least=1)
+
 # The model.
 #: The key of the model's endpoint; without it and `OPENAI_BASE_URL` the offline model answers. Such as `sk-…`.
 OPENAI_API_KEY = env.parsed("OPENAI_API_KEY", "", env.api_key, secret=True)

@@ -24,6 +24,7 @@ REQUESTED = "sessions_admin.tasks.requested_cleanup"
 FINISH = "sessions_admin.tasks.finish_deletions"
 SAMPLE = "sessions_admin.tasks.hourly_sample"
 EXPIRE = "sessions_admin.tasks.expire_old_records"
+BACKUP = "sessions_admin.tasks.daily_backup"
 CLOCK_TOLERANCE = timedelta(minutes=5)  # by which clocks may differ when a task is unlocked
 
 
@@ -41,7 +42,10 @@ def regular_tasks() -> tuple[RegularTask, ...]:
     """Return the scheduled tasks and their times, from the settings."""
     # The results of minutely tasks are not saved: they would displace all others.
     unkept = "q_options={'save': False}"
+    hour = (settings.AGENT_SESSION_CLEANUP_HOUR - 1) % 24
+    backups = (RegularTask(BACKUP, "Daily backup", f"0 {hour} * * *"),) if settings.BACKUP_TO else ()
     return (
+        *backups,
         RegularTask(DAILY, "Daily clean-up of sessions", f"0 {settings.AGENT_SESSION_CLEANUP_HOUR} * * *"),
         RegularTask(EXPIRE, "Remove old records of clean-ups", f"30 {settings.AGENT_SESSION_CLEANUP_HOUR} * * *"),
         RegularTask(MINUTELY, "Look after clean-ups that were cut off", "* * * * *", unkept),
@@ -56,6 +60,8 @@ def ensure() -> None:
         _lock()
         for task in regular_tasks():
             _ensure(task)
+        if not settings.BACKUP_TO:
+            Schedule.objects.filter(func=BACKUP).delete()
 
 
 def _ensure(task: RegularTask) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from django.conf import settings
+
 from chat.accounts import sign_in_log
 from chat.api import idempotency
 from chat.memory import removal
@@ -13,8 +15,14 @@ from sessions_admin.people.sign_off import sign_off_finished
 from sessions_admin.retention.cleanup import CleanupReport, cleanup, execute, resume_stale
 from sessions_admin.retention.records import Expired, expire_records
 from sessions_admin.store_samples import sample
+from sessions_admin.stores.backup import backup_to
 from sessions_admin.stores.leftovers import remove_leftovers
 from sessions_admin.stores.reconcile import reconcile
+
+
+def daily_backup() -> dict[str, object]:
+    """Make a backup in BACKUP_TO, and delete old ones there."""
+    return backup_to(settings.BACKUP_TO, actor="schedule", keep=settings.BACKUPS_KEPT).as_json()
 
 
 def daily_cleanup() -> dict[str, object]:

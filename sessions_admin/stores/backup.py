@@ -9,7 +9,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from sessions_admin.reports import OnProgress, Report, ignore_progress
 from sessions_admin.stores import archive
 from sessions_admin.stores.archive import MEMORY, TABLES, Manifest, Table, Writer
 from sessions_admin.stores.files import new_file
+from sessions_admin.stores.places import Folder, new_name, place_of
 from sessions_admin.stores.temporary import temporary_folder
 
 # Short-lived rows: logins, the worker's queue, sign-in attempts; rows about the machine; and the search index, which a
@@ -62,6 +63,41 @@ class Backup(Report):
 
 def backup(path: Path, *, actor: str, force: bool = False, on_progress: OnProgress = ignore_progress) -> Backup:
     """Write a backup, and verify it. Raise Conflict if the file exists, BadInput, MemoryUnavailable."""
+    return _recorded(_make(path, force=force, on_progress=on_progress), actor)
+
+
+def backup_to(
+    text: str,
+    *,
+    actor: str,
+    force: bool = False,
+    keep: int | None = None,
+    on_progress: OnProgress = ignore_progress,
+) -> Backup:
+    """Write a backup into a file, a folder or a bucket, where it gets a name; delete all but the newest `keep` there.
+
+    Raise what `backup` raises.
+    """
+    place, name = place_of(text)
+    arguments: dict[str, Any] = {"force": force, "on_progress": on_progress}
+    if isinstance(place, Folder):
+        made = _make(place.path / (name or new_name()), **arguments)
+    else:
+        with temporary_folder("backup", settings.DATA_DIR) as folder:
+            made = _make(file := folder / "backup.zip", **arguments)
+            made = replace(made, file=place.put(file, name or new_name(), force=force))
+    for old in place.names()[:-keep] if keep else ():
+        place.delete(old)
+    return _recorded(made, actor)
+
+
+def _recorded(made: Backup, actor: str) -> Backup:
+    counts = {name: count for name, count in made.as_json().items() if name != "file"}
+    audit.record(Action.BACKUP, actor=actor, counts=counts)
+    return made
+
+
+def _make(path: Path, *, force: bool, on_progress: OnProgress) -> Backup:
     executor = MigrationExecutor(connection)
     is_behind = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if is_behind or unknown_migrations(executor.loader.applied_migrations):
@@ -77,10 +113,7 @@ def backup(path: Path, *, actor: str, force: bool = False, on_progress: OnProgre
                 written.check(check)
         size = file.seek(0, 2)
         sessions, items = manifest.memory["agent_sessions"], manifest.memory["agent_messages"]
-        made = Backup(str(path), size, len(manifest.tables), manifest.rows, sessions, items)
-        counts = {name: count for name, count in made.as_json().items() if name != "file"}
-        audit.record(Action.BACKUP, actor=actor, counts=counts)
-    return made
+    return Backup(str(path), size, len(manifest.tables), manifest.rows, sessions, items)
 
 
 def tables() -> list[str]:

@@ -1,10 +1,10 @@
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from sessions_admin.audit import shell_actor
 from sessions_admin.management.shell import ShellCommand, size
+from sessions_admin.stores.places import fetched
 from sessions_admin.stores.restore import restore
 
 
@@ -12,7 +12,7 @@ class Command(ShellCommand):
     help = "Restore a backup into an empty database (or, with --force, into any), while no server runs."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", metavar="FILE", type=Path)
+        parser.add_argument("file", metavar="FILE", help="a file, or s3://bucket/folder/name.zip")
         parser.add_argument("--force", action="store_true", help="replace all existing data")
         parser.add_argument("--dry-run", action="store_true", help="check the backup, and restore nothing")
         parser.add_argument(
@@ -26,7 +26,8 @@ class Command(ShellCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         with self.failures_reported():
             arguments = {name: options[name] for name in ("force", "dry_run")} | {"on_progress": self.print_progress}
-            done = restore(options["file"], actor=shell_actor(), limit=options["max_size"], **arguments)
+            with fetched(options["file"]) as file:
+                done = restore(file, actor=shell_actor(), limit=options["max_size"], **arguments)
         if done.erased_since:
             self.stderr.write(
                 "These people were erased after this backup was made and may be in it. Erase them again with "

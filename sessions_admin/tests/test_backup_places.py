@@ -1,0 +1,133 @@
+"""Backups in a folder and in S3-compatible storage, and the proof that they can be restored."""
+
+import json
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from django.core.management import CommandError
+from django.utils import timezone
+from django_q.models import Schedule
+from pytest_django import Settings
+from time_machine import travel
+
+from chat.tests.live import open_socket, sign_in
+from config.runtime.processes import spawn
+from config.tests.support import LiveDatabase, ServerProcess, eventually, free_port, run
+from sessions_admin import schedules, tasks
+from sessions_admin.tests.conftest import printed
+
+
+@pytest.fixture(scope="module")
+def storage() -> Iterator[str]:
+    """Serve S3 by moto's own server; yield its URL."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = spawn(command, output=subprocess.DEVNULL)
+
+    def answers() -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+        return False
+
+    eventually(answers, what="the storage")
+    yield f"http://127.0.0.1:{port}"
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def bucket(storage: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in credentials(storage).items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="backups")
+    return "s3://backups/site/"
+
+
+def credentials(storage: str) -> dict[str, str]:
+    """Return the variables of boto3."""
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hidden", "AWS_DEFAULT_REGION": "us-east-1"}
+    return {"AWS_ENDPOINT_URL_S3": storage, **keys}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_newest_backups_stay_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine.zip").touch()
+    for day in (1, 2, 3):
+        with travel(timezone.now().replace(day=day), tick=True):
+            made = printed("backup", str(tmp_path), "--keep", "2", "--json")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == 3 and names[0] == "mine.zip", "another file is no backup of ours"
+    assert json.loads(made)["file"] == str(tmp_path / names[-1])
+    with pytest.raises(CommandError, match="--keep must be at least 1"):
+        printed("backup", str(tmp_path), "--keep", "0")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_newest_backups_stay_in_a_bucket(bucket: str, settings: Settings) -> None:
+    settings.BACKUP_TO, settings.BACKUPS_KEPT = bucket, 2
+    schedules.ensure()
+    assert Schedule.objects.get(func=schedules.BACKUP).cron == "0 1 * * *"
+    for day in (1, 2, 3):
+        with travel(timezone.now().replace(day=day), tick=True):
+            made: dict[str, Any] = tasks.daily_backup()
+    listed = boto3.client("s3").list_objects_v2(Bucket="backups", Prefix="site/")["Contents"]
+    assert len(listed) == 2
+    assert made["file"] == f"s3://backups/{listed[-1]['Key']}"
+    settings.BACKUP_TO = ""
+    schedules.ensure()
+    assert not Schedule.objects.filter(func=schedules.BACKUP).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_bucket_that_is_missing_and_names_that_are_none(bucket: str, tmp_path: Path) -> None:
+    for place, reason in {
+        "s3://nobody/": "The storage of s3://nobody refused: ",
+        "s3:///x.zip": "is no place for backups",
+        f"{bucket}name": "is no place for backups",
+        f"{tmp_path}/none/": "is no folder",
+    }.items():
+        with pytest.raises(CommandError, match=reason):
+            printed("backup", place)
+    printed("backup", f"{bucket}one.zip")
+    with pytest.raises(CommandError, match="exists; --force overwrites it"):
+        printed("backup", f"{bucket}one.zip")
+    with pytest.raises(CommandError, match="There is no backup s3://backups/site/two.zip"):
+        printed("restore", f"{bucket}two.zip")
+    with pytest.raises(CommandError, match="There is no backup in"):
+        printed("restore_drill", str(tmp_path))
+
+
+@pytest.mark.service
+async def test_a_drill_restores_the_newest_backup_beside_a_running_site(
+    live_database: LiveDatabase, tmp_path: Path, storage: str
+) -> None:
+    given = {"DATABASE_URL": live_database.url, "DATA_DIR": str(tmp_path), **credentials(storage)}
+    with ServerProcess(live_database, tmp_path) as server:
+        async with open_socket(server, sign_in(server), uuid.uuid4()) as socket_:
+            await socket_.say("Add a task to buy milk")
+        boto3.client("s3", endpoint_url=storage, aws_access_key_id="key", aws_secret_access_key="hidden").create_bucket(
+            Bucket="drills"
+        )
+        place = "s3://drills/"
+        assert run("manage.py", "backup", place, **given).returncode == 0
+        before = live_database.query("SELECT datname FROM pg_database ORDER BY 1")
+        ended = run("manage.py", "restore_drill", "--json", BACKUP_TO=place, **given)
+        assert ended.returncode == 0, ended.stderr
+        done = json.loads(ended.stdout)
+        assert (done["sessions"], done["items"] > 2, done["drifted"]) == (1, True, 0)
+        assert live_database.query("SELECT datname FROM pg_database ORDER BY 1") == before
+        assert not list(tmp_path.glob(".drill-*"))
+
+        damaged = tmp_path / "damaged.zip"
+        damaged.write_bytes(b"PK")
+        ended = run("manage.py", "restore_drill", str(damaged), **given)
+        assert ended.returncode == 1
+        assert "`restore` failed in the scratch database: " in ended.stderr
