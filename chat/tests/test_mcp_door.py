@@ -253,7 +253,7 @@ async def test_what_is_no_message_is_refused_in_one_sentence(
 async def test_before_the_start_and_after_the_end_one_is_to_come_back(transactional_db: None, owner: User) -> None:
     key = await in_database(bearer, owner, "tasks")
     for _ in range(2):  # a process may begin anew
-        assert error_of(await ask(key), 503) == "forbidden"
+        assert error_of(await ask(key), 503) == "unavailable"
         await service.start()
         assert (await ask(key)).status_code == 200
         await service.stop(5)
@@ -288,7 +288,7 @@ async def test_what_is_under_way_at_the_end_is_answered(owner: User, table_lock:
     async with asyncio.timeout(60):
         stopping = asyncio.create_task(service.stop(60))
         await asyncio.sleep(0)
-        assert error_of(await ask(key), 503) == "forbidden"
+        assert error_of(await ask(key), 503) == "unavailable"
         assert not stopping.done()
         table_lock.commit()
         assert (await asked).json()["result"]["structuredContent"]["total"] == 0
