@@ -159,9 +159,7 @@ REQUEST_THREADS = max(4, DATABASE_THREADS // 2)
 OTHER_THREADS = 8
 
 
-def _database() -> dict[str, Any]:
-    embedded = url_settings.database(url_of(EMBEDDED_POSTGRES_DIR))
-    parts = env.parsed("DATABASE_URL", embedded, url_settings.database, secret=True)
+def _database(parts: dict[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = TCP | {
         key: value for key, value in parts.items() if key not in ("host", "port", "user", "password", "dbname")
     }
@@ -187,7 +185,8 @@ def _database() -> dict[str, Any]:
     }
 
 
-DATABASES = {"default": _database()}
+_embedded = url_settings.database(url_of(EMBEDDED_POSTGRES_DIR))
+DATABASES = {"default": _database(env.parsed("DATABASE_URL", _embedded, url_settings.database, secret=True))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # A cache that all processes share: django-q2 keeps its cluster's status in it.
@@ -238,6 +237,11 @@ EMAIL_TIMEOUT = _mail.timeout
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", _mail.user if "@" in _mail.user else "threadkeeper@localhost")
 
 # The assistant's memory.
+#: Where it is kept: in a `file`, which the processes of one machine share; in the `database` of the record; or in
+#: another PostgreSQL, by its URL. `migrate_sessions` moves it. Such as `postgres://user:password@host:5432/sessions`.
+AGENT_SESSION_STORE = env.parsed("AGENT_SESSION_STORE", "file", url_settings.session_store)
+if "://" in AGENT_SESSION_STORE:
+    DATABASES["sessions"] = _database(url_settings.database(AGENT_SESSION_STORE))
 #: The session file. By default `DATA_DIR/agent_sessions.db`.
 AGENT_SESSION_DB_PATH = (BASE_DIR / env.text("AGENT_SESSION_DB_PATH", str(DATA_DIR / "agent_sessions.db"))).resolve()
 #: Items that a session keeps between turns.

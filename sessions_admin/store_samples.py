@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from django.conf import settings
 from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from chat.memory.file import size_on_disk
+from chat.memory.configured import size_on_disk
 from chat.models import AgentSession
 from chat.models.sql import change
 from sessions_admin import clock
@@ -33,7 +32,7 @@ def sample() -> StoreSample:
     totals = there.aggregate(
         sessions=Count("pk"), items=Coalesce(Sum("item_count"), 0), bytes=Coalesce(Sum("byte_count"), 0)
     )
-    taken = StoreSample.objects.create(at=now, file_bytes=size_on_disk(settings.AGENT_SESSION_DB_PATH), **totals)
+    taken = StoreSample.objects.create(at=now, file_bytes=size_on_disk(), **totals)
     if not clock.find_doubt():
         change(_THIN_OUT, {"year": now - KEPT_FOR, "week": now - HOURLY_FOR})
     return taken

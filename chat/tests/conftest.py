@@ -14,9 +14,9 @@ from openai.types.responses import ResponseTextDeltaEvent
 
 from chat.assistant.endpoints.providers import Choose
 from chat.assistant.offline.model import OfflineModel
+from chat.memory.file_store import FileStore
 from chat.memory.identity import SessionId
 from chat.memory.items import Item
-from chat.memory.store import SessionStore
 from chat.models import Conversation, Turn, User
 from chat.tests.live import scripted_server, shared_server
 from chat.tests.session_file import _one_server, hurt_server
@@ -129,6 +129,17 @@ class Chat:
             text=text,
         )
 
+    @property
+    def store(self) -> FileStore:
+        """The runner's session store."""
+        assert isinstance(self.runner.store, FileStore)
+        return self.runner.store
+
+    @property
+    def session_file(self) -> Path:
+        """The file of the runner's sessions."""
+        return self.store.path
+
     async def session(self) -> list[Item]:
         """Return what the session file holds of the conversation."""
         return [row.item for row in await self.runner.store.rows(str(SessionId(self.user.pk, self.conversation_id)))]
@@ -162,7 +173,7 @@ async def start_runner(transactional_db: None, tmp_path: Path) -> AsyncIterator[
 
     async def begin(model: Model | None = None, choose: Choose | None = None) -> TurnRunner:
         one = model or OfflineModel()
-        runner = TurnRunner(choose=choose or (lambda name: one), store=SessionStore(tmp_path / "sessions.db"))
+        runner = TurnRunner(choose=choose or (lambda name: one), store=FileStore(tmp_path / "sessions.db"))
         runners.append(runner)
         await runner.start()
         return runner

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from chat.infra.db_threads import in_database
+from chat.memory.file_store import FileStore
 from chat.memory.identity import SessionId
 from chat.memory.items import is_call, is_output, is_user_message, surplus, surplus_of_request, turn_starts, unit_starts
 from chat.memory.pruning import prune
 from chat.memory.rebuild import first_remembered
 from chat.memory.statements import Append
-from chat.memory.store import SessionStore
 from chat.models import AgentSession, Message, Turn
 from chat.tests.conftest import Chat
 
@@ -129,7 +129,7 @@ def test_of_one_turn_too_long_the_message_and_the_newest_pairs_stay() -> None:
 
 
 async def test_pruning_removes_the_rows_and_says_how_many(tmp_path: Path) -> None:
-    store = SessionStore(tmp_path / "sessions.db")
+    store = FileStore(tmp_path / "sessions.db")
     await store.write(Append("a", None, user("1") + reply() + user("2") + reply()))
     await store.write(Append("b", None, user("other") + reply() + user() + reply()))
 

@@ -16,21 +16,21 @@ import pytest
 from agents import SessionSettings, TResponseInputItem
 
 from chat.exceptions import MemoryUnavailable
+from chat.memory.file_store import FileStore
 from chat.memory.session import AgentSessionMemory
-from chat.memory.store import SessionStore
 
 OPERATIONS = ["add", "pop", "clear"]
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SessionStore]:
-    opened = SessionStore(tmp_path / "sessions.db")
+async def store(tmp_path: Path) -> AsyncIterator[FileStore]:
+    opened = FileStore(tmp_path / "sessions.db")
     yield opened
     await opened.close()
 
 
 @pytest.fixture
-def handle(store: SessionStore) -> AgentSessionMemory:
+def handle(store: FileStore) -> AgentSessionMemory:
     return AgentSessionMemory("a", store)
 
 
@@ -38,7 +38,7 @@ def said(text: str) -> TResponseInputItem:
     return {"role": "user", "content": text}
 
 
-def outside(store: SessionStore) -> sqlite3.Connection:
+def outside(store: FileStore) -> sqlite3.Connection:
     """Open the file as another process would, without waiting for a lock."""
     return sqlite3.connect(store.path, timeout=0, isolation_level=None)
 
@@ -68,7 +68,7 @@ async def test_the_limit_of_its_settings_counts_unless_another_is_named(handle: 
     assert (await handle.get_items(), await handle.pop_item()) == ([], None)
 
 
-async def test_rows_that_hold_no_item_count_for_no_limit(handle: AgentSessionMemory, store: SessionStore) -> None:
+async def test_rows_that_hold_no_item_count_for_no_limit(handle: AgentSessionMemory, store: FileStore) -> None:
     await handle.add_items([said("0"), said("1"), said("2")])
     with closing(outside(store)) as other:
         other.execute("INSERT INTO agent_messages (session_id, message_data) VALUES ('a', '{bad')")
@@ -77,7 +77,7 @@ async def test_rows_that_hold_no_item_count_for_no_limit(handle: AgentSessionMem
     assert await handle.pop_item() == said("2")
 
 
-async def test_what_cannot_be_stored_leaves_no_lock_behind(handle: AgentSessionMemory, store: SessionStore) -> None:
+async def test_what_cannot_be_stored_leaves_no_lock_behind(handle: AgentSessionMemory, store: FileStore) -> None:
     with pytest.raises(TypeError):
         await handle.add_items([cast(TResponseInputItem, {"role": "user", "content": object()})])
 
@@ -89,7 +89,7 @@ async def test_what_cannot_be_stored_leaves_no_lock_behind(handle: AgentSessionM
 
 @pytest.mark.parametrize(("operation", "table"), [("clear", "agent_sessions"), ("pop", "agent_messages")])
 async def test_what_fails_half_way_is_undone(
-    handle: AgentSessionMemory, store: SessionStore, operation: str, table: str
+    handle: AgentSessionMemory, store: FileStore, operation: str, table: str
 ) -> None:
     await handle.add_items([said("kept")])
     with closing(outside(store)) as other:
@@ -105,7 +105,7 @@ async def test_what_fails_half_way_is_undone(
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 async def test_who_is_cancelled_in_a_write_learns_it_when_the_outcome_is_known(
-    handle: AgentSessionMemory, store: SessionStore, operation: str
+    handle: AgentSessionMemory, store: FileStore, operation: str
 ) -> None:
     await handle.add_items([said("first")])
     with closing(outside(store)) as other:
@@ -124,7 +124,7 @@ async def test_who_is_cancelled_in_a_write_learns_it_when_the_outcome_is_known(
 
 
 @pytest.mark.parametrize("used", [True, False])
-async def test_a_closed_store_says_so(handle: AgentSessionMemory, store: SessionStore, used: bool) -> None:
+async def test_a_closed_store_says_so(handle: AgentSessionMemory, store: FileStore, used: bool) -> None:
     if used:
         await handle.add_items([said("before")])
 
@@ -140,7 +140,7 @@ async def test_a_closed_store_says_so(handle: AgentSessionMemory, store: Session
 
 
 async def test_who_is_cancelled_while_the_file_is_opened_leaves_nothing_behind(
-    handle: AgentSessionMemory, store: SessionStore
+    handle: AgentSessionMemory, store: FileStore
 ) -> None:
     before = threads()
     reading = asyncio.create_task(handle.get_items())

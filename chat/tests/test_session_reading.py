@@ -10,24 +10,24 @@ from pathlib import Path
 import pytest
 from agents import SQLiteSession, TResponseInputItem
 
+from chat.memory.file_store import FileStore
 from chat.memory.session import AgentSessionMemory
 from chat.memory.statements import Append, Begin, Fence, Row
-from chat.memory.store import SessionStore
 
 ONE = {"role": "user", "content": "one"}
 TWO = {"role": "user", "content": "two"}
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SessionStore]:
+async def store(tmp_path: Path) -> AsyncIterator[FileStore]:
     """A store with a session of one item, by a turn that began behind nothing."""
-    opened = SessionStore(tmp_path / "sessions.db")
+    opened = FileStore(tmp_path / "sessions.db")
     await opened.write(Append("a", Fence(3, 2), [ONE]))
     yield opened
     await opened.close()
 
 
-def insert(store: SessionStore, rows: Sequence[str | bytes], *, session_id: str = "a") -> None:
+def insert(store: FileStore, rows: Sequence[str | bytes], *, session_id: str = "a") -> None:
     with closing(sqlite3.connect(store.path)) as connection, connection:
         connection.executemany(
             "INSERT INTO agent_messages (session_id, message_data) VALUES (?, ?)", [(session_id, row) for row in rows]
@@ -49,7 +49,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("rows", BAD)
-async def test_rows_that_hold_no_item_are_found_singly(store: SessionStore, rows: list[str]) -> None:
+async def test_rows_that_hold_no_item_are_found_singly(store: FileStore, rows: list[str]) -> None:
     insert(store, [*rows, json.dumps(TWO)])
 
     stored = await store.read("a")
@@ -59,7 +59,7 @@ async def test_rows_that_hold_no_item_are_found_singly(store: SessionStore, rows
     assert (stored.last, stored.base) == (Fence(3, 2), 0)
 
 
-async def test_text_that_is_none_is_found_singly(store: SessionStore) -> None:
+async def test_text_that_is_none_is_found_singly(store: FileStore) -> None:
     insert(store, [json.dumps(TWO)])
     with closing(sqlite3.connect(store.path)) as connection, connection:
         connection.execute("UPDATE agent_messages SET message_data = CAST(? AS TEXT) WHERE id = 1", (b"\xff\xfe",))
@@ -70,7 +70,7 @@ async def test_text_that_is_none_is_found_singly(store: SessionStore) -> None:
     assert [(bad.id, bad.data) for bad in stored.bad] == [(1, repr(b"\xff\xfe"))]
 
 
-async def test_a_bad_row_is_nothing_to_sessions_that_are_read_with_it(store: SessionStore) -> None:
+async def test_a_bad_row_is_nothing_to_sessions_that_are_read_with_it(store: FileStore) -> None:
     insert(store, ["{"])
     insert(store, [json.dumps(TWO), json.dumps(ONE)], session_id="b")
 
@@ -81,7 +81,7 @@ async def test_a_bad_row_is_nothing_to_sessions_that_are_read_with_it(store: Ses
     assert (nobody.rows, nobody.bad, nobody.last) == ([], [], None)
 
 
-async def test_those_who_read_together_have_lists_of_their_own(store: SessionStore) -> None:
+async def test_those_who_read_together_have_lists_of_their_own(store: FileStore) -> None:
     first, second = await asyncio.gather(*(AgentSessionMemory("a", store).get_items() for _ in range(2)))
 
     first.clear()
@@ -102,7 +102,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("text", ODD)
-async def test_what_the_sdk_reads_is_read_the_same(store: SessionStore, text: str) -> None:
+async def test_what_the_sdk_reads_is_read_the_same(store: FileStore, text: str) -> None:
     insert(store, [text])
     theirs = SQLiteSession("a", store.path)
 
@@ -113,13 +113,13 @@ async def test_what_the_sdk_reads_is_read_the_same(store: SessionStore, text: st
     theirs.close()
 
 
-async def test_no_number_is_read_as_the_sdk_reads_it(store: SessionStore) -> None:
+async def test_no_number_is_read_as_the_sdk_reads_it(store: FileStore) -> None:
     insert(store, ['{"type": "x", "n": NaN}'])
 
     assert repr((await store.read("a")).items[1]) == "{'type': 'x', 'n': nan}"
 
 
-async def test_an_item_in_bytes_is_read_as_the_sdk_reads_it(store: SessionStore) -> None:
+async def test_an_item_in_bytes_is_read_as_the_sdk_reads_it(store: FileStore) -> None:
     insert(store, [json.dumps(TWO).encode()])
     assert (await store.read("a")).items == [ONE, TWO]
 
@@ -128,7 +128,7 @@ async def test_an_item_in_bytes_is_read_as_the_sdk_reads_it(store: SessionStore)
     assert (await store.read("a")).items == [ONE, TWO], "with a bad row beside it too"
 
 
-async def test_what_is_written_is_letter_for_letter_what_the_sdk_writes(store: SessionStore, tmp_path: Path) -> None:
+async def test_what_is_written_is_letter_for_letter_what_the_sdk_writes(store: FileStore, tmp_path: Path) -> None:
     items: list[TResponseInputItem] = [
         {"role": "user", "content": "ü 😀 \ud800 \x00 / \u2028"},
         {"role": "assistant", "content": [], "n": [float("nan"), 2**70, 1.0]},  # type: ignore[list-item]
@@ -147,7 +147,7 @@ async def test_what_is_written_is_letter_for_letter_what_the_sdk_writes(store: S
     assert texts[0] == texts[1]
 
 
-async def test_a_session_that_was_cut_to_nothing_still_tells_which_turn_did_it(store: SessionStore) -> None:
+async def test_a_session_that_was_cut_to_nothing_still_tells_which_turn_did_it(store: FileStore) -> None:
     await store.write(Begin("a", Fence(3, 3)))
 
     stored = await store.read("a")

@@ -23,8 +23,9 @@ from chat.accounts import login_sessions, tokens
 from chat.exceptions import NotFound
 from chat.infra.database_limits import long_statements
 from chat.infra.limits import ConcurrencyLimit
+from chat.memory.configured import opened
 from chat.memory.identity import printable
-from chat.memory.sync_store import SessionFile, opened
+from chat.memory.sync_store import SyncStore
 from chat.models import (
     AgentSession,
     Conversation,
@@ -108,7 +109,7 @@ def _export(person: User, to: IO[bytes], actor: str, reason: str, on_progress: O
 def _write_export(person: User, to: IO[bytes], on_progress: OnProgress) -> Exported:
     conversations = Conversation.objects.owned_by(person.pk)
     counts = _Counts(conversations.count(), on_progress)
-    with opened(settings.AGENT_SESSION_DB_PATH) as file, ZipFile(to, "w", ZIP_DEFLATED) as archive:
+    with opened() as file, ZipFile(to, "w", ZIP_DEFLATED) as archive:
         _write(archive, "README.txt", iter([README.format(email=person.email, now=timezone.now())]))
         _write(archive, DOCUMENT, _encoded(_document(person, file, counts)))
         for n, conversation in enumerate(_pages(conversations, "pk"), 1):
@@ -137,7 +138,7 @@ _USAGE = ("day", "model", "responses", "input_tokens", "output_tokens", "cost")
 # The JSON document; iterators are written as arrays while they are read.
 
 
-def _document(person: User, file: SessionFile, counts: _Counts) -> dict[str, object]:
+def _document(person: User, file: SyncStore, counts: _Counts) -> dict[str, object]:
     subject = personal_data.subject(person)
     signed_in = personal_data.sign_ins_of(subject)
     return {
@@ -219,7 +220,7 @@ def _tasks(person: User, counts: _Counts) -> Iterator[dict[str, object]]:
         yield asdict(TaskOut.of(task))
 
 
-def _conversations(person: User, file: SessionFile, counts: _Counts) -> Iterator[dict[str, object]]:
+def _conversations(person: User, file: SyncStore, counts: _Counts) -> Iterator[dict[str, object]]:
     names = (
         *("id", "title", "created_at", "updated_at", "memory_from"),
         *("pinned_at", "archived_at", "trashed_at", "kept_at"),
@@ -269,7 +270,7 @@ def _by_turn(
     return found
 
 
-def _session(conversation: Conversation, file: SessionFile, counts: _Counts) -> dict[str, object] | None:
+def _session(conversation: Conversation, file: SyncStore, counts: _Counts) -> dict[str, object] | None:
     """Return a session's metadata and items. The reason for a hold is not the user's data."""
     session = AgentSession.objects.filter(conversation=conversation).first()
     if session is None:
@@ -283,7 +284,7 @@ def _session(conversation: Conversation, file: SessionFile, counts: _Counts) -> 
     return _row(session, *names) | {"items": items}
 
 
-def _orphan_sessions(person: User, file: SessionFile, counts: _Counts) -> Iterator[dict[str, object]]:
+def _orphan_sessions(person: User, file: SyncStore, counts: _Counts) -> Iterator[dict[str, object]]:
     """Yield the sessions in the file without a conversation."""
     known = set(AgentSession.objects.filter(user=person).values_list("session_id", flat=True))
     for session_id in file.of_user(person.pk):

@@ -18,7 +18,7 @@ from django_q.models import Task as QueueTask
 
 from chat.accounts import login_sessions
 from chat.memory.identity import SessionId, printable
-from chat.memory.sync_store import SessionFile, StoredId
+from chat.memory.sync_store import StoredId, SyncStore
 from chat.models import (
     AdoptedItems,
     AgentSession,
@@ -109,7 +109,7 @@ def _addresses(person: User) -> tuple[Address, ...]:
     return (Address(person.email), *(Address(row.email, row.changed_at, row.email in shared) for row in former))
 
 
-def count(person: Subject, file: SessionFile) -> list[Count]:
+def count(person: Subject, file: SyncStore) -> list[Count]:
     """Count everything."""
     return [*_record_counts(person), *_run_counts(person), *_memory_counts(person, file)]
 
@@ -199,7 +199,7 @@ def _run_counts(person: Subject) -> Iterator[Count]:
     yield Count(RECORD, "clean-ups asked for or stopped", runs_of(person).count(), 0)
 
 
-def _memory_counts(person: Subject, file: SessionFile) -> Iterator[Count]:
+def _memory_counts(person: Subject, file: SyncStore) -> Iterator[Count]:
     ids = file.of_user(person.id)
     items = [file.size_of(session_id).items for session_id in ids]
     held = [count for session_id, count in zip(ids, items, strict=True) if person.holds(session_id)]

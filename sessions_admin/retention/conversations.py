@@ -7,12 +7,11 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from chat.memory.configured import opened
 from chat.memory.removal import remove_for_good
-from chat.memory.sync_store import opened
 from chat.models import Conversation
 from chat.models.conversation import ConversationQuerySet
 from chat.models.retention import to_purge, to_trash
@@ -78,7 +77,7 @@ def _purge(run: CleanupRun, conversations: Sequence[Conversation]) -> None:
     _record(run, conversations, is_purged=True)
     runs.add_counts(run, purged_conversations=len(conversations))
     if conversations and not run.dry_run:
-        with opened(settings.AGENT_SESSION_DB_PATH) as file:
+        with opened() as file:
             remove_for_good(file, conversations)
 
 

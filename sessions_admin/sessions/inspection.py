@@ -9,7 +9,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 from django.template.defaultfilters import filesizeformat
@@ -17,10 +16,10 @@ from django.utils import timezone
 
 from chat.exceptions import MemoryUnavailable, NotFound
 from chat.memory.adoption import adopted
+from chat.memory.configured import opened_to_read
 from chat.memory.open import SessionContext, preview_opening
 from chat.memory.rebuild import first_remembered, last_turn
 from chat.memory.statements import Fence, Size, Stored
-from chat.memory.sync_store import opened_to_read
 from chat.models import AgentSession, Message, ToolCall, Turn
 from chat.models.turn import BUSY_STATUSES, Decision
 from sessions_admin import audit
@@ -172,7 +171,7 @@ def _memory(session: AgentSession) -> InspectedMemory:
 
 def _stored(session_id: str) -> tuple[str, Stored, Size]:
     try:
-        with opened_to_read(settings.AGENT_SESSION_DB_PATH) as file:
+        with opened_to_read() as file:
             kept = file.load([session_id])[session_id]
             return "", kept.stored, kept.size
     except MemoryUnavailable as error:

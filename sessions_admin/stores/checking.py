@@ -13,9 +13,10 @@ from pathlib import Path
 from django.conf import settings
 
 from chat.exceptions import InvalidSessionId, MemoryUnavailable
+from chat.memory.configured import database_alias, opened
 from chat.memory.identity import SessionId
 from chat.memory.items import faults
-from chat.memory.sync_store import SessionFile, StoredId, StoredSession, opened
+from chat.memory.sync_store import StoredId, StoredSession, SyncStore
 from chat.models import PendingDeletion, Turn
 from chat.models.turn import BUSY_STATUSES
 from sessions_admin.reports import OnProgress, ignore_progress
@@ -67,7 +68,10 @@ def check(*, on_progress: OnProgress = ignore_progress) -> CheckReport:
 
     A file that is not a database, or is corrupt, is a fault; then its items are not checked.
     """
-    path, leftovers = Path(settings.AGENT_SESSION_DB_PATH), tuple(find_leftovers())
+    leftovers = tuple(find_leftovers())
+    if database_alias() is not None:
+        return _check_sessions([], leftovers, on_progress)
+    path = Path(settings.AGENT_SESSION_DB_PATH)
     if path.is_symlink() and not path.exists():
         dangling = Fault("", "is a link to a file that does not exist")
         return CheckReport(False, 0, 0, 0, (dangling,), leftovers=leftovers)
@@ -76,8 +80,15 @@ def check(*, on_progress: OnProgress = ignore_progress) -> CheckReport:
     found = [Fault("", detail) for detail in _file_faults(path)]
     if any(fault.detail.startswith("SQLite: ") for fault in found):
         return CheckReport(True, 0, 0, 0, tuple(found), leftovers=leftovers)
+    return _check_sessions(found, leftovers, on_progress)
+
+
+def _check_sessions(
+    faults_of_file: Sequence[Fault], leftovers: tuple[Leftover, ...], on_progress: OnProgress
+) -> CheckReport:
+    found = list(faults_of_file)
     sessions = items = busy = foreign = 0
-    with opened(path) as file:
+    with opened() as file:
         found += [Fault(str(name), "has items, but no row in agent_sessions") for name in _ours(file.unlisted_ids())]
         total = file.count()
         for ids in _pages(file):
@@ -94,7 +105,7 @@ def check(*, on_progress: OnProgress = ignore_progress) -> CheckReport:
     return CheckReport(True, sessions, items, busy, tuple(found), foreign, leftovers, pending)
 
 
-def _pages(file: SessionFile) -> Iterator[list[StoredId]]:
+def _pages(file: SyncStore) -> Iterator[list[StoredId]]:
     after: StoredId = ""
     while ids := file.next_ids(after, PAGE_SIZE):
         after = ids[-1]

@@ -16,11 +16,12 @@ from django.utils import timezone
 
 from chat.exceptions import InvalidSessionId
 from chat.memory.adoption import take_over
+from chat.memory.configured import opened
 from chat.memory.identity import SessionId, printable
 from chat.memory.items import Item
 from chat.memory.rebuild import rebuild
 from chat.memory.statements import RowsChanged, Size
-from chat.memory.sync_store import SessionFile, StoredId, StoredSession, opened
+from chat.memory.sync_store import StoredId, StoredSession, SyncStore
 from chat.models import AgentSession, Conversation
 from chat.models.session import retention
 from sessions_admin import audit
@@ -101,7 +102,7 @@ def reconcile(
 ) -> ReconcileReport:
     """Compare the session file, the metadata and the record; `repair` makes them agree. Raise MemoryUnavailable."""
     begun = time.monotonic()
-    with opened(settings.AGENT_SESSION_DB_PATH) as file:
+    with opened() as file:
         work = _Reconciliation(file, repair, actor, reason, on_progress)
         work.check_file()
         work.check_record()
@@ -115,7 +116,7 @@ def reconcile(
 class _Reconciliation:
     """A running comparison."""
 
-    file: SessionFile
+    file: SyncStore
     repair: bool
     actor: str
     reason: str

@@ -21,10 +21,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
+from chat.memory.file_store import FileStore
 from chat.memory.identity import SessionId
 from chat.memory.metadata import update_metadata
 from chat.memory.statements import Append, Fence, Size
-from chat.memory.store import SessionStore
 from chat.models import AgentSession, Conversation, Turn, User
 from chat.models.turn import Status
 from chat.tests.conftest import chat, offline_chat, script, start_runner
@@ -70,7 +70,7 @@ def remember(path: Path, session_id: str, items: int) -> Size:
     """Write items into a session through the store, and return how much it then holds."""
 
     async def write() -> Size:
-        store = SessionStore(path)
+        store = FileStore(path)
         said = [{"role": "user", "content": f"message {n} of the party – café"} for n in range(items)]
         await store.write(Append(session_id, Fence(1, 1), said))
         size = await store.size(session_id)

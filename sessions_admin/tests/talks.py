@@ -11,11 +11,11 @@ from pathlib import Path
 from django.db import transaction
 from django.utils import timezone
 
+from chat.memory.file_store import FileStore
 from chat.memory.identity import SessionId
 from chat.memory.items import Item
 from chat.memory.metadata import update_metadata
 from chat.memory.statements import Append, Fence, Size
-from chat.memory.store import SessionStore
 from chat.models import AgentSession, Conversation, Message, Turn, User
 from chat.models.conversation import Role
 from chat.models.turn import Status
@@ -77,7 +77,7 @@ def _turn(conversation: Conversation, seq: int, items: Sequence[Item], then: dat
 
 
 async def _remember(path: Path, session_id: str, said: Sequence[Sequence[Item]]) -> Size:
-    store = SessionStore(path)
+    store = FileStore(path)
     for seq, items in enumerate(said, 1):
         await store.write(Append(session_id, Fence(seq, 1), items))
     size = await store.size(session_id)

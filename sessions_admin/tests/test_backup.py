@@ -23,7 +23,7 @@ from pytest_django import Settings
 from chat.exceptions import BadInput, Conflict
 from chat.infra.db_threads import in_database
 from chat.memory.rebuild import rebuild
-from chat.memory.sync_store import opened
+from chat.memory.sync_file import opened
 from chat.models import AgentSession, Conversation, Task, TaskCounter, ToolCall, User
 from chat.models.turn import Status
 from chat.tests import talk

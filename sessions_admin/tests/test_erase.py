@@ -28,7 +28,7 @@ from chat.accounts import tokens
 from chat.accounts.mail import may_send
 from chat.exceptions import Conflict, NotFound
 from chat.memory.removal import remove_for_good
-from chat.memory.sync_store import opened
+from chat.memory.sync_file import opened
 from chat.models import (
     AdoptedItems,
     AgentSession,

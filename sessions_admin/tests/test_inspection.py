@@ -12,10 +12,10 @@ import pytest
 from django.utils import timezone
 
 from chat.exceptions import BadInput
-from chat.memory import sync_store
+from chat.memory import sync_file
 from chat.memory.quarantine import Suspect, quarantine
 from chat.memory.statements import Fence
-from chat.memory.sync_store import opened
+from chat.memory.sync_file import opened
 from chat.models import AgentSession, Conversation, Message, ToolCall, Turn, TurnStep, User
 from chat.models.turn import Status
 from sessions_admin.models import Action, AuditRecord
@@ -202,7 +202,7 @@ def test_without_the_file_the_rest_is_still_shown_and_none_is_made(session: Agen
 def test_a_file_that_is_locked_or_spoilt_is_told_in_a_sentence(
     session: AgentSession, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync_store, "LOCK_BUDGET", 0.05)
+    monkeypatch.setattr(sync_file, "LOCK_BUDGET", 0.05)
     with closing(sqlite3.connect(session_file, isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode=EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")

@@ -149,7 +149,7 @@ async def said(chat: Chat, script: ScriptedModel, text: str) -> list[str]:
 @pytest.fixture
 def same_file(chat: Chat, settings: Settings) -> str:
     """Let the verbs use the file of the chat; return the session's id."""
-    settings.AGENT_SESSION_DB_PATH = chat.runner.store.path
+    settings.AGENT_SESSION_DB_PATH = chat.session_file
     return str(SessionId(chat.user.pk, chat.conversation_id))
 
 

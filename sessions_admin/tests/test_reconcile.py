@@ -333,7 +333,7 @@ def test_a_store_that_cannot_be_used_is_said(owner: User, settings: Settings, tm
 
 async def test_a_conversation_goes_on_after_its_session_was_put_right(offline_chat: Chat, settings: Settings) -> None:
     chat = offline_chat
-    path = settings.AGENT_SESSION_DB_PATH = chat.runner.store.path
+    path = settings.AGENT_SESSION_DB_PATH = chat.session_file
     await chat.reply("Add a task to buy groceries for the party")
     await chat.reply("Add a task to call Ada")
     await chat.settled()

@@ -1,0 +1,64 @@
+"""The session store that the settings name: a file, or tables in PostgreSQL."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
+
+from chat.exceptions import MemoryUnavailable
+from chat.memory import file, sync_file
+from chat.memory.database_store import DatabaseStore
+from chat.memory.file_store import FileStore
+from chat.memory.store import SessionStore
+from chat.memory.sync_database import DatabaseSessions
+from chat.memory.sync_store import SyncStore
+
+FILE, DATABASE = "file", "database"
+SESSIONS_ALIAS = "sessions"  # of a database that only has sessions
+
+
+def database_alias() -> str | None:
+    """Return the alias of the database with the sessions, or None if they are in a file."""
+    return {FILE: None, DATABASE: DEFAULT_DB_ALIAS}.get(settings.AGENT_SESSION_STORE, SESSIONS_ALIAS)
+
+
+def session_store(*, on_set_aside: Callable[[Path], Awaitable[None]] | None = None) -> SessionStore:
+    """Return the store for turns; `on_set_aside` is called if a file is corrupt."""
+    alias = database_alias()
+    if alias is None:
+        return FileStore(settings.AGENT_SESSION_DB_PATH, on_set_aside=on_set_aside)
+    return DatabaseStore(alias)
+
+
+@contextmanager
+def opened() -> Iterator[SyncStore]:
+    """Open the store for a block. Raise MemoryUnavailable if it cannot be used, or is locked for too long."""
+    alias = database_alias()
+    if alias is None:
+        with sync_file.opened(settings.AGENT_SESSION_DB_PATH) as store:
+            yield store
+    else:
+        yield DatabaseSessions(alias)
+
+
+@contextmanager
+def opened_to_read() -> Iterator[SyncStore]:
+    """Open the store for a block that changes nothing. Raise MemoryUnavailable if that fails."""
+    alias = database_alias()
+    if alias is None:
+        with sync_file.opened_to_read(settings.AGENT_SESSION_DB_PATH) as store:
+            yield store
+    else:
+        yield DatabaseSessions(alias)
+
+
+def size_on_disk() -> int:
+    """Return how many bytes the store takes on the disk; 0 if it cannot be used."""
+    alias = database_alias()
+    if alias is None:
+        return file.size_on_disk(settings.AGENT_SESSION_DB_PATH)
+    with suppress(MemoryUnavailable):
+        return DatabaseSessions(alias).size_on_disk()
+    return 0
