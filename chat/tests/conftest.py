@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +11,18 @@ from agents import Model
 from agents.items import TResponseStreamEvent
 from agents.testing import ModelCall, ModelStep, ScriptedModel
 from openai.types.responses import ResponseTextDeltaEvent
+from pytest_django import Settings
 
 from chat.assistant.endpoints.providers import Choose
 from chat.assistant.offline.model import OfflineModel
+from chat.memory.configured import DATABASE, FILE, session_store
 from chat.memory.file_store import FileStore
 from chat.memory.identity import SessionId
 from chat.memory.items import Item
 from chat.models import Conversation, Turn, User
 from chat.tests.live import scripted_server, shared_server
 from chat.tests.session_file import _one_server, hurt_server
+from chat.tests.stores import KINDS, remove_all
 from chat.turns.accept import Accepted
 from chat.turns.events import ApprovalRequested, Event, LastEvent
 from chat.turns.follow import follow
@@ -163,17 +166,28 @@ class Chat:
         await self.runner.turns.idle()
 
 
+@pytest.fixture(params=KINDS)
+def each_store(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> Iterator[str]:
+    """The kind of the session store that the settings name: one, then the other."""
+    settings.AGENT_SESSION_STORE = request.param
+    settings.AGENT_SESSION_DB_PATH = tmp_path / "sessions.db"
+    yield request.param
+    if request.param == DATABASE:
+        remove_all()
+
+
 StartRunner = Callable[..., Awaitable[TurnRunner]]
 
 
 @pytest.fixture
-async def start_runner(transactional_db: None, tmp_path: Path) -> AsyncIterator[StartRunner]:
+async def start_runner(transactional_db: None, settings: Settings, tmp_path: Path) -> AsyncIterator[StartRunner]:
     """Start runners, each as a server process would; the same session file for all."""
     runners: list[TurnRunner] = []
 
     async def begin(model: Model | None = None, choose: Choose | None = None) -> TurnRunner:
         one = model or OfflineModel()
-        runner = TurnRunner(choose=choose or (lambda name: one), store=FileStore(tmp_path / "sessions.db"))
+        store = FileStore(tmp_path / "sessions.db") if settings.AGENT_SESSION_STORE == FILE else session_store()
+        runner = TurnRunner(choose=choose or (lambda name: one), store=store)
         runners.append(runner)
         await runner.start()
         return runner

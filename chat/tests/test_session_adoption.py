@@ -24,6 +24,9 @@ from chat.memory.statements import Append, Fence, Seal
 from chat.memory.sync_file import opened_to_read
 from chat.models import AdoptedItems, Quarantined, Turn
 from chat.tests.conftest import Chat
+from chat.tests.stores import EACH, by_sdk, outside
+
+#
 
 KEY = "HcVwzqHqU0Z1yUqj8mCpzVxXqvRCyoF0pY0cUqcWgU8="
 
@@ -91,10 +94,11 @@ async def test_a_file_of_the_sdk_is_taken_over_as_it_is(
     assert await items(store, "b") == [said("another")]
 
 
+@EACH
 async def test_a_session_under_the_id_of_a_new_conversation_is_remembered_there(
     chat: Chat, script: ScriptedModel
 ) -> None:
-    await by_sqlite(chat.session_file, str(SessionId(chat.user.pk, chat.conversation_id)), TALK)
+    await by_sdk(str(SessionId(chat.user.pk, chat.conversation_id)), TALK)
     script.extend([[assistant_message("Ada.")], [assistant_message("Gladly.")]])
 
     await chat.reply("Whom was I to call?")
@@ -132,10 +136,11 @@ async def test_what_the_sdk_wrote_outlives_damage_and_a_lost_file(
         assert given[:4] == ["Remind me to call Ada.", "One", "Between", "Two"]
 
 
+@EACH
 async def test_what_is_written_while_a_turn_is_at_work_that_dies_is_kept_for_staff(
     chat: Chat, script: ScriptedModel
 ) -> None:
-    store, session_id = chat.store, str(SessionId(chat.user.pk, chat.conversation_id))
+    store, session_id = chat.runner.store, str(SessionId(chat.user.pk, chat.conversation_id))
     script.extend([[assistant_message("Reply 1.")]])
     await chat.reply("One")
     await chat.settled()
@@ -143,7 +148,7 @@ async def test_what_is_written_while_a_turn_is_at_work_that_dies_is_kept_for_sta
     last = (await store.read(session_id)).last
     assert last is not None
     await store.write(Append(session_id, Fence(last.turn + 1, 1), [{"role": "user", "content": "Two"}]))
-    await by_sqlite(store.path, session_id, [said("Meanwhile")])
+    await by_sdk(session_id, [said("Meanwhile")])
 
     fence = Fence(last.turn + 1, 2)
     place = SessionContext(
@@ -160,15 +165,16 @@ async def test_what_is_written_while_a_turn_is_at_work_that_dies_is_kept_for_sta
     assert any("Meanwhile" in content for content in kept)
 
 
+@EACH
 async def test_a_session_of_a_version_without_digests_goes_on_as_it_was(chat: Chat, script: ScriptedModel) -> None:
-    path, session_id = chat.session_file, str(SessionId(chat.user.pk, chat.conversation_id))
+    session_id = str(SessionId(chat.user.pk, chat.conversation_id))
     script.extend([[assistant_message(f"Reply {n}.")] for n in range(1, 4)])
-    await by_sqlite(path, session_id, TALK)
+    await by_sdk(session_id, TALK)
     await chat.reply("One")
     await chat.settled()
     await in_database(lambda: AdoptedItems.objects.all().delete())
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("DELETE FROM threadkeeper_digests")
+    with outside() as other:
+        other.execute("DELETE FROM threadkeeper_digests")
     before = await chat.session()
 
     await chat.reply("Two")
@@ -187,9 +193,10 @@ def test_a_file_without_our_tables_can_be_looked_at(tmp_path: Path) -> None:
         assert file.load(["a"])["a"].stored.items == TALK
 
 
+@EACH
 async def test_a_message_that_is_typed_again_after_a_failed_turn_is_no_fault(chat: Chat, script: ScriptedModel) -> None:
     session_id = str(SessionId(chat.user.pk, chat.conversation_id))
-    await by_sqlite(chat.session_file, session_id, TALK)
+    await by_sdk(session_id, TALK)
     script.extend(
         [ModelStep.raise_error(ValueError("no answer")), [assistant_message("Yes.")], [assistant_message("Good.")]]
     )

@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agents import SQLiteSession
 from agents.testing import ScriptedModel, assistant_message, function_call
 from pytest_django import Settings
 
 from chat.infra.db_threads import in_database
 from chat.memory import file_store as store_module
+from chat.memory.configured import DATABASE
 from chat.memory.identity import SessionId
 from chat.models import AgentSession, Conversation, Quarantined, Turn
 from chat.tests import session_file
 from chat.tests.conftest import Chat, Gate, StartRunner
 from chat.tests.session_file import Damage
+from chat.tests.stores import EACH, insert_rows, lose, sdk_session, spoil_first_row
 from chat.turns.events import Warned
 from chat.turns.log import Entry
 
@@ -95,15 +96,19 @@ async def test_a_corrupt_file_is_kept_and_staff_are_told(chat: Chat, script: Scr
     assert ".corrupt-" in told[0].name
 
 
+@EACH
 @pytest.mark.parametrize(
     "data", ['{"bad', "42", '{"foo": 1}', "[1, 2]", "null", '"text"', b"\xff\xfe no text at all"], ids=repr
 )
-async def test_a_row_that_holds_no_item_is_kept_for_staff(chat: Chat, script: ScriptedModel, data: str | bytes) -> None:
-    path = chat.session_file
+async def test_a_row_that_holds_no_item_is_kept_for_staff(
+    chat: Chat, script: ScriptedModel, each_store: str, data: str | bytes
+) -> None:
+    if each_store == DATABASE and isinstance(data, bytes):
+        pytest.skip("PostgreSQL stores no text that is none")
     await say(chat, script, "one")
-    session_file.insert_row(path, session_id(chat), data)
+    insert_rows(session_id(chat), data)
     assert await say(chat, script, "two") == [], "what held nothing is nothing that the assistant could miss"
-    session_file.spoil_row(path, session_id(chat), data)
+    spoil_first_row(session_id(chat), data)
     assert await say(chat, script, "three") == ["context_rebuilt"]
 
     assert asked(script) == ["one", "two", "three"]
@@ -113,6 +118,7 @@ async def test_a_row_that_holds_no_item_is_kept_for_staff(chat: Chat, script: Sc
     assert kept == [(session_id(chat), content, "holds no item")] * 2
 
 
+@EACH
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -124,7 +130,7 @@ async def test_a_row_that_no_model_would_take_is_kept_for_staff_and_the_session_
     chat: Chat, script: ScriptedModel, data: str, reason: str
 ) -> None:
     await say(chat, script, "one")
-    session_file.insert_row(chat.session_file, session_id(chat), data)
+    insert_rows(session_id(chat), data)
 
     assert await say(chat, script, "two") == ["context_rebuilt"]
 
@@ -171,33 +177,36 @@ async def test_while_another_process_holds_the_lock_turns_go_on_without_writing(
     assert await items(chat) == await recorded(chat)
 
 
+@EACH
 async def test_nothing_behind_memory_from_comes_back(chat: Chat, script: ScriptedModel) -> None:
     for text in ("one", "two"):
         await say(chat, script, text)
     await in_database(lambda: Conversation.objects.update(memory_from=1))
-    session_file.delete(chat.session_file)
+    lose()
 
     assert await say(chat, script, "three") == ["context_rebuilt"]
 
     assert asked(script) == ["two", "three"]
 
 
+@EACH
 async def test_a_cleared_memory_begins_fresh_without_a_word(chat: Chat, script: ScriptedModel) -> None:
     await say(chat, script, "one")
     await in_database(lambda: Conversation.objects.update(memory_from=1))
-    session_file.delete(chat.session_file)
+    lose()
 
     assert await say(chat, script, "two") == []
 
     assert asked(script) == ["two"]
 
 
+@EACH
 async def test_a_rebuilt_session_keeps_its_limit(chat: Chat, script: ScriptedModel, settings: Settings) -> None:
     settings.AGENT_SESSION_MAX_MESSAGES = 10
     for n in range(5):
         await say(chat, script, str(n))
     before = await items(chat)
-    session_file.delete(chat.session_file)
+    lose()
 
     await say(chat, script, "5")
 
@@ -210,12 +219,12 @@ async def test_a_rebuilt_session_keeps_its_limit(chat: Chat, script: ScriptedMod
     assert mirror.pruned_count + mirror.item_count == len(await recorded(chat))
 
 
+@EACH
 async def test_a_session_that_the_sdk_cleared_is_filled_again(chat: Chat, script: ScriptedModel) -> None:
     await say(chat, script, "one")
     await say(chat, script, "two")
-    theirs = SQLiteSession(session_id(chat), chat.session_file)
-    await theirs.clear_session()
-    theirs.close()
+    async with sdk_session(session_id(chat)) as theirs:
+        await theirs.clear_session()
 
     assert await say(chat, script, "three") == ["context_rebuilt"]
 
@@ -223,6 +232,7 @@ async def test_a_session_that_the_sdk_cleared_is_filled_again(chat: Chat, script
     assert await items(chat) == await recorded(chat)
 
 
+@EACH
 async def test_a_turn_that_is_tried_again_after_its_session_was_cleared_remembers(
     chat: Chat, script: ScriptedModel, start_runner: StartRunner
 ) -> None:
@@ -233,9 +243,8 @@ async def test_a_turn_that_is_tried_again_after_its_session_was_cleared_remember
     async with asyncio.timeout(15):
         await gate.reached.wait()
     await chat.runner.drain(0)
-    theirs = SQLiteSession(session_id(chat), chat.session_file)
-    await theirs.clear_session()
-    theirs.close()
+    async with sdk_session(session_id(chat)) as theirs:
+        await theirs.clear_session()
     script.enqueue([assistant_message("here.")])
     later = Chat(await start_runner(script), chat.user, chat.conversation_id)
     await later.log(cut_off.turn)
