@@ -18,7 +18,8 @@ from chat.memory.configured import DATABASE, FILE
 from chat.memory.statements import TABLES
 from chat.tests.session_file import delete
 
-KINDS = (FILE, pytest.param(DATABASE, marks=pytest.mark.django_db(transaction=True)))
+TRANSACTIONS = pytest.mark.django_db(transaction=True)
+KINDS = (FILE, pytest.param(DATABASE, marks=TRANSACTIONS))
 EACH = pytest.mark.usefixtures("each_store")
 
 
@@ -90,17 +91,20 @@ def insert_rows(session_id: str, *rows: str | bytes) -> None:
     with outside() as other:
         if not other.execute("SELECT 1 FROM agent_sessions WHERE session_id = ?", session_id):
             other.execute("INSERT INTO agent_sessions (session_id) VALUES (?)", session_id)
+        insert = "INSERT INTO agent_messages (session_id, message_data) VALUES (?, CAST(? AS TEXT))"
         for row in rows:
-            other.execute(
-                "INSERT INTO agent_messages (session_id, message_data) VALUES (?, CAST(? AS TEXT))", session_id, row
-            )
+            other.execute(insert, session_id, row)
 
 
 def spoil_first_row(session_id: str, data: str | bytes) -> None:
     """Write something else into the first row of a session."""
     with outside() as other:
-        first = "(SELECT min(id) FROM agent_messages WHERE session_id = ?)"
-        other.execute(f"UPDATE agent_messages SET message_data = CAST(? AS TEXT) WHERE id = {first}", data, session_id)
+        other.execute(
+            "UPDATE agent_messages SET message_data = CAST(? AS TEXT)"
+            " WHERE id = (SELECT min(id) FROM agent_messages WHERE session_id = ?)",
+            data,
+            session_id,
+        )
 
 
 def remove_all() -> None:
