@@ -26,8 +26,6 @@ from chat.models import AdoptedItems, Quarantined, Turn
 from chat.tests.conftest import Chat
 from chat.tests.stores import EACH, by_sdk, outside
 
-#
-
 KEY = "HcVwzqHqU0Z1yUqj8mCpzVxXqvRCyoF0pY0cUqcWgU8="
 
 

@@ -14,11 +14,9 @@ from chat.memory.configured import DATABASE, session_store
 from chat.memory.session import AgentSessionMemory
 from chat.memory.statements import Append, Begin, Fence
 from chat.memory.store import SessionStore
-from chat.tests.stores import locked, outside, sdk_engine
+from chat.tests.stores import TRANSACTIONS, locked, outside, sdk_engine
 
-ONLY = pytest.mark.parametrize(
-    "each_store", [pytest.param(DATABASE, marks=pytest.mark.django_db(transaction=True))], indirect=True
-)
+ONLY = pytest.mark.parametrize("each_store", [pytest.param(DATABASE, marks=TRANSACTIONS)], indirect=True)
 
 _COLUMNS = """
 SELECT table_name, column_name, data_type, character_maximum_length, is_nullable,

@@ -11,13 +11,13 @@ from pytest_django import Settings
 
 from chat.infra.db_threads import in_database
 from chat.memory import file_store as store_module
-from chat.memory.configured import DATABASE
+from chat.memory.configured import DATABASE, FILE
 from chat.memory.identity import SessionId
 from chat.models import AgentSession, Conversation, Quarantined, Turn
 from chat.tests import session_file
 from chat.tests.conftest import Chat, Gate, StartRunner
 from chat.tests.session_file import Damage
-from chat.tests.stores import EACH, insert_rows, lose, sdk_session, spoil_first_row
+from chat.tests.stores import EACH, TRANSACTIONS, insert_rows, lose, sdk_session, spoil_first_row
 from chat.turns.events import Warned
 from chat.turns.log import Entry
 
@@ -96,15 +96,22 @@ async def test_a_corrupt_file_is_kept_and_staff_are_told(chat: Chat, script: Scr
     assert ".corrupt-" in told[0].name
 
 
-@EACH
+NO_ITEMS = ['{"bad', "42", '{"foo": 1}', "[1, 2]", "null", '"text"']
+NO_TEXT = b"\xff\xfe no text at all"  # which PostgreSQL refuses
+
+
 @pytest.mark.parametrize(
-    "data", ['{"bad', "42", '{"foo": 1}', "[1, 2]", "null", '"text"', b"\xff\xfe no text at all"], ids=repr
+    ("each_store", "data"),
+    [
+        *((FILE, data) for data in (*NO_ITEMS, NO_TEXT)),
+        *(pytest.param(DATABASE, data, marks=TRANSACTIONS) for data in NO_ITEMS),
+    ],
+    indirect=["each_store"],
+    ids=repr,
 )
 async def test_a_row_that_holds_no_item_is_kept_for_staff(
-    chat: Chat, script: ScriptedModel, each_store: str, data: str | bytes
+    each_store: str, chat: Chat, script: ScriptedModel, data: str | bytes
 ) -> None:
-    if each_store == DATABASE and isinstance(data, bytes):
-        pytest.skip("PostgreSQL stores no text that is none")
     await say(chat, script, "one")
     insert_rows(session_id(chat), data)
     assert await say(chat, script, "two") == [], "what held nothing is nothing that the assistant could miss"
