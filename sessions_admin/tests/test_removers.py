@@ -31,7 +31,7 @@ from sessions_admin.sessions.inspection import inspect
 from sessions_admin.stores.backup import backup
 from sessions_admin.stores.reconcile import reconcile
 from sessions_admin.stores.restore import restore
-from sessions_admin.tests.talks import sql
+from sessions_admin.tests.conftest import sql
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
