@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from chat.exceptions import MemoryUnavailable
 from chat.memory import file, sync_file
@@ -14,14 +14,28 @@ from chat.memory.file_store import FileStore
 from chat.memory.store import SessionStore
 from chat.memory.sync_database import DatabaseSessions
 from chat.memory.sync_store import SyncStore
+from config import url_settings
+from config.runtime.database import connection_settings
 
 FILE, DATABASE = "file", "database"
 SESSIONS_ALIAS = "sessions"  # of a database that only has sessions
+OTHER_ALIAS = "other_sessions"  # of such a database that the settings do not name
 
 
-def database_alias() -> str | None:
-    """Return the alias of the database with the sessions, or None if they are in a file."""
-    return {FILE: None, DATABASE: DEFAULT_DB_ALIAS}.get(settings.AGENT_SESSION_STORE, SESSIONS_ALIAS)
+def database_alias(name: str | None = None) -> str | None:
+    """Return the alias of the database with the sessions, or None if they are in a file.
+
+    `name` is `file`, `database` or a URL, by default that of the settings.
+    """
+    configured = settings.AGENT_SESSION_STORE
+    name = name or configured
+    if name in (FILE, DATABASE):
+        return None if name == FILE else DEFAULT_DB_ALIAS
+    if name == configured:
+        return SESSIONS_ALIAS
+    other = {OTHER_ALIAS: connection_settings(url_settings.database(name))}
+    connections.databases[OTHER_ALIAS] = connections.configure_settings(settings.DATABASES | other)[OTHER_ALIAS]
+    return OTHER_ALIAS
 
 
 def session_store(*, on_set_aside: Callable[[Path], Awaitable[None]] | None = None) -> SessionStore:
@@ -33,9 +47,9 @@ def session_store(*, on_set_aside: Callable[[Path], Awaitable[None]] | None = No
 
 
 @contextmanager
-def opened() -> Iterator[SyncStore]:
+def opened(name: str | None = None) -> Iterator[SyncStore]:
     """Open the store for a block. Raise MemoryUnavailable if it cannot be used, or is locked for too long."""
-    alias = database_alias()
+    alias = database_alias(name)
     if alias is None:
         with sync_file.opened(settings.AGENT_SESSION_DB_PATH) as store:
             yield store
@@ -44,9 +58,9 @@ def opened() -> Iterator[SyncStore]:
 
 
 @contextmanager
-def opened_to_read() -> Iterator[SyncStore]:
+def opened_to_read(name: str | None = None) -> Iterator[SyncStore]:
     """Open the store for a block that changes nothing. Raise MemoryUnavailable if that fails."""
-    alias = database_alias()
+    alias = database_alias(name)
     if alias is None:
         with sync_file.opened_to_read(settings.AGENT_SESSION_DB_PATH) as store:
             yield store

@@ -5,7 +5,7 @@ If the tables are in the record's database, changes are committed with the calle
 
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from django.db import DEFAULT_DB_ALIAS, Error, transaction
 
@@ -134,6 +134,9 @@ class DatabaseSessions(SyncStore):
                 yield
         except Error as error:
             raise unavailable(error) from error
+
+    def _transaction(self, *, is_write: bool) -> AbstractContextManager[object]:
+        return transaction.atomic(using=self._alias)
 
     def _read(self, session_ids: Sequence[str]) -> dict[str, Stored]:
         return database_tables.read(self._alias, session_ids)

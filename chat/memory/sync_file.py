@@ -189,7 +189,7 @@ class SessionFile(SyncStore):
             self._connection.execute(f"PRAGMA secure_delete={secure_delete}")
             with self._deferred_sync() as wait_for_the_disk:
                 for few in _batches(session_ids):
-                    with self._short_transaction():
+                    with self._transaction(is_write=True):
                         for session_id in few:
                             for table in TABLES:
                                 query = f"DELETE FROM {table} WHERE session_id = {_parameter(session_id)}"  # noqa: S608
@@ -270,9 +270,9 @@ class SessionFile(SyncStore):
         return file_tables.commit(self._connection, writes)
 
     @contextmanager
-    def _short_transaction(self) -> Iterator[None]:
+    def _transaction(self, *, is_write: bool) -> Iterator[None]:
         # The lock from the start: a transaction that begins with a read fails immediately if another wrote meanwhile.
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute("BEGIN IMMEDIATE" if is_write else "BEGIN")
         try:
             yield
             self._connection.execute("COMMIT")

@@ -2,7 +2,7 @@
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -34,6 +34,19 @@ class StoredSession:
     def has_rows(self) -> bool:
         """Whether any table has a row of it."""
         return bool(self.size.items) or self.is_listed or self.stored.last is not None
+
+
+@dataclass(frozen=True, slots=True)
+class RawSession:
+    """A session as it is stored, to be copied to another store: its rows, its last turn, and its digest.
+
+    `before` is how many of the rows are there since before that turn.
+    """
+
+    rows: tuple[str, ...]
+    last: Fence | None
+    before: int
+    seal: Digest | None
 
 
 class SyncStore(ABC):
@@ -150,6 +163,41 @@ class SyncStore(ABC):
         with self._converted_errors():
             self._write(Seal(session_id, seen))
 
+    def raw(self, session_ids: Sequence[StoredId]) -> dict[str, RawSession]:
+        """Return sessions as they are stored, without those that not every store can hold: that are not UTF-8."""
+        found = {}
+        with self._converted_errors(), self._transaction(is_write=False):
+            for session_id in session_ids:
+                raw = self._raw(session_id) if isinstance(session_id, str) and "\0" not in session_id else None
+                if raw is not None:
+                    found[str(session_id)] = raw
+        return found
+
+    def _raw(self, session_id: str) -> RawSession | None:
+        rows = self._tables.rows(session_id)
+        try:
+            texts = tuple(row.data.decode() for row in rows)
+        except UnicodeDecodeError:
+            return None
+        if any("\0" in text for text in texts):
+            return None
+        last, (_, base) = self._tables.fences([session_id]).get(session_id), self._tables.base(session_id) or (0, 0)
+        before = sum(row.id <= base for row in rows)
+        return RawSession(texts, last, before, self._tables.seals([session_id]).get(session_id))
+
+    def put(self, sessions: Mapping[str, RawSession]) -> None:
+        """Replace sessions by those of another store, in one transaction."""
+        tables = self._tables
+        with self._converted_errors(), self._transaction(is_write=True):
+            tables.lock([Replace(session_id, None, ()) for session_id in sessions])
+            for session_id, raw in sessions.items():
+                tables.remove(session_id)
+                _add(tables, session_id, raw.rows[: raw.before])
+                if raw.last is not None:
+                    tables.write_fences([(session_id, raw.last)])  # begins after the rows so far
+                _add(tables, session_id, raw.rows[raw.before :])
+            tables.write_seals({name: raw.seal for name, raw in sessions.items() if raw.seal is not None})
+
     def _write(self, write: Write) -> None:
         (result,) = self._commit([write])
         if isinstance(result, RowsChanged):
@@ -168,6 +216,9 @@ class SyncStore(ABC):
         """Raise MemoryUnavailable for errors of the database."""
 
     @abstractmethod
+    def _transaction(self, *, is_write: bool) -> AbstractContextManager[object]: ...
+
+    @abstractmethod
     def _read(self, session_ids: Sequence[str]) -> dict[str, Stored]: ...
 
     @abstractmethod
@@ -175,3 +226,8 @@ class SyncStore(ABC):
 
     @abstractmethod
     def _commit(self, writes: Sequence[Write]) -> Sequence[Item | Exception | None]: ...
+
+
+def _add(tables: Tables, session_id: str, texts: Sequence[str]) -> None:
+    if texts:
+        tables.add([(session_id, text) for text in texts])

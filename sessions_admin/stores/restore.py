@@ -4,7 +4,7 @@ One transaction includes the tables and migrations, and replaces the session fil
 both stores as they were.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,9 @@ from django.db.migrations.executor import MigrationExecutor
 from psycopg import sql
 
 from chat.exceptions import BadInput, Conflict
+from chat.memory import sync_file
+from chat.memory.configured import database_alias, opened
+from chat.memory.copying import copy_all, pages
 from config.exceptions import CannotStart
 from config.runtime.single_instance import SingleInstance
 from config.versions import unknown_migrations
@@ -172,7 +175,7 @@ def _replace_stores(backup: Archive, memory: Path, *, actor: str, on_progress: O
     made["folder"] = memory.parent.name  # shows later whether an interrupted restore was committed
     try:
         with (
-            swapping(settings.AGENT_SESSION_DB_PATH, aside=memory.parent) as swap,
+            _replacing_memory(aside=memory.parent) as replace_memory,
             transaction.atomic(durable=True),
             connection.cursor() as cursor,
         ):
@@ -188,11 +191,30 @@ def _replace_stores(backup: Archive, memory: Path, *, actor: str, on_progress: O
             call_command("migrate", interactive=False, verbosity=0)  # runs the handlers of post_migrate
             _set_sequences(cursor)
             audit.record(Action.RESTORE, actor=actor, backup=made)
-            swap(memory)
+            replace_memory(memory)
     except (DatabaseError, psycopg.Error) as error:  # raised by COPY
         raise Conflict(f"The backup cannot be restored, and nothing was changed: {_first_line(error)}") from error
     finally:
         ContentType.objects.clear_cache()
+
+
+@contextmanager
+def _replacing_memory(*, aside: Path) -> Iterator[Callable[[Path], None]]:
+    """Yield a function that replaces the memory by that of a backup; if the block fails, the old one is restored."""
+    alias = database_alias()
+    if alias is None:
+        with swapping(settings.AGENT_SESSION_DB_PATH, aside=aside) as swap:
+            yield swap
+    else:
+        with transaction.atomic(using=alias):
+            yield _fill_tables
+
+
+def _fill_tables(memory: Path) -> None:
+    with opened() as target, sync_file.opened_to_read(memory) as source:
+        for ids in pages(target):
+            target.secure_delete(ids)
+        copy_all(source, target)
 
 
 def _empty(cursor: Any) -> None:

@@ -30,13 +30,14 @@ from chat.memory.metadata import update_metadata
 from chat.memory.statements import Append, Fence, Size
 from chat.models import AgentSession, Conversation, Turn, User
 from chat.models.turn import Status
-from chat.tests.conftest import chat, offline_chat, script, start_runner
+from chat.tests.conftest import chat, each_store, offline_chat, script, start_runner
+from chat.tests.stores import remove_all
 from chat.turns.accept import accept
 from config.runtime import clocks
 from config.tests.support import PASSWORD
 
 # Fixtures of the chat, for what people notice of a clean-up.
-__all__ = ["chat", "offline_chat", "script", "start_runner"]
+__all__ = ["chat", "each_store", "offline_chat", "script", "start_runner"]
 
 OLD = timedelta(days=8)
 
@@ -51,11 +52,13 @@ BOTH_STORES = pytest.mark.parametrize("store_kind", [FILE, DATABASE], indirect=T
 
 
 @pytest.fixture
-def store_kind(request: pytest.FixtureRequest, settings: Settings) -> str:
+def store_kind(request: pytest.FixtureRequest, settings: Settings) -> Iterator[str]:
     """The kind of the session store: a file, unless a test is for both."""
     kind: str = getattr(request, "param", FILE)
     settings.AGENT_SESSION_STORE = kind
-    return kind
+    yield kind
+    if DATABASE in (kind, settings.AGENT_SESSION_STORE) and not connection.in_atomic_block:
+        remove_all()
 
 
 @pytest.fixture
