@@ -200,18 +200,20 @@ def _replace_stores(backup: Archive, memory: Path, *, actor: str, on_progress: O
 
 @contextmanager
 def _replacing_memory(*, aside: Path) -> Iterator[Callable[[Path], None]]:
-    """Yield a function that replaces the memory by that of a backup; if the block fails, the old one is restored."""
-    alias = database_alias()
-    if alias is None:
+    """Yield a function that replaces the memory by that of a backup; if the block fails, the old file is restored."""
+    if database_alias() is None:
         with swapping(settings.AGENT_SESSION_DB_PATH, aside=aside) as swap:
             yield swap
     else:
-        with transaction.atomic(using=alias):
-            yield _fill_tables
+        yield _fill_tables
 
 
 def _fill_tables(memory: Path) -> None:
-    with opened() as target, sync_file.opened_to_read(memory) as source:
+    with (
+        transaction.atomic(using=database_alias()),
+        opened() as target,
+        sync_file.opened_to_read(memory) as source,
+    ):
         for ids in pages(target):
             target.secure_delete(ids)
         copy_all(source, target)
