@@ -213,9 +213,9 @@ EMAIL_TIMEOUT = _mail.timeout
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", _mail.user if "@" in _mail.user else "threadkeeper@localhost")
 
 # The assistant's memory.
-#: Where it is kept: in a `file`, which the processes of one machine share; in the `database` of the record; or in
-#: another PostgreSQL, by its URL. `migrate_sessions` moves it. Such as `postgres://user:password@host:5432/sessions`.
-AGENT_SESSION_STORE = env.parsed("AGENT_SESSION_STORE", "file", url_settings.session_store)
+#: Where the assistant's memory is kept: in a `file`, which the processes of one machine share; in the `database` of the
+#: record; or in another PostgreSQL, by its URL. `migrate_sessions` moves it. Such as `postgres://user:password@host:5432/sessions`.
+AGENT_SESSION_STORE = env.parsed("AGENT_SESSION_STORE", "file", url_settings.session_store, secret=True)
 if "://" in AGENT_SESSION_STORE:
     DATABASES["sessions"] = connection_settings(url_settings.database(AGENT_SESSION_STORE), POOLED)
 #: The session file. By default `DATA_DIR/agent_sessions.db`.

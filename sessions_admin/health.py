@@ -17,7 +17,8 @@ from django.db import Error, connection, connections
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from chat.infra.db_threads import in_database
-from chat.memory.configured import database_alias
+from chat.memory import database_tables
+from chat.memory.configured import database_alias, label
 from chat.memory.file import connect_to_read
 from sessions_admin.heartbeat import workers
 
@@ -96,6 +97,7 @@ def _sessions_open() -> bool:
 
 
 def _session_tables_open(alias: str) -> bool:
+    database_tables.ensure_tables(alias)
     with connections[alias].cursor() as cursor:
         for table, columns in COLUMNS.items():
             cursor.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 - our own names
@@ -157,7 +159,8 @@ class Probes:
             found = await self._health()
             detail = {} if found.ready else {"detail": " ".join(found.problems)}
             status = "ready" if found.ready else "not ready"
-            await _send(send, 200 if found.ready else 503, {"status": status, **asdict(found), **detail})
+            state = {"status": status, **asdict(found), "store": label(), **detail}
+            await _send(send, 200 if found.ready else 503, state)
 
     async def _send_metrics(self, scope: dict[str, Any], send: Any) -> None:
         """Send the metrics to a client that has METRICS_TOKEN; without one there are none."""

@@ -38,6 +38,12 @@ def database_alias(name: str | None = None) -> str | None:
     return OTHER_ALIAS
 
 
+def label(name: str | None = None) -> str:
+    """Return the name of a store without a password."""
+    name = name or settings.AGENT_SESSION_STORE
+    return name if name in (FILE, DATABASE) else "another PostgreSQL"
+
+
 def session_store(*, on_set_aside: Callable[[Path], Awaitable[None]] | None = None) -> SessionStore:
     """Return the store for turns; `on_set_aside` is called if a file is corrupt."""
     alias = database_alias()

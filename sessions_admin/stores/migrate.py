@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import transaction
 
 from chat.exceptions import BadInput, Conflict, InvalidSessionId
-from chat.memory.configured import DATABASE, FILE, opened, opened_to_read
+from chat.memory.configured import label, opened, opened_to_read
 from chat.memory.copying import PAGE_SIZE, Copied, copy_sessions, pages
 from chat.memory.identity import SessionId
 from chat.memory.sync_store import StoredId, SyncStore
@@ -142,11 +142,6 @@ def remove(name: str, *, actor: str, dry_run: bool = False, on_progress: OnProgr
                 Action.MIGRATE, actor=actor, person=None, session_id="", removed_from=label(name), sessions=done
             )
     return Removal(label(name), dry_run, done)
-
-
-def label(name: str) -> str:
-    """Return the name of a store without a password."""
-    return name if name in (FILE, DATABASE) else "another PostgreSQL"
 
 
 def _check_name(name: str) -> None:
