@@ -159,7 +159,7 @@ class Probes:
             found = await self._health()
             detail = {} if found.ready else {"detail": " ".join(found.problems)}
             status = "ready" if found.ready else "not ready"
-            state = {"status": status, **asdict(found), "store": label(), **detail}
+            state: dict[str, object] = {"status": status, **asdict(found), "store": label(), **detail}
             await _send(send, 200 if found.ready else 503, state)
 
     async def _send_metrics(self, scope: dict[str, Any], send: Any) -> None:
