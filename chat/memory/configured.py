@@ -74,6 +74,21 @@ def opened_to_read(name: str | None = None) -> Iterator[SyncStore]:
         yield DatabaseSessions(alias)
 
 
+@contextmanager
+def unused() -> Iterator[list[SyncStore]]:
+    """Open the stores that the settings do not name, and that may have copies of sessions, as after a migration.
+
+    Raise MemoryUnavailable.
+    """
+    alias, path = database_alias(), settings.AGENT_SESSION_DB_PATH
+    stores: list[SyncStore] = [] if alias == DEFAULT_DB_ALIAS else [DatabaseSessions(DEFAULT_DB_ALIAS)]
+    if alias is None or not path.exists():
+        yield stores
+    else:
+        with sync_file.opened(path) as old:
+            yield [*stores, old]
+
+
 def size_on_disk() -> int:
     """Return how many bytes the store takes on the disk; 0 if it cannot be used."""
     alias = database_alias()

@@ -14,6 +14,7 @@ from django_q.tasks import async_task
 
 from chat.exceptions import MemoryUnavailable
 from chat.memory import sync_file
+from chat.memory.configured import unused
 from chat.memory.corrupt_files import remove_set_aside, set_aside_files
 from chat.memory.identity import SessionId
 from chat.memory.sync_store import READER_TIMEOUT, SyncStore
@@ -52,7 +53,9 @@ def remove_for_good(file: SyncStore, conversations: Sequence[Conversation]) -> N
     for statement in _DELETE:
         change(statement, values)
     noted = note_deletion(sessions)
-    file.secure_delete(sessions)
+    with unused() as others:
+        for store in (*others, file):
+            store.secure_delete(sessions)
     transaction.on_commit(lambda: _finish_or_enqueue(noted), robust=True)
 
 

@@ -20,7 +20,7 @@ from django.utils.dateparse import parse_datetime
 from chat.exceptions import BadInput, Conflict, NotFound
 from chat.infra.database_limits import long_statements
 from chat.memory import removal
-from chat.memory.configured import opened
+from chat.memory.configured import opened, unused
 from chat.memory.corrupt_files import set_aside_files
 from chat.memory.removal import remove_for_good
 from chat.memory.sync_store import SyncStore
@@ -249,7 +249,9 @@ def _remove_remaining(person_id: uuid.UUID, file: SyncStore) -> Subject:
         raise NotFound(ERASED_ALREADY)
     subject = personal_data.subject(person)
     # Sessions without a conversation.
-    file.secure_delete([session_id for session_id in file.of_user(person_id) if not subject.holds(session_id)])
+    with unused() as others:
+        for store in (*others, file):
+            store.secure_delete([name for name in store.of_user(person_id) if not subject.holds(name)])
     for rows in personal_data.owned_rows(subject).values():
         rows.delete()
     runs = personal_data.runs_of(subject)

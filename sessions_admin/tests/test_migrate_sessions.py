@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,21 @@ import pytest
 from django.conf import settings as configured
 from django.core.management.base import CommandError
 from django.db import connection
+from django.utils import timezone
 from pytest_django import Settings
 
+from chat.conversations.services import empty_trash
 from chat.infra.db_threads import in_database
 from chat.memory.configured import DATABASE, FILE, opened
 from chat.memory.rebuild import rebuild
 from chat.memory.sync_store import RawSession, SyncStore
-from chat.models import AgentSession, User
+from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat, StartRunner
 from config.tests.support import LiveDatabase, database, with_name
 from config.tests.support import run as run_process
 from sessions_admin.models import Action, AuditRecord
+from sessions_admin.people.erase import erase_person
 from sessions_admin.stores.checking import check
 from sessions_admin.stores.migrate import migrate
 from sessions_admin.stores.reconcile import reconcile
@@ -130,6 +134,30 @@ def test_the_old_store_is_emptied_once_it_is_not_used(
     assert set(raw(before)) == {"somebody’s own"}
     assert stored(session_file, session.session_id) == [6, 1, 1]
     assert check().is_sound
+
+
+def purge(session: AgentSession) -> None:
+    Conversation.objects.filter(pk=session.conversation_id).update(trashed_at=timezone.now())
+    empty_trash(user_id=session.user_id)
+
+
+def erase(session: AgentSession) -> None:
+    report = erase_person(session.user_id, actor="os:root", reason="She asked")
+    assert [each.place for each in report.elsewhere] == []
+
+
+@DIRECTIONS
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("delete", [purge, erase])
+def test_what_is_deleted_is_gone_from_the_copy_too(
+    owner: User, outsider: User, session_file: Path, to: str, delete: Callable[[AgentSession], None]
+) -> None:
+    session, other = talked(owner, session_file), talked(outsider, session_file)
+    run("--to", to)
+
+    delete(session)
+
+    assert set(raw(to)) == set(raw(configured.AGENT_SESSION_STORE)) == {other.session_id}
 
 
 def test_rows_that_not_every_store_can_hold_are_left_to_the_record(owner: User, session_file: Path) -> None:
