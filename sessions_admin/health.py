@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
-from django.db import Error, connection, connections
+from django.db import Error, connection, connections, transaction
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from chat.infra.db_threads import in_database
@@ -98,7 +98,7 @@ def _sessions_open() -> bool:
 
 def _session_tables_open(alias: str) -> bool:
     database_tables.ensure_tables(alias)
-    with connections[alias].cursor() as cursor:
+    with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
         for table, columns in COLUMNS.items():
             cursor.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 - our own names
     return True
