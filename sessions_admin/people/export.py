@@ -285,7 +285,7 @@ def _session(conversation: Conversation, file: SyncStore, counts: _Counts) -> di
 
 
 def _orphan_sessions(person: User, file: SyncStore, counts: _Counts) -> Iterator[dict[str, object]]:
-    """Yield the sessions in the file without a conversation."""
+    """Yield the sessions in the store without a conversation."""
     known = set(AgentSession.objects.filter(user=person).values_list("session_id", flat=True))
     for session_id in file.of_user(person.pk):
         if session_id not in known:

@@ -74,7 +74,7 @@ class Subject:
         return [str(SessionId(self.id, conversation)) for conversation in sorted(self.held)]
 
     def holds(self, session_id: StoredId) -> bool:
-        """Return whether a session in the file is on hold, whatever the case of its id."""
+        """Return whether a session in the store is on hold, whatever the case of its id."""
         return printable(session_id).lower() in self.held_sessions
 
 

@@ -49,16 +49,16 @@ NEXT_MEMORY_TEXTS = {
     NextMemory.AS_STORED: "The next turn uses the stored items unchanged.",
     NextMemory.REBUILT: "The stored items differ from those of the next turn, which repairs them first.",
     NextMemory.AT_WORK: "A turn is running or waits for a decision, so this may change at any moment.",
-    NextMemory.UNKNOWN: "The next turn continues without context, unless the file is available by then.",
+    NextMemory.UNKNOWN: "The next turn continues without context, unless the store is available by then.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class InspectedMemory:
-    """The items in the file, the items of the next turn, and the metadata of a session."""
+    """The items in the store, the items of the next turn, and the metadata of a session."""
 
     course: NextMemory
-    trouble: str  # why the file cannot be read, as a sentence
+    trouble: str  # why the store cannot be read, as a sentence
     stored: list[InspectedItem]
     given: list[InspectedItem]  # the items of the next turn
     items: int
@@ -74,15 +74,15 @@ class InspectedMemory:
 
     @property
     def drift(self) -> str:
-        """How the metadata differs from the file, as a sentence; empty if it does not."""
+        """how the metadata differs from the store, as a sentence; empty if it does not."""
         if self.trouble or (self.items, self.bytes) == (self.mirrored_items, self.mirrored_bytes):
             return ""
         mirror = f"{self.mirrored_items:,} items, {filesizeformat(self.mirrored_bytes)}"
-        return f"The metadata has {mirror}; the file has {self.items:,} items, {filesizeformat(self.bytes)}."
+        return f"The metadata has {mirror}; the store has {self.items:,} items, {filesizeformat(self.bytes)}."
 
     @property
     def faults(self) -> int:
-        """The number of invalid rows in the file."""
+        """The number of invalid rows in the store."""
         return sum(bool(entry.fault) for entry in self.stored)
 
 

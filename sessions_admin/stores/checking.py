@@ -1,6 +1,6 @@
-"""Check the session file: its pages, its tables, and every list of items in it. Nothing is changed.
+"""Check the session store: every list of items in it and, of a file, its pages and tables. Nothing is changed.
 
-Sessions of other programs in the file are counted, but not checked.
+Sessions of other programs in the store are counted, but not checked.
 """
 
 import sqlite3
@@ -30,7 +30,7 @@ OWN_MODE = 0o600
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An error in a session or, without one, in the file."""
+    """An error in a session or, without one, in the store."""
 
     session_id: str
     detail: str
@@ -55,7 +55,7 @@ class CheckReport:
 
     @property
     def is_sound(self) -> bool:
-        """Whether the file has no faults."""
+        """Whether the store has no faults."""
         return not self.faults
 
     def as_json(self) -> dict[str, object]:
@@ -64,7 +64,7 @@ class CheckReport:
 
 
 def check(*, on_progress: OnProgress = ignore_progress) -> CheckReport:
-    """Check the session file and every list of items in it. Raise MemoryUnavailable if it cannot be opened.
+    """Check the session store and every list of items in it. Raise MemoryUnavailable if it cannot be opened.
 
     A file that is not a database, or is corrupt, is a fault; then its items are not checked.
     """

@@ -84,7 +84,7 @@ class ReconcileReport:
     @property
     def summary(self) -> str:
         """The result, as a sentence."""
-        parts = [f"{self.sessions:,} sessions in the file and {self.conversations:,} conversations compared"]
+        parts = [f"{self.sessions:,} sessions in the store and {self.conversations:,} conversations compared"]
         parts.append(f"{self.drifted:,} differ" + (f", {self.repaired:,} repaired" if self.repair else ""))
         parts += [f"{self.busy:,} in use, skipped"] if self.busy else []
         parts += [f"{self.held:,} on hold, skipped"] if self.held else []
@@ -100,7 +100,7 @@ class ReconcileReport:
 def reconcile(
     *, repair: bool, actor: str, reason: str = "", on_progress: OnProgress = ignore_progress
 ) -> ReconcileReport:
-    """Compare the session file, the metadata and the record; `repair` makes them agree. Raise MemoryUnavailable."""
+    """Compare the session store, the metadata and the record; `repair` makes them agree. Raise MemoryUnavailable."""
     begun = time.monotonic()
     with opened() as file:
         work = _Reconciliation(file, repair, actor, reason, on_progress)
@@ -153,7 +153,7 @@ class _Reconciliation:
     # -- first check, without locks
 
     def check_file(self) -> None:
-        """Check every session that has a row in the file."""
+        """Check every session that has a row in the store."""
         after: StoredId = ""
         while ids := self.file.next_ids(after, PAGE_SIZE):
             after = ids[-1]
@@ -174,7 +174,7 @@ class _Reconciliation:
             self._report_progress()
 
     def check_record(self) -> None:
-        """Check every conversation whose session has nothing in the file."""
+        """Check every conversation whose session has nothing in the store."""
         after = FIRST
         while page := next_records(after, PAGE_SIZE, now=timezone.now()):
             after = page[-1].conversation_id

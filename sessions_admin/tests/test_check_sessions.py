@@ -145,7 +145,7 @@ def test_stores_that_differ_fail_the_command_until_they_are_repaired(owner: User
 
     printed, failed = run("reconcile_sessions")
     assert f"{session.session_id}: The metadata has other counts of items or bytes\n" in printed
-    assert "1 sessions in the file and 1 conversations compared; 1 differ.\n" in printed
+    assert "1 sessions in the store and 1 conversations compared; 1 differ.\n" in printed
     assert "reconcile_sessions --repair" in failed
 
     assert run("reconcile_sessions", "--repair", "--reason", "a drill")[0].endswith("1 differ, 1 repaired.\n")

@@ -124,7 +124,7 @@ def test_a_row_at_fault_is_marked_and_what_the_next_turn_is_given_stands_beside_
     assert [entry.kind for entry in memory.given] == ["user", "call", "call", "assistant"]
     assert memory.faults == 2
     assert "The metadata has 6 items" in memory.drift
-    assert "the file has 8 items" in memory.drift
+    assert "the store has 8 items" in memory.drift
 
 
 def test_a_session_that_expired_shows_with_what_the_next_turn_would_begin(session: AgentSession) -> None:
