@@ -32,10 +32,10 @@ class Told:
 
 async def chat(path: Path, ids: list[str]) -> Told:
     """Chat until the input ends."""
+    from chat.memory.file_store import FileStore
     from chat.memory.statements import Append, Fence
-    from chat.memory.store import SessionStore
 
-    told, store, over = Told(), SessionStore(path), asyncio.Event()
+    told, store, over = Told(), FileStore(path), asyncio.Event()
     said = [{"role": "user", "content": "and another thing " * 10}, {"role": "assistant", "content": "Done. " * 30}]
 
     async def timed(work: Awaitable[object], into: list[Timing]) -> None:

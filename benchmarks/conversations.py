@@ -108,7 +108,7 @@ async def session_reads(path: Path) -> list[Figures]:
     """Read the sessions that the conversations above have left, as a turn does."""
     import sqlite3
 
-    from chat.memory.store import SessionStore
+    from chat.memory.file_store import FileStore
 
     with sqlite3.connect(path) as connection:
         query = "SELECT session_id FROM agent_messages GROUP BY session_id ORDER BY count(*) DESC"
@@ -116,12 +116,12 @@ async def session_reads(path: Path) -> list[Figures]:
     connection.close()
     cold = []
     for session_id in ids[:20]:
-        store = SessionStore(path)
+        store = FileStore(path)
         begun = time.perf_counter()
         await store.rows(session_id)
         cold.append(time.perf_counter() - begun)
         await store.close()
-    store = SessionStore(path)
+    store = FileStore(path)
     warm = []
     for n in range(1000):
         begun = time.perf_counter()

@@ -32,8 +32,8 @@ from benchmarks.session_peers import prepare
 from benchmarks.upstream import Count, Upstream, importable
 
 if TYPE_CHECKING:
+    from chat.memory.file_store import FileStore
     from chat.memory.session import AgentSessionMemory
-    from chat.memory.store import SessionStore
 
 FILES = (
     "tests/memory/test_session.py",
@@ -88,29 +88,29 @@ class Adapted(SessionABC):
         db_path: str | Path = ":memory:",
         session_settings: SessionSettings | dict[str, Any] | None = None,
     ) -> None:
-        from chat.memory.store import SessionStore
+        from chat.memory.file_store import FileStore
 
         self.session_id = session_id
         self.session_settings = coerce_session_settings(session_settings or SessionSettings())
         self.path = Path(tempfile.mkdtemp(), "sessions.db") if str(db_path) == ":memory:" else Path(db_path)
-        self.store = SessionStore(self.path)
+        self.store = FileStore(self.path)
         self.loop = _running_loop()
         made.append(self)
 
     @asynccontextmanager
     async def _handle(self) -> AsyncIterator["AgentSessionMemory"]:
-        from chat.memory.store import SessionStore
+        from chat.memory.file_store import FileStore
 
         if asyncio.get_running_loop() is self.loop:
             yield self._over(self.store)
             return
-        store = SessionStore(self.path)
+        store = FileStore(self.path)
         try:
             yield self._over(store)
         finally:
             await store.close()
 
-    def _over(self, store: "SessionStore") -> "AgentSessionMemory":
+    def _over(self, store: "FileStore") -> "AgentSessionMemory":
         from chat.memory.session import AgentSessionMemory
 
         handle = AgentSessionMemory(self.session_id, store)

@@ -55,10 +55,10 @@ class Ours(Peer):
     name = "ours"
 
     def __init__(self, path: Path) -> None:
-        from chat.memory.store import SessionStore
+        from chat.memory.file_store import FileStore
 
         super().__init__(path)
-        self._store = SessionStore(path)
+        self._store = FileStore(path)
 
     def session(self, session_id: str, turn: int = 1) -> SessionABC:
         from chat.memory.session import AgentSessionMemory

@@ -120,6 +120,8 @@ def _proxy() -> Iterator[CheckMessage]:
 
 
 def _session_folder() -> Iterator[CheckMessage]:
+    if settings.AGENT_SESSION_STORE != "file":
+        return
     path = Path(settings.AGENT_SESSION_DB_PATH)
     if not os.access(path.parent, os.W_OK | os.X_OK):
         yield Warning(

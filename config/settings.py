@@ -6,7 +6,6 @@ and .env.example.
 
 import os
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import django_stubs_ext
@@ -14,7 +13,7 @@ from csp.constants import NONE, SELF
 
 from config import env, url_settings
 from config.models_file import ModelsFile, read_models
-from config.runtime.database import TCP, LimitedConnection
+from config.runtime.database import connection_settings
 from config.runtime.embedded_postgres import url_of
 from config.secret_key import load_or_create_secret_key
 
@@ -158,36 +157,12 @@ DATABASE_THREADS = DATABASE_POOL_SIZE or 8
 REQUEST_THREADS = max(4, DATABASE_THREADS // 2)
 OTHER_THREADS = 8
 
-
-def _database() -> dict[str, Any]:
-    embedded = url_settings.database(url_of(EMBEDDED_POSTGRES_DIR))
-    parts = env.parsed("DATABASE_URL", embedded, url_settings.database, secret=True)
-    options: dict[str, Any] = TCP | {
-        key: value for key, value in parts.items() if key not in ("host", "port", "user", "password", "dbname")
-    }
-    if DATABASE_POOL_SIZE:
-        options["pool"] = {
-            "min_size": 2,
-            # One connection per thread: no thread waits for another to return its own.
-            "max_size": DATABASE_THREADS + REQUEST_THREADS + OTHER_THREADS,
-            "timeout": 5,
-            "connection_class": LimitedConnection,
-        }
-    return {
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": parts.get("dbname") or "postgres",
-        "USER": parts.get("user") or "",
-        "PASSWORD": parts.get("password") or "",
-        "HOST": parts.get("host") or "",
-        "PORT": parts.get("port") or "",
-        "OPTIONS": options,
-        "CONN_MAX_AGE": 0,
-        "CONN_HEALTH_CHECKS": True,
-        "DISABLE_SERVER_SIDE_CURSORS": True,
-    }
-
-
-DATABASES = {"default": _database()}
+# One connection per thread: no thread waits for another to return its own.
+POOLED = DATABASE_THREADS + REQUEST_THREADS + OTHER_THREADS if DATABASE_POOL_SIZE else 0
+_embedded = url_settings.database(url_of(EMBEDDED_POSTGRES_DIR))
+DATABASES = {
+    "default": connection_settings(env.parsed("DATABASE_URL", _embedded, url_settings.database, secret=True), POOLED)
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # A cache that all processes share: django-q2 keeps its cluster's status in it.
@@ -233,6 +208,11 @@ EMAIL_TIMEOUT = _mail.timeout
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", _mail.user if "@" in _mail.user else "threadkeeper@localhost")
 
 # The assistant's memory.
+#: Where the assistant's memory is kept: in a `file`, which the processes of one machine share; in the `database` of the
+#: record; or in another PostgreSQL, by its URL. `migrate_sessions` moves it. Such as `postgres://user:password@host:5432/sessions`.
+AGENT_SESSION_STORE = env.parsed("AGENT_SESSION_STORE", "file", url_settings.session_store, secret=True)
+if "://" in AGENT_SESSION_STORE:
+    DATABASES["sessions"] = connection_settings(url_settings.database(AGENT_SESSION_STORE), POOLED)
 #: The session file. By default `DATA_DIR/agent_sessions.db`.
 AGENT_SESSION_DB_PATH = (BASE_DIR / env.text("AGENT_SESSION_DB_PATH", str(DATA_DIR / "agent_sessions.db"))).resolve()
 #: Items that a session keeps between turns.

@@ -98,6 +98,15 @@ def database(value: str) -> dict[str, Any]:
     return parameters
 
 
+def session_store(value: str) -> str:
+    """Return `file`, `database`, or the URL of a PostgreSQL. Raise InvalidValue."""
+    if value not in ("file", "database"):
+        if "://" not in value:
+            raise InvalidValue("it must be file, database, or the URL of a PostgreSQL")
+        database(value)
+    return value
+
+
 NOT_A_DATABASE = (
     "it must be a PostgreSQL URL such as postgres://user:password@host:5432/name; "
     "in a user name or password write : / ? # [ ] @ % as %3A and so on"

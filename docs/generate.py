@@ -26,7 +26,7 @@ GROUPS = {
     "PUBLIC_URL": "Addresses and proxies",
     "EXTRA_APPS": "General",
     "SIGNUP": "Accounts and mail",
-    "AGENT_SESSION_DB_PATH": "Memory and retention",
+    "AGENT_SESSION_STORE": "Memory and retention",
     "OPENAI_API_KEY": "Model",
     "MESSAGES_PER_MINUTE": "Limits",
     "LOG_LEVEL": "General",

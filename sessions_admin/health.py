@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
-from django.db import Error, connection
+from django.db import Error, connection, connections, transaction
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from chat.infra import bus
 from chat.infra.db_threads import in_database
+from chat.memory import database_tables
+from chat.memory.configured import database_alias, label
 from chat.memory.file import connect_to_read
 from sessions_admin.heartbeat import workers
 
@@ -26,7 +28,7 @@ T = TypeVar("T")
 PROBES = ("/healthz", "/readyz", "/metrics")
 # The timeout of a probe, and the time for which its result is cached, in seconds.
 PROBE_TIMEOUT, CACHE_SECONDS = 3.0, 1.0
-# The columns that a turn needs in the session file.
+# The columns that a turn needs in the session store.
 COLUMNS = {
     "agent_sessions": "session_id, updated_at",
     "agent_messages": "id, session_id, message_data",
@@ -65,7 +67,7 @@ class Health:
 def health() -> Health:
     """Check everything that turns and clean-ups need."""
     database, worker, schedule = _database_state()
-    return Health(database=database, sessions=_succeeds(_session_file_opens), worker=worker, schedule=schedule)
+    return Health(database=database, sessions=_succeeds(_sessions_open), worker=worker, schedule=schedule)
 
 
 def _database_state() -> tuple[bool, bool, bool]:
@@ -87,6 +89,19 @@ def _succeeds(probe: Callable[[], bool]) -> bool:
 def _query_database() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
+    return True
+
+
+def _sessions_open() -> bool:
+    alias = database_alias()
+    return _session_file_opens() if alias is None else _session_tables_open(alias)
+
+
+def _session_tables_open(alias: str) -> bool:
+    database_tables.ensure_tables(alias)
+    with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
+        for table, columns in COLUMNS.items():
+            cursor.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 - our own names
     return True
 
 
@@ -131,7 +146,7 @@ class Probes:
     def __init__(self, exposition: Callable[[], bytes]) -> None:
         self._database = _CachedProbe(lambda: in_database(_database_state), timeout_result=(False, False, False))
         self._metrics = _CachedProbe(lambda: in_database(_or_none, exposition), timeout_result=None)
-        self._sessions = _CachedProbe(lambda: asyncio.to_thread(_succeeds, _session_file_opens), timeout_result=False)
+        self._sessions = _CachedProbe(_sessions_state, timeout_result=False)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Respond to a request."""
@@ -146,7 +161,8 @@ class Probes:
             detail = {} if found.ready else {"detail": " ".join(found.problems)}
             redis = {"redis": bus.is_connected()} if settings.REDIS_URL else {}  # turns work without it
             status = "ready" if found.ready else "not ready"
-            await _send(send, 200 if found.ready else 503, {"status": status, **asdict(found), **redis, **detail})
+            state: dict[str, object] = {"status": status, **asdict(found), "store": label(), **redis, **detail}
+            await _send(send, 200 if found.ready else 503, state)
 
     async def _send_metrics(self, scope: dict[str, Any], send: Any) -> None:
         """Send the metrics to a client that has METRICS_TOKEN; without one there are none."""
@@ -164,6 +180,13 @@ class Probes:
     async def _health(self) -> Health:
         (database, worker, schedule), sessions = await asyncio.gather(self._database.result(), self._sessions.result())
         return Health(database=database, sessions=sessions, worker=worker, schedule=schedule)
+
+
+async def _sessions_state() -> bool:
+    if database_alias() is None:
+        # Not in a database thread: a file system that hangs would occupy it.
+        return await asyncio.to_thread(_succeeds, _sessions_open)
+    return await in_database(_succeeds, _sessions_open)
 
 
 def _or_none(exposition: Callable[[], bytes]) -> bytes | None:

@@ -108,6 +108,7 @@ class Action(models.TextChoices):
     RESTORE = "restore"
     CONFIRM_CLOCK = "confirm_clock"
     EXPIRE_AUDIT = "expire_audit"
+    MIGRATE = "migrate_sessions"
 
 
 class AuditRecord(models.Model):

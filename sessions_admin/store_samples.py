@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from django.conf import settings
 from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from chat.memory.file import size_on_disk
+from chat.memory.configured import size_on_disk
 from chat.models import AgentSession
 from chat.models.sql import change
 from sessions_admin import clock
@@ -32,7 +31,7 @@ def sample() -> StoreSample:
     there = AgentSession.objects.filter(gone_at=None)
     items, bytes = Coalesce(Sum("item_count"), 0), Coalesce(Sum("byte_count"), 0)
     totals = there.aggregate(sessions=Count("pk"), items=items, bytes=bytes)
-    taken = StoreSample.objects.create(at=now, file_bytes=size_on_disk(settings.AGENT_SESSION_DB_PATH), **totals)
+    taken = StoreSample.objects.create(at=now, file_bytes=size_on_disk(), **totals)
     if not clock.find_doubt():
         change(_THIN_OUT, {"year": now - KEPT_FOR, "week": now - HOURLY_FOR})
     return taken

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -21,8 +20,8 @@ from chat.infra import notifications
 from chat.infra.database_limits import long_statements
 from chat.infra.lookup import get_one
 from chat.infra.visible import has_visible, one_line
+from chat.memory.configured import opened
 from chat.memory.removal import remove_for_good
-from chat.memory.sync_store import opened
 from chat.models import Conversation, Turn
 from chat.models.conversation import TITLE_LENGTH
 from chat.models.retention import in_trash, leaving
@@ -211,7 +210,7 @@ def purge(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> Purged:
         if Turn.objects.filter(conversation=locked.row, status__in=ACTIVE).exists():
             raise Conflict("The assistant is still busy in this chat. Please try again in a moment.")
         purged = Purged(locked.row.pk, locked.row.title, locked.row.last_position)
-        with opened(settings.AGENT_SESSION_DB_PATH) as file:
+        with opened() as file:
             remove_for_good(file, [locked.row])
     return purged
 
@@ -228,7 +227,7 @@ def empty_trash(*, user_id: uuid.UUID) -> Emptied:
             # Read again under the lock: no other transaction restores, holds or uses them now.
             rows = list(in_trash().filter(pk__in=ids))
             if rows:
-                with opened(settings.AGENT_SESSION_DB_PATH) as file:
+                with opened() as file:
                     remove_for_good(file, rows)
             for row in rows:
                 notifications.on_commit(notifications.conversation_updated, user_id, row.pk)

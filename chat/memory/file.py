@@ -9,8 +9,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chat.memory import digest
-
 # The last turn that wrote, its attempt, and the last row before it: they decide who may write, and where a replay cuts.
 TURNS = """
     CREATE TABLE IF NOT EXISTS threadkeeper_turns (
@@ -20,7 +18,14 @@ TURNS = """
         base INTEGER NOT NULL
     )
 """
-SIDE_TABLES = {"threadkeeper_turns": TURNS, "threadkeeper_digests": digest.SCHEMA}
+DIGESTS = """
+    CREATE TABLE IF NOT EXISTS threadkeeper_digests (
+        session_id TEXT PRIMARY KEY,
+        crc INTEGER NOT NULL,
+        adler INTEGER NOT NULL
+    )
+"""
+SIDE_TABLES = {"threadkeeper_turns": TURNS, "threadkeeper_digests": DIGESTS}
 SCHEMA = (
     """
     CREATE TABLE IF NOT EXISTS agent_sessions (

@@ -52,7 +52,7 @@ async def open_session(store: SessionStore, place: SessionContext) -> OpenedSess
     """Prepare a session for a turn and return its items. Raise MemoryUnavailable, OutdatedAttempt."""
     kept: set[int] = set()
     for _ in range(TRIES):
-        found = await _file_state(await store.read(place.session_id), place)
+        found = await _store_state(await store.read(place.session_id), place)
         # Rows that an earlier attempt has quarantined are there already.
         if suspects := [suspect for suspect in found.suspects if suspect.row_id not in kept]:
             await in_database(quarantine, place.session_id, suspects)
@@ -64,7 +64,7 @@ async def open_session(store: SessionStore, place: SessionContext) -> OpenedSess
     raise MemoryUnavailable(KEEPS_WRITING)
 
 
-async def _prepare(store: SessionStore, found: "_FileState", place: SessionContext) -> OpenedSession:
+async def _prepare(store: SessionStore, found: "_StoreState", place: SessionContext) -> OpenedSession:
     """Write the prepared session. Raise RowsChanged if it has changed since it was compared."""
     seen = found.stored.digest
     if found.is_usable(place):
@@ -85,8 +85,8 @@ def preview_opening(stored: Stored, place: SessionContext) -> OpenedSession:
 
 
 @dataclass(frozen=True, slots=True)
-class _FileState:
-    """The state of the file for a turn: the items before it, what is invalid, and what the record does not have.
+class _StoreState:
+    """The state of the store for a turn: the items before it, what is invalid, and what the record does not have.
 
     A session that no other program has written to is not compared with the record.
     """
@@ -103,20 +103,20 @@ class _FileState:
         return self.is_faithful and not self.suspects and (self.begun or _has_last_attempt(self.stored, place))
 
 
-async def _file_state(stored: Stored, place: SessionContext) -> _FileState:
+async def _store_state(stored: Stored, place: SessionContext) -> _StoreState:
     if stored.is_intact and not stored.bad:
         return _compare(stored, place)
     return await in_database(_compare, stored, place)
 
 
-def _compare(stored: Stored, place: SessionContext) -> _FileState:
+def _compare(stored: Stored, place: SessionContext) -> _StoreState:
     begun = stored.last is not None and stored.last.turn in (place.fence.turn, place.replaces)
     begun = begun and not _was_emptied(stored)
     rows = [row for row in stored.rows if not begun or row.id <= stored.base]
     wrong = faults([row.item for row in rows])
     suspects = suspects_in(stored, rows, wrong)
     if stored.is_intact:
-        return _FileState(stored, begun, [row.item for row in rows], suspects, [], is_faithful=True)
+        return _StoreState(stored, begun, [row.item for row in rows], suspects, [], is_faithful=True)
     sound = [row for index, row in enumerate(rows) if index not in wrong]
     found = comparison(place.conversation_id, stored, sound, before=place.fence.turn)
     suspects += [Suspect(sound[index].id, sound[index].item, CHANGED) for index in found.changed]
@@ -128,10 +128,10 @@ def _compare(stored: Stored, place: SessionContext) -> _FileState:
             added = [*added, *(Recorded(stored.last.turn, row.item) for row in foreign)]
         elif stored.is_sealed:
             suspects += [Suspect(row.id, row.item, MEANWHILE) for row in foreign]
-    return _FileState(stored, begun, [row.item for row in rows], suspects, added, found.is_faithful)
+    return _StoreState(stored, begun, [row.item for row in rows], suspects, added, found.is_faithful)
 
 
-def _rebuilt(found: _FileState, place: SessionContext, also: Sequence[Recorded] = ()) -> OpenedSession:
+def _rebuilt(found: _StoreState, place: SessionContext, also: Sequence[Recorded] = ()) -> OpenedSession:
     limit = settings.AGENT_SESSION_MAX_MESSAGES
     rebuilt = rebuild(place.conversation_id, before=place.fence.turn, limit=limit, also=also)
     was_lost = bool(found.suspects) or not found.is_faithful or _is_behind(found.stored, place)
@@ -139,14 +139,14 @@ def _rebuilt(found: _FileState, place: SessionContext, also: Sequence[Recorded] 
 
 
 def _has_last_attempt(stored: Stored, place: SessionContext) -> bool:
-    """Return whether the last attempt in the file is the last attempt of the record."""
+    """Return whether the last attempt in the store is the last attempt of the record."""
     if place.last is None:
         return stored.last is None and (bool(stored.ids) or not place.has_adopted)
     return stored.last == place.last.fence and bool(stored.ids) and not place.last.is_missing
 
 
 def _is_behind(stored: Stored, place: SessionContext) -> bool:
-    """Return whether the file has less than the record: it was lost, cleaned up, or not writable."""
+    """Return whether the store has less than the record: it was lost, cleaned up, or not writable."""
     if place.last is None:
         return False
     if place.last.is_missing or stored.last is None or _was_emptied(stored):

@@ -13,9 +13,11 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from chat.exceptions import MemoryUnavailable
+from chat.memory import sync_file
+from chat.memory.configured import unused
 from chat.memory.corrupt_files import remove_set_aside, set_aside_files
 from chat.memory.identity import SessionId
-from chat.memory.sync_store import READER_TIMEOUT, SessionFile, opened
+from chat.memory.sync_store import READER_TIMEOUT, SyncStore
 from chat.models import Conversation, PendingDeletion
 from chat.models.sql import change
 
@@ -38,7 +40,7 @@ _DELETE = (
 )
 
 
-def remove_for_good(file: SessionFile, conversations: Sequence[Conversation]) -> None:
+def remove_for_good(file: SyncStore, conversations: Sequence[Conversation]) -> None:
     """Delete conversations and their sessions within the caller's transaction, which has locked them.
 
     The file is written last, right before the caller commits: a crash between the two leaves a conversation without a
@@ -51,7 +53,9 @@ def remove_for_good(file: SessionFile, conversations: Sequence[Conversation]) ->
     for statement in _DELETE:
         change(statement, values)
     noted = note_deletion(sessions)
-    file.secure_delete(sessions)
+    with unused() as others:
+        for store in (*others, file):
+            store.secure_delete(sessions)
     transaction.on_commit(lambda: _finish_or_enqueue(noted), robust=True)
 
 
@@ -94,7 +98,7 @@ def _finish(pending: Sequence[PendingDeletion], seconds: float) -> bool:
     if remove_set_aside(path, terms):
         rows.update(terms=[])
     if path.exists():
-        with opened(path) as file:
+        with sync_file.opened(path) as file:
             if not file.purge_removed(seconds=seconds):
                 return False
     rows.filter(report=None, terms=[]).delete()

@@ -1,57 +1,18 @@
-"""The session file for commands and the worker: synchronous, while a server may read and write it.
+"""The session store for commands and the worker: synchronous, while a server may read and write it."""
 
-The same file and the same tables as `chat.memory.store`; the server notices a removal at its next read.
-"""
-
-import json
-import os
-import sqlite3
-import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from chat.exceptions import MemoryUnavailable
-from chat.memory import digest, file, statements
+from chat.memory.apply import Tables
 from chat.memory.digest import Digest
-from chat.memory.items import Item, is_item, surplus
+from chat.memory.items import Item, surplus
 from chat.memory.statements import Clear, Delete, Fence, Replace, RowsChanged, Seal, Size, Stored, Write
-from chat.memory.store import LOCK_BUDGET
 
-# One parameter for any number of sessions.
-_MEASURE = (
-    "SELECT session_id, count(*), sum(length(CAST(message_data AS BLOB))) FROM agent_messages"
-    " WHERE session_id IN (SELECT value FROM json_each(?)) GROUP BY session_id"
-)
-# A row may be in only one of the tables; each is queried by its own index.
-_BETWEEN = " UNION ".join(
-    f"SELECT session_id, typeof(session_id) FROM {table} WHERE session_id >= ?1 AND session_id < ?2"  # noqa: S608
-    for table in statements.TABLES
-)
-_ANY_BETWEEN = "SELECT " + " OR ".join(  # noqa: S608
-    f"EXISTS (SELECT 1 FROM {table} WHERE session_id >= ?1 AND session_id < ?2)"  # noqa: S608
-    for table in statements.TABLES
-)
-_NEXT = " UNION ".join(
-    f"SELECT * FROM (SELECT DISTINCT session_id, typeof(session_id) FROM {table}"  # noqa: S608
-    " WHERE session_id > {after} ORDER BY session_id LIMIT ?2)"
-    for table in statements.TABLES
-)
-_AS_TEXT = "CAST(? AS TEXT)"
-_LISTED = "SELECT session_id FROM agent_sessions WHERE session_id IN (SELECT value FROM json_each(?))"
-# The server needs the write lock too: it is held briefly, and then released while the disk writes, at least as long as
-# waiting processes need to notice.
-SESSIONS_PER_TRANSACTION = 10  # sessions
-PAGES_PER_STEP = 128
-LOCK_PAUSE = 0.002  # seconds
-# Truncating the log blocks writers while it waits for a reader. So it waits only for a moment, repeatedly.
 READER_TIMEOUT = 1.0  # seconds, for readers
-TRUNCATED_WITHIN_MS, TRUNCATED_AGAIN_AFTER = 50, 0.05
-# A file that cannot be vacuumed incrementally is rewritten, if that takes less than about a second.
-MAX_REWRITE_BYTES = 64 * 2**20
-INCREMENTAL = 2
 
 
 class BlobId(bytes):
@@ -63,7 +24,7 @@ StoredId = str | bytes
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """All data of one session in the file; `is_listed` if it has a row in the table of sessions."""
+    """All data of one session in the store; `is_listed` if it has a row in the table of sessions."""
 
     stored: Stored = field(default_factory=Stored)
     size: Size = Size(0, 0)
@@ -75,169 +36,103 @@ class StoredSession:
         return bool(self.size.items) or self.is_listed or self.stored.last is not None
 
 
-class SessionFile:
+@dataclass(frozen=True, slots=True)
+class RawSession:
+    """A session as it is stored, to be copied to another store: its rows, its last turn, and its digest.
+
+    `before` is how many of the rows are there since before that turn.
+    """
+
+    rows: tuple[str, ...]
+    last: Fence | None
+    before: int
+    seal: Digest | None
+
+
+class SyncStore(ABC):
     """Works on many sessions at once. Its methods raise MemoryUnavailable."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection = connection
-        self._path = path
-
+    @abstractmethod
     def measure(self, session_ids: Sequence[str]) -> dict[str, Size]:
         """Return the size of each session; a missing one is empty."""
-        with _convert_errors():
-            found = self._connection.execute(_MEASURE, (json.dumps(session_ids),))
-            sizes = {session_id: Size(items, size) for session_id, items, size in found}
-        return {session_id: sizes.get(session_id, Size(0, 0)) for session_id in session_ids}
 
+    @abstractmethod
     def of_user(self, user_id: uuid.UUID) -> list[StoredId]:
         """Return the ids of all sessions of a user in any table, with or without a conversation.
 
         Includes those that another program has written in another letter case, or with a suffix.
         """
-        with _convert_errors():
-            spellings = [""]
-            for letter in f"user_{user_id}_conv_":
-                longer = [f"{text}{case}" for text in spellings for case in sorted({letter, letter.upper()})]
-                spellings = [text for text in longer if self._is_any_between(text, _prefix_end(text))]
-            found = [
-                row
-                for text in spellings
-                for row in self._connection.execute(_BETWEEN, (text, _prefix_end(text))).fetchall()
-            ]
-        return [_stored_id(*row) for row in found]
 
-    def _is_any_between(self, begin: str, end: str) -> bool:
-        ((found,),) = self._connection.execute(_ANY_BETWEEN, (begin, end)).fetchall()
-        return bool(found)
-
+    @abstractmethod
     def size_of(self, session_id: StoredId) -> Size:
         """Return the size of one session, whatever its id is."""
-        query = (
-            "SELECT count(*), coalesce(sum(length(CAST(message_data AS BLOB))), 0)"  # noqa: S608 - our own words
-            f" FROM agent_messages WHERE session_id = {_parameter(session_id)}"
-        )
-        with _convert_errors():
-            ((items, size),) = self._connection.execute(query, (session_id,)).fetchall()
-        return Size(items, size)
 
+    @abstractmethod
     def count_rows(self, terms: Sequence[str]) -> dict[str, list[int]]:
-        """Return for each column of each table how many rows contain each text, ignoring the case of ASCII letters."""
-        with _convert_errors():
-            tables = [
-                name for (name,) in self._connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
-            ]
-            return {
-                f"{table}.{column}": self._count_column(table, column, terms)
-                for table in tables
-                for (column,) in self._connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
-            }
+        """Return for each column of each table how many rows contain each text, ignoring the case of ASCII letters.
 
-    def _count_column(self, table: str, column: str, terms: Sequence[str]) -> list[int]:
-        text = f"lower(CAST({_quoted(column)} AS TEXT))"
-        sums = ", ".join(f"coalesce(sum(instr({text}, ?) > 0), 0)" for _ in terms)
-        found = self._connection.execute(f"SELECT {sums} FROM {_quoted(table)}", [term.lower() for term in terms])  # noqa: S608
-        (counts,) = found.fetchall()
-        return list(counts)
+        Tables of the record's database are left out: a search of the record includes them.
+        """
 
+    @abstractmethod
     def items(self, session_id: StoredId) -> list[Item]:
         """Return a session's items, without invalid rows."""
-        with _convert_errors():
-            if isinstance(session_id, str):
-                return statements.read(self._connection, [session_id])[session_id].items
-            query = f"SELECT message_data FROM agent_messages WHERE session_id = {_parameter(session_id)} ORDER BY id"  # noqa: S608
-            rows = self._connection.execute(query, (session_id,)).fetchall()
-        return [item for (data,) in rows if (item := _item_in(data)) is not None]
 
+    @abstractmethod
+    def remove(self, session_ids: Sequence[str]) -> dict[str, Size]:
+        """Remove all data of sessions; return the size of each.
+
+        Durable when it returns, or when the caller's transaction of the same database ends. If it raises, some sessions
+        may be removed, but none partly.
+        """
+
+    @abstractmethod
     def secure_delete(self, session_ids: Sequence[StoredId]) -> None:
-        """Remove sessions so that none of their data is readable in the file's free pages; then call purge_removed."""
-        self._remove(session_ids, is_secret=True)
+        """Remove sessions so that purge_removed, to be called next, can make their data unreadable."""
 
+    @abstractmethod
     def purge_removed(self, *, seconds: float = READER_TIMEOUT) -> bool:
-        """Make removed data unreadable: in free pages and in the write-ahead log.
+        """Make removed data unreadable, within about that time; return whether none is left to do."""
 
-        Return whether none is left. Pages are freed for that many seconds, and then readers are waited for as long:
-        what they read stays in the file and in its log.
-        """
-        deadline = time.monotonic() + seconds
-        with _convert_errors():
-            for _ in self._vacuum():
-                if time.monotonic() > deadline:
-                    return False
-            return self._checkpoint(seconds)
-
+    @abstractmethod
     def next_ids(self, after: StoredId, limit: int) -> list[StoredId]:
-        """Return the ids that follow one in byte order, from all tables.
+        """Return the ids that follow one in the order of the store, from all tables."""
 
-        Ids that are not UTF-8 are bytes (see `StoredId`).
-        """
-        query = f"{_NEXT.format(after=_parameter(after).replace('?', '?1'))} ORDER BY session_id LIMIT ?2"
-        with _convert_errors():
-            return [_stored_id(*row) for row in self._connection.execute(query, (after, limit)).fetchall()]
-
+    @abstractmethod
     def unlisted_ids(self) -> list[StoredId]:
         """Return the ids of sessions that have items, but no row in the table of sessions."""
-        query = (
-            "SELECT DISTINCT session_id, typeof(session_id) FROM agent_messages AS m"
-            " WHERE NOT EXISTS (SELECT 1 FROM agent_sessions AS s WHERE s.session_id = m.session_id)"
-        )
-        with _convert_errors():
-            return [_stored_id(*row) for row in self._connection.execute(query).fetchall()]
 
+    @abstractmethod
     def count(self) -> int:
         """Count the sessions."""
-        with _convert_errors():
-            ((sessions,),) = self._connection.execute("SELECT count(*) FROM agent_sessions").fetchall()
-        return int(sessions)
+
+    @abstractmethod
+    def add_session_row(self, session_id: str) -> None:
+        """Add a session's row to the table of sessions if it is missing."""
+
+    @abstractmethod
+    def free_space(self) -> Iterator[int]:
+        """Free the space of removed data incrementally; yield how much is left to do."""
 
     def load(self, session_ids: Sequence[str]) -> dict[str, StoredSession]:
         """Return all data of sessions; empty for a missing one."""
         if not session_ids:
             return {}
         sizes = self.measure(session_ids)
-        with _convert_errors():
-            listed = {row[0] for row in self._connection.execute(_LISTED, (json.dumps(session_ids),))}
-            stored = statements.read(self._connection, session_ids)
+        with self._converted_errors():
+            listed, stored = self._listed(session_ids), self._read(session_ids)
         return {
             session_id: StoredSession(stored[session_id], sizes[session_id], session_id in listed)
             for session_id in session_ids
         }
 
-    def add_session_row(self, session_id: str) -> None:
-        """Add a session's row to the table of sessions if it is missing."""
-        with _convert_errors():
-            self._connection.execute("INSERT OR IGNORE INTO agent_sessions (session_id) VALUES (?)", (session_id,))
-
-    def remove(self, session_ids: Sequence[str]) -> dict[str, Size]:
-        """Remove all data of sessions, in small transactions; return the size of each.
-
-        Durable when it returns. If it raises, some sessions may be removed, but none partly.
-        """
-        sizes = self.measure(session_ids)
-        # What expires is not secret: the record still has it. But it must not stay between the rows of others, where it
-        # would outlive an erasure of the user; completely free pages are freed by then, in most files.
-        self._remove(session_ids, is_secret=False)
-        return sizes
-
-    def _remove(self, session_ids: Sequence[StoredId], *, is_secret: bool) -> None:
-        with _convert_errors():
-            secure_delete = "FAST" if not is_secret and self._has_incremental_vacuum() else "ON"
-            self._connection.execute(f"PRAGMA secure_delete={secure_delete}")
-            with self._deferred_sync() as wait_for_the_disk:
-                for few in _batches(session_ids):
-                    with self._short_transaction():
-                        for session_id in few:
-                            for table in statements.TABLES:
-                                query = f"DELETE FROM {table} WHERE session_id = {_parameter(session_id)}"  # noqa: S608
-                                self._connection.execute(query, (session_id,))
-                    wait_for_the_disk()
-
     def prune(self, session_id: str, limit: int) -> Size:
         """Remove the oldest user turns until at most `limit` items stay; return the new size."""
-        with _convert_errors():
-            stored = statements.read(self._connection, [session_id])[session_id]
+        with self._converted_errors():
+            stored = self._read([session_id])[session_id]
             gone = [stored.ids[index] for index in surplus(stored.items, limit)]
             if gone:
-                self._commit(Delete(session_id, gone))
+                self._write(Delete(session_id, gone))
         return self.measure([session_id])[session_id]
 
     def replace(
@@ -247,9 +142,9 @@ class SessionFile:
 
         With `seen`, the digest of the rows that were read, raise RowsChanged if they have changed.
         """
-        with _convert_errors():
+        with self._converted_errors():
             new = Replace(session_id, fence, items, anew=True, seen=seen) if items else Clear(session_id, seen)
-            self._commit(new)
+            self._write(new)
         return self.measure([session_id])[session_id]
 
     def altered(self, session_ids: Sequence[StoredId], *, sealed: bool = False) -> list[str]:
@@ -257,179 +152,82 @@ class SessionFile:
 
         With `sealed`, leave out those without a digest: of another program only, or of an earlier version.
         """
-        with _convert_errors():
-            # The application never writes an id that is not UTF-8.
-            texts = [session_id for session_id in session_ids if isinstance(session_id, str)]
-            return digest.altered(self._connection, texts, sealed=sealed)
+        # The application never writes an id that is not UTF-8.
+        texts = [session_id for session_id in session_ids if isinstance(session_id, str)]
+        with self._converted_errors():
+            has_seal = self._tables.seals(texts) if sealed else texts
+            return [name for name in texts if name in has_seal and not self._tables.is_intact(name)]
 
     def seal(self, session_id: str, seen: Digest) -> None:
         """Store the digest of the rows if it is `seen`. Raise RowsChanged otherwise."""
-        with _convert_errors():
-            self._commit(Seal(session_id, seen))
+        with self._converted_errors():
+            self._write(Seal(session_id, seen))
 
-    def free_space(self) -> Iterator[int]:
-        """Free the space of removed data incrementally; yield how many pages are left.
+    def raw(self, session_ids: Sequence[StoredId]) -> dict[str, RawSession]:
+        """Return sessions as they are stored, without those that not every store can hold: that are not UTF-8."""
+        found = {}
+        with self._converted_errors(), self._transaction(is_write=False):
+            for session_id in session_ids:
+                raw = self._raw(session_id) if isinstance(session_id, str) and "\0" not in session_id else None
+                if raw is not None:
+                    found[str(session_id)] = raw
+        return found
 
-        A file that was created without incremental vacuum is rewritten, if it is small enough; then it has it.
-        """
-        with _convert_errors():
-            yield from self._vacuum()
-            # The part of the log that a reader still needs stays; the next writer continues with it.
-            self._checkpoint(READER_TIMEOUT)
-
-    def _vacuum(self) -> Iterator[int]:
-        if self._has_incremental_vacuum():
-            yield from self._vacuum_incrementally()
-        elif self._pragma("freelist_count") and self._bytes_in_use() <= MAX_REWRITE_BYTES:
-            self._connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-            self._connection.execute("VACUUM")
-
-    def _has_incremental_vacuum(self) -> bool:
-        return self._pragma("auto_vacuum") == INCREMENTAL
-
-    def _checkpoint(self, seconds: float) -> bool:
-        """Checkpoint and truncate the log, once readers allow it; return whether it is empty."""
-        deadline = time.monotonic() + seconds
-        while not (is_empty := self._truncate_log()) and time.monotonic() < deadline:
-            time.sleep(TRUNCATED_AGAIN_AFTER)
-        return is_empty
-
-    def _truncate_log(self) -> bool:
-        before = self._pragma("busy_timeout")
-        # Most is copied while others write; the part that blocks them has little left to do.
-        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        self._connection.execute(f"PRAGMA busy_timeout={TRUNCATED_WITHIN_MS}")
+    def _raw(self, session_id: str) -> RawSession | None:
+        rows = self._tables.rows(session_id)
         try:
-            ((is_busy, _, _),) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise
-            return False
-        finally:
-            self._connection.execute(f"PRAGMA busy_timeout={before}")
-        return not is_busy
+            texts = tuple(row.data.decode() for row in rows)
+        except UnicodeDecodeError:
+            return None
+        if any("\0" in text for text in texts):
+            return None
+        last, (_, base) = self._tables.fences([session_id]).get(session_id), self._tables.base(session_id) or (0, 0)
+        before = sum(row.id <= base for row in rows)
+        return RawSession(texts, last, before, self._tables.seals([session_id]).get(session_id))
 
-    def _vacuum_incrementally(self) -> Iterator[int]:
-        with self._deferred_sync() as wait_for_the_disk:
-            while left := self._pragma("freelist_count"):
-                # As a script, which runs to its end, unlike `execute`.
-                self._connection.executescript(f"PRAGMA incremental_vacuum({PAGES_PER_STEP})")
-                wait_for_the_disk()
-                yield left
+    def put(self, sessions: Mapping[str, RawSession]) -> None:
+        """Replace sessions by those of another store, in one transaction."""
+        tables = self._tables
+        with self._converted_errors(), self._transaction(is_write=True):
+            tables.lock([Replace(session_id, None, ()) for session_id in sessions])
+            for session_id, raw in sessions.items():
+                tables.remove(session_id)
+                _add(tables, session_id, raw.rows[: raw.before])
+                if raw.last is not None:
+                    tables.write_fences([(session_id, raw.last)])  # begins after the rows so far
+                _add(tables, session_id, raw.rows[raw.before :])
+            tables.write_seals({name: raw.seal for name, raw in sessions.items() if raw.seal is not None})
 
-    def _bytes_in_use(self) -> int:
-        return (self._pragma("page_count") - self._pragma("freelist_count")) * self._pragma("page_size")
+    def _write(self, write: Write) -> None:
+        (result,) = self._commit([write])
+        if isinstance(result, RowsChanged):
+            raise result
+        if isinstance(result, Exception):
+            raise MemoryUnavailable(f"The session store cannot be used: {result}.") from result
 
-    def _pragma(self, name: str) -> int:
-        ((value,),) = self._connection.execute(f"PRAGMA {name}").fetchall()
-        return int(value)
+    # -- implemented by each store
 
-    def _commit(self, *writes: Write) -> None:
-        for result in statements.commit(self._connection, writes):
-            if isinstance(result, RowsChanged):
-                raise result
-            if isinstance(result, Exception):
-                raise MemoryUnavailable(f"The session store cannot be used: {result}.") from result
+    @property
+    @abstractmethod
+    def _tables(self) -> Tables: ...
 
-    @contextmanager
-    def _short_transaction(self) -> Iterator[None]:
-        # The lock from the start: a transaction that begins with a read fails immediately if another wrote meanwhile.
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
+    @abstractmethod
+    def _converted_errors(self) -> AbstractContextManager[object]:
+        """Raise MemoryUnavailable for errors of the database."""
 
-    @contextmanager
-    def _deferred_sync(self) -> Iterator[Callable[[], None]]:
-        """Commit without waiting for the disk, and yield a function that does, to be called without the write lock.
+    @abstractmethod
+    def _transaction(self, *, is_write: bool) -> AbstractContextManager[object]: ...
 
-        A commit waits for the whole log to reach the disk, including this part, so it is flushed early.
-        """
-        with _log_opened(self._path) as log:
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            try:
-                yield lambda: _flush(log)
-            finally:
-                self._connection.execute("PRAGMA synchronous=FULL")
+    @abstractmethod
+    def _read(self, session_ids: Sequence[str]) -> dict[str, Stored]: ...
+
+    @abstractmethod
+    def _listed(self, session_ids: Sequence[str]) -> set[str]: ...
+
+    @abstractmethod
+    def _commit(self, writes: Sequence[Write]) -> Sequence[Item | Exception | None]: ...
 
 
-# Not every system has the variant that skips a file's times.
-_sync = getattr(os, "fdatasync", os.fsync)
-
-
-def _flush(log: int) -> None:
-    begun = time.monotonic()
-    _sync(log)
-    time.sleep(max(0.0, LOCK_PAUSE + begun - time.monotonic()))
-
-
-@contextmanager
-def _log_opened(path: Path) -> Iterator[int]:
-    # No process locks the log, so closing it releases no lock.
-    log = os.open(file.log_of(path), os.O_RDONLY)
-    try:
-        yield log
-    finally:
-        os.close(log)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _item_in(data: str | bytes) -> Item | None:
-    try:
-        item = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return item if is_item(item) else None
-
-
-def _prefix_end(beginning: str) -> str:
-    """Return the smallest text after all texts with a prefix."""
-    return beginning[:-1] + chr(ord(beginning[-1]) + 1)
-
-
-def _parameter(session_id: StoredId) -> str:
-    return _AS_TEXT if isinstance(session_id, bytes) and not isinstance(session_id, BlobId) else "?"
-
-
-def _stored_id(session_id: StoredId, kind: str) -> StoredId:
-    return BlobId(session_id) if kind == "blob" and isinstance(session_id, bytes) else session_id
-
-
-def _batches(session_ids: Sequence[StoredId]) -> Iterator[Sequence[StoredId]]:
-    for start in range(0, len(session_ids), SESSIONS_PER_TRANSACTION):
-        yield session_ids[start : start + SESSIONS_PER_TRANSACTION]
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[SessionFile]:
-    """Open the session file for a block. Raise MemoryUnavailable if it cannot be used, or is locked for too long."""
-    with _convert_errors():
-        connection = file.connect(path, busy_ms=int(LOCK_BUDGET * 1000), checkpoint_at=file.CHECKPOINT_OF_CLEANUP_AT)
-    with closing(connection):
-        yield SessionFile(connection, path)
-
-
-@contextmanager
-def opened_to_read(path: Path) -> Iterator[SessionFile]:
-    """Open the session file read-only for a block. Raise MemoryUnavailable if that fails."""
-    if not path.exists():
-        raise MemoryUnavailable("There is no session file.")
-    with _convert_errors():
-        connection = file.connect_to_read(path, busy_ms=int(LOCK_BUDGET * 1000))
-    with closing(connection):
-        yield SessionFile(connection, path)
-
-
-@contextmanager
-def _convert_errors() -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise MemoryUnavailable(f"The session store cannot be used: {error}.") from error
+def _add(tables: Tables, session_id: str, texts: Sequence[str]) -> None:
+    if texts:
+        tables.add([(session_id, text) for text in texts])

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +11,18 @@ from agents import Model
 from agents.items import TResponseStreamEvent
 from agents.testing import ModelCall, ModelStep, ScriptedModel
 from openai.types.responses import ResponseTextDeltaEvent
+from pytest_django import Settings
 
 from chat.assistant.endpoints.providers import Choose
 from chat.assistant.offline.model import OfflineModel
+from chat.memory.configured import DATABASE, FILE, session_store
+from chat.memory.file_store import FileStore
 from chat.memory.identity import SessionId
 from chat.memory.items import Item
-from chat.memory.store import SessionStore
 from chat.models import Conversation, Turn, User
 from chat.tests.live import scripted_server, shared_server
 from chat.tests.session_file import _one_server, hurt_server
+from chat.tests.stores import KINDS, remove_all
 from chat.turns.accept import Accepted
 from chat.turns.events import ApprovalRequested, Event, LastEvent
 from chat.turns.follow import follow
@@ -129,6 +132,17 @@ class Chat:
             text=text,
         )
 
+    @property
+    def store(self) -> FileStore:
+        """The runner's session store."""
+        assert isinstance(self.runner.store, FileStore)
+        return self.runner.store
+
+    @property
+    def session_file(self) -> Path:
+        """The file of the runner's sessions."""
+        return self.store.path
+
     async def session(self) -> list[Item]:
         """Return what the session file holds of the conversation."""
         return [row.item for row in await self.runner.store.rows(str(SessionId(self.user.pk, self.conversation_id)))]
@@ -152,17 +166,28 @@ class Chat:
         await self.runner.turns.idle()
 
 
+@pytest.fixture(params=KINDS)
+def each_store(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> Iterator[str]:
+    """The kind of the session store that the settings name: one, then the other."""
+    settings.AGENT_SESSION_STORE = request.param
+    settings.AGENT_SESSION_DB_PATH = tmp_path / "sessions.db"
+    yield request.param
+    if request.param == DATABASE:
+        remove_all()
+
+
 StartRunner = Callable[..., Awaitable[TurnRunner]]
 
 
 @pytest.fixture
-async def start_runner(transactional_db: None, tmp_path: Path) -> AsyncIterator[StartRunner]:
+async def start_runner(transactional_db: None, settings: Settings, tmp_path: Path) -> AsyncIterator[StartRunner]:
     """Start runners, each as a server process would; the same session file for all."""
     runners: list[TurnRunner] = []
 
     async def begin(model: Model | None = None, choose: Choose | None = None) -> TurnRunner:
         one = model or OfflineModel()
-        runner = TurnRunner(choose=choose or (lambda name: one), store=SessionStore(tmp_path / "sessions.db"))
+        store = FileStore(tmp_path / "sessions.db") if settings.AGENT_SESSION_STORE == FILE else session_store()
+        runner = TurnRunner(choose=choose or (lambda name: one), store=store)
         runners.append(runner)
         await runner.start()
         return runner

@@ -39,8 +39,10 @@ POINTS = {
     "after the SDK stored the reply": Point("chat.memory.session:AgentSessionMemory.add_items", "after", 3),
     "before the final commit": Point("chat.turns.finish:update_metadata", "after"),
     "after the final commit": Point("chat.turns.running:finish", "after"),
-    "while pruning": Point("chat.memory.statements:_delete", "after"),
+    "while pruning": Point("chat.memory.file_tables:FileTables.delete", "after"),
     "after pruning": Point("chat.turns.running:prune", "after"),
+    "while pruning in the database": Point("chat.memory.database_tables:DatabaseTables.delete", "after"),
+    "while adding items in the database": Point("chat.memory.database_tables:DatabaseTables.add", "after", 2),
 }
 # For tools of whoever runs this.
 OWN_TOOLS = {"before what a tool said is journaled": Point("chat.turns.journal:complete", "before")}

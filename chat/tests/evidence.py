@@ -23,7 +23,7 @@ class Conversation:
     """Where a conversation is kept, and how much of it may be remembered."""
 
     database: LiveDatabase
-    sessions: Path
+    sessions: Path | None  # the session file; without one, the sessions are in the database
     user_id: uuid.UUID
     id: uuid.UUID
     limit: int = 200
@@ -140,13 +140,17 @@ class Conversation:
         ) == [(held, total - held)]
 
     def remembered(self) -> list[Item]:
-        """Return what stands in the session file."""
-        with closing(sqlite3.connect(f"file:{self.sessions}?mode=ro", uri=True, timeout=30)) as file:
-            rows = file.execute(
-                "SELECT message_data FROM agent_messages WHERE session_id = ? ORDER BY id",
-                (str(SessionId(self.user_id, self.id)),),
-            ).fetchall()
+        """Return what stands in the session store."""
+        rows = self.session_rows("SELECT message_data FROM agent_messages WHERE session_id = ? ORDER BY id")
         return [json.loads(data) for (data,) in rows]
+
+    def session_rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """Return what the session store has of the session, by a statement with its id."""
+        session_id = str(SessionId(self.user_id, self.id))
+        if self.sessions is None:
+            return self.database.query(statement.replace("?", "%s"), session_id)
+        with closing(sqlite3.connect(f"file:{self.sessions}?mode=ro", uri=True, timeout=30)) as file:
+            return file.execute(statement, (session_id,)).fetchall()
 
     def recorded(self) -> list[Item]:
         """Return what the record says the session was given."""

@@ -212,11 +212,6 @@ def locked(path: Path) -> Iterator[None]:
 Damage = Callable[[Path], None]
 
 
-def insert_row(path: Path, session_id: str, data: str | bytes) -> None:
-    """Put a row at the end of a session."""
-    change(path, "INSERT INTO agent_messages (session_id, message_data) VALUES (?, CAST(? AS TEXT))", session_id, data)
-
-
 def spoil_row(path: Path, session_id: str, data: str | bytes) -> None:
     """Write something else into the first row of a session."""
     change(

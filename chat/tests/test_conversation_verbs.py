@@ -17,11 +17,11 @@ from chat.conversations import listing
 from chat.conversations import services as conversations
 from chat.exceptions import BadInput, Conflict, MemoryUnavailable, NotFound, TooLong
 from chat.memory import removal
+from chat.memory.file_store import FileStore
 from chat.memory.identity import SessionId
 from chat.memory.metadata import update_metadata
 from chat.memory.statements import Append, Fence, Size
-from chat.memory.store import SessionStore
-from chat.memory.sync_store import opened
+from chat.memory.sync_file import opened
 from chat.models import (
     AdoptedItems,
     AgentSession,
@@ -105,7 +105,7 @@ def remember(path: Path, conversation: Conversation) -> str:
     session_id = SessionId(conversation.user_id, conversation.pk)
 
     async def write() -> None:
-        store = SessionStore(path)
+        store = FileStore(path)
         await store.write(Append(str(session_id), Fence(1, 1), [{"role": "user", "content": "Hello"}] * 2))
         await store.close()
 

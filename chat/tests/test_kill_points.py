@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from chat.memory.configured import DATABASE, FILE
 from chat.tests.dying_server import POINTS
 from chat.tests.evidence import Conversation
 from chat.tests.live import sign_in
@@ -42,6 +43,8 @@ ORDERS = {
     "after the final commit": ([FULL], [1, 2, 3]),
     "while pruning": ([SINGLE, NEXT], [1, 2]),
     "after pruning": ([SINGLE, NEXT], [1, 2]),
+    "while pruning in the database": ([SINGLE, NEXT], [1, 2]),
+    "while adding items in the database": ([SINGLE], [1, 2]),
 }
 LIMIT = 200
 SMALL_LIMIT = 6  # items: the second turn makes the first one too many
@@ -82,11 +85,18 @@ async def test_killed(
     endpoint, taker = model
     orders, asked = ORDERS[point]
     limit = SMALL_LIMIT if "pruning" in point else LIMIT
-    configured = {"OPENAI_BASE_URL": endpoint.url, "AGENT_GUARDRAIL": "off", "AGENT_SESSION_MAX_MESSAGES": str(limit)}
+    store = DATABASE if "in the database" in point else FILE
+    configured = {
+        "OPENAI_BASE_URL": endpoint.url,
+        "AGENT_GUARDRAIL": "off",
+        "AGENT_SESSION_MAX_MESSAGES": str(limit),
+        "AGENT_SESSION_STORE": store,
+    }
     server = ServerProcess(live_database, tmp_path, program="chat.tests.dying_server", DIES=point, **configured)
     try:
         person = await asyncio.to_thread(sign_in, server)
-        conversation = Conversation(live_database, tmp_path / "agent_sessions.db", person.id, uuid.uuid4(), limit)
+        path = tmp_path / "agent_sessions.db" if store == FILE else None
+        conversation = Conversation(live_database, path, person.id, uuid.uuid4(), limit)
         async with Page(server.ws_url, server.url, person, conversation.id) as page:
             for order in orders:
                 await page.send(order.message)

@@ -32,11 +32,11 @@ async def test_what_was_asked_is_known_after_pruning_and_without_a_file(offline_
     listed = await offline_chat.reply("What have I said so far?")
     assert all(text in listed for text in MANY)
     assert listed.startswith("You said:")
-    offline_chat.runner.store.path.unlink()
+    offline_chat.session_file.unlink()
     assert await offline_chat.reply(FIRST) == "The first thing you asked was: “add buy soap”"
     await offline_chat.settled()
-    offline_chat.runner.store.path.unlink()
-    offline_chat.runner.store.path.mkdir()
+    offline_chat.session_file.unlink()
+    offline_chat.session_file.mkdir()
     assert await offline_chat.reply(FIRST) == "The first thing you asked was: “add buy soap”"
 
 

@@ -14,16 +14,17 @@ from agents.extensions.memory import AdvancedSQLiteSession, AsyncSQLiteSession, 
 from agents.testing import ModelStep, ScriptedModel, assistant_message
 
 from chat.infra.db_threads import in_database
+from chat.memory.file_store import FileStore
 from chat.memory.identity import SessionId
 from chat.memory.open import SessionContext, open_session
 from chat.memory.pruning import prune
 from chat.memory.rebuild import LastTurn
 from chat.memory.session import AgentSessionMemory
 from chat.memory.statements import Append, Fence, Seal
-from chat.memory.store import SessionStore
-from chat.memory.sync_store import opened_to_read
+from chat.memory.sync_file import opened_to_read
 from chat.models import AdoptedItems, Quarantined, Turn
 from chat.tests.conftest import Chat
+from chat.tests.stores import EACH, by_sdk, outside
 
 KEY = "HcVwzqHqU0Z1yUqj8mCpzVxXqvRCyoF0pY0cUqcWgU8="
 
@@ -41,8 +42,8 @@ TALK = [
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SessionStore]:
-    opened = SessionStore(tmp_path / "sessions.db")
+async def store(tmp_path: Path) -> AsyncIterator[FileStore]:
+    opened = FileStore(tmp_path / "sessions.db")
     yield opened
     await opened.close()
 
@@ -65,7 +66,7 @@ async def by_advanced_sqlite(path: Path, session_id: str, items: list[TResponseI
     session.close()
 
 
-async def items(store: SessionStore, session_id: str) -> list[TResponseInputItem]:
+async def items(store: FileStore, session_id: str) -> list[TResponseInputItem]:
     return await AgentSessionMemory(session_id, store).get_items()
 
 
@@ -78,7 +79,7 @@ def rows_beside(path: Path) -> int:
 
 @pytest.mark.parametrize("written", [by_sqlite, by_async_sqlite, by_advanced_sqlite])
 async def test_a_file_of_the_sdk_is_taken_over_as_it_is(
-    store: SessionStore, written: Callable[[Path, str, list[TResponseInputItem]], Awaitable[None]]
+    store: FileStore, written: Callable[[Path, str, list[TResponseInputItem]], Awaitable[None]]
 ) -> None:
     await written(store.path, "a", TALK)
     await written(store.path, "b", [said("another")])
@@ -91,10 +92,11 @@ async def test_a_file_of_the_sdk_is_taken_over_as_it_is(
     assert await items(store, "b") == [said("another")]
 
 
+@EACH
 async def test_a_session_under_the_id_of_a_new_conversation_is_remembered_there(
     chat: Chat, script: ScriptedModel
 ) -> None:
-    await by_sqlite(chat.runner.store.path, str(SessionId(chat.user.pk, chat.conversation_id)), TALK)
+    await by_sdk(str(SessionId(chat.user.pk, chat.conversation_id)), TALK)
     script.extend([[assistant_message("Ada.")], [assistant_message("Gladly.")]])
 
     await chat.reply("Whom was I to call?")
@@ -110,7 +112,7 @@ async def test_a_session_under_the_id_of_a_new_conversation_is_remembered_there(
 async def test_what_the_sdk_wrote_outlives_damage_and_a_lost_file(
     chat: Chat, script: ScriptedModel, written: Callable[[Path, str, list[TResponseInputItem]], Awaitable[None]]
 ) -> None:
-    path, session_id = chat.runner.store.path, str(SessionId(chat.user.pk, chat.conversation_id))
+    path, session_id = chat.session_file, str(SessionId(chat.user.pk, chat.conversation_id))
     script.extend([[assistant_message(f"Reply {n}.")] for n in range(1, 5)])
     await written(path, session_id, TALK)
     await chat.reply("One")
@@ -132,6 +134,7 @@ async def test_what_the_sdk_wrote_outlives_damage_and_a_lost_file(
         assert given[:4] == ["Remind me to call Ada.", "One", "Between", "Two"]
 
 
+@EACH
 async def test_what_is_written_while_a_turn_is_at_work_that_dies_is_kept_for_staff(
     chat: Chat, script: ScriptedModel
 ) -> None:
@@ -143,7 +146,7 @@ async def test_what_is_written_while_a_turn_is_at_work_that_dies_is_kept_for_sta
     last = (await store.read(session_id)).last
     assert last is not None
     await store.write(Append(session_id, Fence(last.turn + 1, 1), [{"role": "user", "content": "Two"}]))
-    await by_sqlite(store.path, session_id, [said("Meanwhile")])
+    await by_sdk(session_id, [said("Meanwhile")])
 
     fence = Fence(last.turn + 1, 2)
     place = SessionContext(
@@ -160,15 +163,16 @@ async def test_what_is_written_while_a_turn_is_at_work_that_dies_is_kept_for_sta
     assert any("Meanwhile" in content for content in kept)
 
 
+@EACH
 async def test_a_session_of_a_version_without_digests_goes_on_as_it_was(chat: Chat, script: ScriptedModel) -> None:
-    path, session_id = chat.runner.store.path, str(SessionId(chat.user.pk, chat.conversation_id))
+    session_id = str(SessionId(chat.user.pk, chat.conversation_id))
     script.extend([[assistant_message(f"Reply {n}.")] for n in range(1, 4)])
-    await by_sqlite(path, session_id, TALK)
+    await by_sdk(session_id, TALK)
     await chat.reply("One")
     await chat.settled()
     await in_database(lambda: AdoptedItems.objects.all().delete())
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("DELETE FROM threadkeeper_digests")
+    with outside() as other:
+        other.execute("DELETE FROM threadkeeper_digests")
     before = await chat.session()
 
     await chat.reply("Two")
@@ -187,9 +191,10 @@ def test_a_file_without_our_tables_can_be_looked_at(tmp_path: Path) -> None:
         assert file.load(["a"])["a"].stored.items == TALK
 
 
+@EACH
 async def test_a_message_that_is_typed_again_after_a_failed_turn_is_no_fault(chat: Chat, script: ScriptedModel) -> None:
     session_id = str(SessionId(chat.user.pk, chat.conversation_id))
-    await by_sqlite(chat.runner.store.path, session_id, TALK)
+    await by_sdk(session_id, TALK)
     script.extend(
         [ModelStep.raise_error(ValueError("no answer")), [assistant_message("Yes.")], [assistant_message("Good.")]]
     )
@@ -206,10 +211,10 @@ async def test_a_message_that_is_typed_again_after_a_failed_turn_is_no_fault(cha
 
 async def test_encrypted_rows_are_no_items_and_stay_secret(chat: Chat, script: ScriptedModel) -> None:
     session_id = str(SessionId(chat.user.pk, chat.conversation_id))
-    under = SQLiteSession(session_id, chat.runner.store.path)
+    under = SQLiteSession(session_id, chat.session_file)
     await EncryptedSession(session_id, under, KEY).add_items(TALK)
     under.close()
-    assert await items(chat.runner.store, session_id) == []
+    assert await items(chat.store, session_id) == []
     script.extend([[assistant_message("Hello.")]])
 
     await chat.reply("Hi")
@@ -217,10 +222,10 @@ async def test_encrypted_rows_are_no_items_and_stay_secret(chat: Chat, script: S
     kept = await in_database(lambda: list(Quarantined.objects.filter(session_id=session_id)))
     assert [row.reason for row in kept] == ["holds no item"] * len(TALK)
     assert all("__enc__" in row.content and "Ada" not in row.content for row in kept)
-    assert [item.get("content") for item in (await items(chat.runner.store, session_id))[:1]] == ["Hi"]
+    assert [item.get("content") for item in (await items(chat.store, session_id))[:1]] == ["Hi"]
 
 
-async def test_what_is_removed_takes_the_tables_beside_it_along(store: SessionStore) -> None:
+async def test_what_is_removed_takes_the_tables_beside_it_along(store: FileStore) -> None:
     await by_advanced_sqlite(store.path, "a", [said(str(n)) for n in range(6)])
     assert rows_beside(store.path) == 6
 

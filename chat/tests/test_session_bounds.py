@@ -1,6 +1,5 @@
 """A session is cut only where the model's API accepts what is left."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,14 +9,15 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from chat.infra.db_threads import in_database
+from chat.memory.configured import session_store
 from chat.memory.identity import SessionId
 from chat.memory.items import is_call, is_output, is_user_message, surplus, surplus_of_request, turn_starts, unit_starts
 from chat.memory.pruning import prune
 from chat.memory.rebuild import first_remembered
 from chat.memory.statements import Append
-from chat.memory.store import SessionStore
 from chat.models import AgentSession, Message, Turn
 from chat.tests.conftest import Chat
+from chat.tests.stores import EACH
 
 Items = list[dict[str, Any]]
 
@@ -128,8 +128,8 @@ def test_of_one_turn_too_long_the_message_and_the_newest_pairs_stay() -> None:
     assert left == user("long") + unit(3) + reply()
 
 
-async def test_pruning_removes_the_rows_and_says_how_many(tmp_path: Path) -> None:
-    store = SessionStore(tmp_path / "sessions.db")
+async def test_pruning_removes_the_rows_and_says_how_many(each_store: str) -> None:
+    store = session_store()
     await store.write(Append("a", None, user("1") + reply() + user("2") + reply()))
     await store.write(Append("b", None, user("other") + reply() + user() + reply()))
 
@@ -140,6 +140,7 @@ async def test_pruning_removes_the_rows_and_says_how_many(tmp_path: Path) -> Non
     await store.close()
 
 
+@EACH
 @pytest.mark.parametrize("turns", [6])
 async def test_after_each_turn_the_session_is_within_its_limit_and_history_is_whole(
     chat: Chat, script: ScriptedModel, settings: Settings, turns: int

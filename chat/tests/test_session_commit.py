@@ -9,7 +9,8 @@ import pytest
 
 from chat.memory import file
 from chat.memory.connection import Connection
-from chat.memory.statements import Append, NotBegun, commit
+from chat.memory.file_tables import NotBegun, commit
+from chat.memory.statements import Append
 
 ONE = Append("a", None, [{"role": "user", "content": "one"}])
 

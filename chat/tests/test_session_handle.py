@@ -5,26 +5,25 @@ SDK's own connections.
 """
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import AsyncIterator
-from contextlib import closing
-from pathlib import Path
 from typing import cast
 
 import pytest
 from agents import SessionSettings, TResponseInputItem
 
 from chat.exceptions import MemoryUnavailable
+from chat.memory.configured import FILE, session_store
 from chat.memory.session import AgentSessionMemory
 from chat.memory.store import SessionStore
+from chat.tests.stores import insert_rows, locked, outside
 
 OPERATIONS = ["add", "pop", "clear"]
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SessionStore]:
-    opened = SessionStore(tmp_path / "sessions.db")
+async def store(each_store: str) -> AsyncIterator[SessionStore]:
+    opened = session_store()
     yield opened
     await opened.close()
 
@@ -36,11 +35,6 @@ def handle(store: SessionStore) -> AgentSessionMemory:
 
 def said(text: str) -> TResponseInputItem:
     return {"role": "user", "content": text}
-
-
-def outside(store: SessionStore) -> sqlite3.Connection:
-    """Open the file as another process would, without waiting for a lock."""
-    return sqlite3.connect(store.path, timeout=0, isolation_level=None)
 
 
 def threads() -> set[threading.Thread]:
@@ -70,8 +64,7 @@ async def test_the_limit_of_its_settings_counts_unless_another_is_named(handle: 
 
 async def test_rows_that_hold_no_item_count_for_no_limit(handle: AgentSessionMemory, store: SessionStore) -> None:
     await handle.add_items([said("0"), said("1"), said("2")])
-    with closing(outside(store)) as other:
-        other.execute("INSERT INTO agent_messages (session_id, message_data) VALUES ('a', '{bad')")
+    insert_rows("a", "{bad")
 
     assert await handle.get_items(2) == [said("1"), said("2")]
     assert await handle.pop_item() == said("2")
@@ -81,18 +74,19 @@ async def test_what_cannot_be_stored_leaves_no_lock_behind(handle: AgentSessionM
     with pytest.raises(TypeError):
         await handle.add_items([cast(TResponseInputItem, {"role": "user", "content": object()})])
 
-    with closing(outside(store)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with locked("a"):
+        pass
     await handle.add_items([said("afterwards")])
     assert await handle.get_items() == [said("afterwards")]
 
 
+@pytest.mark.parametrize("each_store", [FILE], indirect=True)
 @pytest.mark.parametrize(("operation", "table"), [("clear", "agent_sessions"), ("pop", "agent_messages")])
 async def test_what_fails_half_way_is_undone(
     handle: AgentSessionMemory, store: SessionStore, operation: str, table: str
 ) -> None:
     await handle.add_items([said("kept")])
-    with closing(outside(store)) as other:
+    with outside() as other:
         other.execute(f"DROP TABLE {table}")
 
         with pytest.raises(MemoryUnavailable):
@@ -108,8 +102,7 @@ async def test_who_is_cancelled_in_a_write_learns_it_when_the_outcome_is_known(
     handle: AgentSessionMemory, store: SessionStore, operation: str
 ) -> None:
     await handle.add_items([said("first")])
-    with closing(outside(store)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with locked("a"):
         writing = asyncio.create_task(do(handle, operation))
         for _ in range(2):
             await asyncio.sleep(0.01)
@@ -139,6 +132,7 @@ async def test_a_closed_store_says_so(handle: AgentSessionMemory, store: Session
     await handle.add_items([])
 
 
+@pytest.mark.parametrize("each_store", [FILE], indirect=True)
 async def test_who_is_cancelled_while_the_file_is_opened_leaves_nothing_behind(
     handle: AgentSessionMemory, store: SessionStore
 ) -> None:

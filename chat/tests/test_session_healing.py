@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agents import SQLiteSession
 from agents.testing import ScriptedModel, assistant_message, function_call
 from pytest_django import Settings
 
 from chat.infra.db_threads import in_database
-from chat.memory import store as store_module
+from chat.memory import file_store as store_module
+from chat.memory.configured import DATABASE, FILE
 from chat.memory.identity import SessionId
 from chat.models import AgentSession, Conversation, Quarantined, Turn
 from chat.tests import session_file
 from chat.tests.conftest import Chat, Gate, StartRunner
 from chat.tests.session_file import Damage
+from chat.tests.stores import EACH, TRANSACTIONS, insert_rows, lose, sdk_session, spoil_first_row
 from chat.turns.events import Warned
 from chat.turns.log import Entry
 
@@ -70,7 +71,7 @@ async def test_a_file_that_was_lost_or_spoilt_is_begun_anew_and_filled_from_the_
 ) -> None:
     assert await say(chat, script, "one") == []
     before = await items(chat)
-    damage(chat.runner.store.path)
+    damage(chat.session_file)
 
     assert await say(chat, script, "two") == ["context_rebuilt"]
 
@@ -86,24 +87,35 @@ async def test_a_corrupt_file_is_kept_and_staff_are_told(chat: Chat, script: Scr
     async def tell(path: Path) -> None:
         told.append(path)
 
-    chat.runner.store._on_set_aside = tell
+    chat.store._on_set_aside = tell
     await say(chat, script, "one")
-    session_file.make_noise(chat.runner.store.path)
+    session_file.make_noise(chat.session_file)
     await say(chat, script, "two")
 
     assert [path.exists() for path in told] == [True]
     assert ".corrupt-" in told[0].name
 
 
+NO_ITEMS = ['{"bad', "42", '{"foo": 1}', "[1, 2]", "null", '"text"']
+NO_TEXT = b"\xff\xfe no text at all"  # which PostgreSQL refuses
+
+
 @pytest.mark.parametrize(
-    "data", ['{"bad', "42", '{"foo": 1}', "[1, 2]", "null", '"text"', b"\xff\xfe no text at all"], ids=repr
+    ("each_store", "data"),
+    [
+        *((FILE, data) for data in (*NO_ITEMS, NO_TEXT)),
+        *(pytest.param(DATABASE, data, marks=TRANSACTIONS) for data in NO_ITEMS),
+    ],
+    indirect=["each_store"],
+    ids=repr,
 )
-async def test_a_row_that_holds_no_item_is_kept_for_staff(chat: Chat, script: ScriptedModel, data: str | bytes) -> None:
-    path = chat.runner.store.path
+async def test_a_row_that_holds_no_item_is_kept_for_staff(
+    each_store: str, chat: Chat, script: ScriptedModel, data: str | bytes
+) -> None:
     await say(chat, script, "one")
-    session_file.insert_row(path, session_id(chat), data)
+    insert_rows(session_id(chat), data)
     assert await say(chat, script, "two") == [], "what held nothing is nothing that the assistant could miss"
-    session_file.spoil_row(path, session_id(chat), data)
+    spoil_first_row(session_id(chat), data)
     assert await say(chat, script, "three") == ["context_rebuilt"]
 
     assert asked(script) == ["one", "two", "three"]
@@ -113,6 +125,7 @@ async def test_a_row_that_holds_no_item_is_kept_for_staff(chat: Chat, script: Sc
     assert kept == [(session_id(chat), content, "holds no item")] * 2
 
 
+@EACH
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -124,7 +137,7 @@ async def test_a_row_that_no_model_would_take_is_kept_for_staff_and_the_session_
     chat: Chat, script: ScriptedModel, data: str, reason: str
 ) -> None:
     await say(chat, script, "one")
-    session_file.insert_row(chat.runner.store.path, session_id(chat), data)
+    insert_rows(session_id(chat), data)
 
     assert await say(chat, script, "two") == ["context_rebuilt"]
 
@@ -137,10 +150,10 @@ async def test_a_row_that_no_model_would_take_is_kept_for_staff_and_the_session_
 async def test_without_a_folder_the_turn_goes_on_and_is_remembered_once_it_is_back(
     chat: Chat, script: ScriptedModel, tmp_path: Path
 ) -> None:
-    chat.runner.store.path = tmp_path / "store" / "sessions.db"
-    chat.runner.store.path.parent.mkdir()
+    chat.store.path = tmp_path / "store" / "sessions.db"
+    chat.session_file.parent.mkdir()
     await say(chat, script, "one")
-    chat.runner.store.path.parent.rename(tmp_path / "away")
+    chat.session_file.parent.rename(tmp_path / "away")
 
     assert await say(chat, script, "two") == ["context_unavailable"]
     assert asked(script) == ["two"]
@@ -157,8 +170,8 @@ async def test_while_another_process_holds_the_lock_turns_go_on_without_writing(
 ) -> None:
     monkeypatch.setattr(store_module, "LOCK_BUDGET", 0.2)
     await say(chat, script, "one")
-    chat.runner.store._lock_budget = 0.2
-    other = sqlite3.connect(chat.runner.store.path, isolation_level=None)
+    chat.store._lock_budget = 0.2
+    other = sqlite3.connect(chat.session_file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
     assert await say(chat, script, "two") == ["context_unavailable"]
@@ -171,33 +184,36 @@ async def test_while_another_process_holds_the_lock_turns_go_on_without_writing(
     assert await items(chat) == await recorded(chat)
 
 
+@EACH
 async def test_nothing_behind_memory_from_comes_back(chat: Chat, script: ScriptedModel) -> None:
     for text in ("one", "two"):
         await say(chat, script, text)
     await in_database(lambda: Conversation.objects.update(memory_from=1))
-    session_file.delete(chat.runner.store.path)
+    lose()
 
     assert await say(chat, script, "three") == ["context_rebuilt"]
 
     assert asked(script) == ["two", "three"]
 
 
+@EACH
 async def test_a_cleared_memory_begins_fresh_without_a_word(chat: Chat, script: ScriptedModel) -> None:
     await say(chat, script, "one")
     await in_database(lambda: Conversation.objects.update(memory_from=1))
-    session_file.delete(chat.runner.store.path)
+    lose()
 
     assert await say(chat, script, "two") == []
 
     assert asked(script) == ["two"]
 
 
+@EACH
 async def test_a_rebuilt_session_keeps_its_limit(chat: Chat, script: ScriptedModel, settings: Settings) -> None:
     settings.AGENT_SESSION_MAX_MESSAGES = 10
     for n in range(5):
         await say(chat, script, str(n))
     before = await items(chat)
-    session_file.delete(chat.runner.store.path)
+    lose()
 
     await say(chat, script, "5")
 
@@ -210,12 +226,12 @@ async def test_a_rebuilt_session_keeps_its_limit(chat: Chat, script: ScriptedMod
     assert mirror.pruned_count + mirror.item_count == len(await recorded(chat))
 
 
+@EACH
 async def test_a_session_that_the_sdk_cleared_is_filled_again(chat: Chat, script: ScriptedModel) -> None:
     await say(chat, script, "one")
     await say(chat, script, "two")
-    theirs = SQLiteSession(session_id(chat), chat.runner.store.path)
-    await theirs.clear_session()
-    theirs.close()
+    async with sdk_session(session_id(chat)) as theirs:
+        await theirs.clear_session()
 
     assert await say(chat, script, "three") == ["context_rebuilt"]
 
@@ -223,6 +239,7 @@ async def test_a_session_that_the_sdk_cleared_is_filled_again(chat: Chat, script
     assert await items(chat) == await recorded(chat)
 
 
+@EACH
 async def test_a_turn_that_is_tried_again_after_its_session_was_cleared_remembers(
     chat: Chat, script: ScriptedModel, start_runner: StartRunner
 ) -> None:
@@ -233,9 +250,8 @@ async def test_a_turn_that_is_tried_again_after_its_session_was_cleared_remember
     async with asyncio.timeout(15):
         await gate.reached.wait()
     await chat.runner.drain(0)
-    theirs = SQLiteSession(session_id(chat), chat.runner.store.path)
-    await theirs.clear_session()
-    theirs.close()
+    async with sdk_session(session_id(chat)) as theirs:
+        await theirs.clear_session()
     script.enqueue([assistant_message("here.")])
     later = Chat(await start_runner(script), chat.user, chat.conversation_id)
     await later.log(cut_off.turn)

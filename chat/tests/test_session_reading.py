@@ -3,35 +3,30 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from agents import SQLiteSession, TResponseInputItem
 
+from chat.memory.configured import FILE, session_store
 from chat.memory.session import AgentSessionMemory
 from chat.memory.statements import Append, Begin, Fence, Row
 from chat.memory.store import SessionStore
+from chat.tests.stores import insert_rows, outside
 
 ONE = {"role": "user", "content": "one"}
 TWO = {"role": "user", "content": "two"}
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SessionStore]:
+async def store(each_store: str) -> AsyncIterator[SessionStore]:
     """A store with a session of one item, by a turn that began behind nothing."""
-    opened = SessionStore(tmp_path / "sessions.db")
+    opened = session_store()
     await opened.write(Append("a", Fence(3, 2), [ONE]))
     yield opened
     await opened.close()
-
-
-def insert(store: SessionStore, rows: Sequence[str | bytes], *, session_id: str = "a") -> None:
-    with closing(sqlite3.connect(store.path)) as connection, connection:
-        connection.executemany(
-            "INSERT INTO agent_messages (session_id, message_data) VALUES (?, ?)", [(session_id, row) for row in rows]
-        )
 
 
 BAD = [
@@ -50,7 +45,7 @@ BAD = [
 
 @pytest.mark.parametrize("rows", BAD)
 async def test_rows_that_hold_no_item_are_found_singly(store: SessionStore, rows: list[str]) -> None:
-    insert(store, [*rows, json.dumps(TWO)])
+    insert_rows("a", *rows, json.dumps(TWO))
 
     stored = await store.read("a")
 
@@ -59,10 +54,11 @@ async def test_rows_that_hold_no_item_are_found_singly(store: SessionStore, rows
     assert (stored.last, stored.base) == (Fence(3, 2), 0)
 
 
+@pytest.mark.parametrize("each_store", [FILE], indirect=True)
 async def test_text_that_is_none_is_found_singly(store: SessionStore) -> None:
-    insert(store, [json.dumps(TWO)])
-    with closing(sqlite3.connect(store.path)) as connection, connection:
-        connection.execute("UPDATE agent_messages SET message_data = CAST(? AS TEXT) WHERE id = 1", (b"\xff\xfe",))
+    insert_rows("a", json.dumps(TWO))
+    with outside() as other:
+        other.execute("UPDATE agent_messages SET message_data = CAST(? AS TEXT) WHERE id = 1", b"\xff\xfe")
 
     stored = await store.read("a")
 
@@ -71,8 +67,8 @@ async def test_text_that_is_none_is_found_singly(store: SessionStore) -> None:
 
 
 async def test_a_bad_row_is_nothing_to_sessions_that_are_read_with_it(store: SessionStore) -> None:
-    insert(store, ["{"])
-    insert(store, [json.dumps(TWO), json.dumps(ONE)], session_id="b")
+    insert_rows("a", "{")
+    insert_rows("b", json.dumps(TWO), json.dumps(ONE))
 
     a, b, nobody = await asyncio.gather(store.read("a"), store.read("b"), store.read("nobody"))
 
@@ -101,29 +97,41 @@ ODD = [
 ]
 
 
+async def sdk_reads(text: str, folder: Path) -> TResponseInputItem:
+    """Return what the SDK's own session reads of a row."""
+    theirs = SQLiteSession("a", folder / "theirs.db")
+    await theirs.add_items([{"role": "user", "content": ""}])
+    with closing(sqlite3.connect(folder / "theirs.db")) as connection, connection:
+        connection.execute("UPDATE agent_messages SET message_data = ?", (text,))
+    (item,) = await theirs.get_items()
+    theirs.close()
+    return item
+
+
 @pytest.mark.parametrize("text", ODD)
-async def test_what_the_sdk_reads_is_read_the_same(store: SessionStore, text: str) -> None:
-    insert(store, [text])
-    theirs = SQLiteSession("a", store.path)
+async def test_what_the_sdk_reads_is_read_the_same(store: SessionStore, text: str, tmp_path: Path) -> None:
+    insert_rows("a", text)
 
     stored = await store.read("a")
 
-    assert list(map(repr, stored.items)) == list(map(repr, await theirs.get_items()))
+    assert list(map(repr, stored.items)) == [repr(ONE), repr(await sdk_reads(text, tmp_path))]
     assert stored.bad == []
-    theirs.close()
 
 
 async def test_no_number_is_read_as_the_sdk_reads_it(store: SessionStore) -> None:
-    insert(store, ['{"type": "x", "n": NaN}'])
+    insert_rows("a", '{"type": "x", "n": NaN}')
 
     assert repr((await store.read("a")).items[1]) == "{'type': 'x', 'n': nan}"
 
 
+@pytest.mark.parametrize("each_store", [FILE], indirect=True)
 async def test_an_item_in_bytes_is_read_as_the_sdk_reads_it(store: SessionStore) -> None:
-    insert(store, [json.dumps(TWO).encode()])
+    with outside() as other:
+        insert = "INSERT INTO agent_messages (session_id, message_data) VALUES ('a', ?)"
+        other.execute(insert, json.dumps(TWO).encode())
     assert (await store.read("a")).items == [ONE, TWO]
 
-    insert(store, ["{"])
+    insert_rows("a", "{")
 
     assert (await store.read("a")).items == [ONE, TWO], "with a bad row beside it too"
 
@@ -139,12 +147,9 @@ async def test_what_is_written_is_letter_for_letter_what_the_sdk_writes(store: S
 
     await store.write(Append("b", None, [dict(item) for item in items]))
 
-    texts = []
-    for path in (store.path, tmp_path / "theirs.db"):
-        with closing(sqlite3.connect(path)) as connection:
-            query = "SELECT message_data FROM agent_messages WHERE session_id = 'b' ORDER BY id"
-            texts.append(connection.execute(query).fetchall())
-    assert texts[0] == texts[1]
+    query = "SELECT message_data FROM agent_messages WHERE session_id = 'b' ORDER BY id"
+    with closing(sqlite3.connect(tmp_path / "theirs.db")) as connection, outside() as other:
+        assert other.execute(query) == connection.execute(query).fetchall()
 
 
 async def test_a_session_that_was_cut_to_nothing_still_tells_which_turn_did_it(store: SessionStore) -> None:

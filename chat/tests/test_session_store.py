@@ -12,15 +12,25 @@ import pytest
 from agents import SQLiteSession
 
 from chat.exceptions import MemoryUnavailable, OutdatedAttempt
-from chat.memory import store as store_module
+from chat.memory import file_store as store_module
+from chat.memory.configured import session_store
+from chat.memory.file_store import FileStore
 from chat.memory.session import AgentSessionMemory
 from chat.memory.statements import Append, Begin, Delete, Fence, Size
 from chat.memory.store import SessionStore
+from chat.tests.stores import locked, outside
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SessionStore]:
-    opened = SessionStore(tmp_path / "sessions.db")
+async def store(each_store: str) -> AsyncIterator[SessionStore]:
+    opened = session_store()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def file_store(tmp_path: Path) -> AsyncIterator[FileStore]:
+    opened = FileStore(tmp_path / "sessions.db")
     yield opened
     await opened.close()
 
@@ -33,8 +43,8 @@ async def texts(store: SessionStore, session_id: str) -> list[str]:
     return [row.item["content"] for row in await store.rows(session_id)]
 
 
-async def test_the_schema_is_the_sdks_own(store: SessionStore, tmp_path: Path) -> None:
-    await store.write(Append("a", None, [said("hi")]))
+async def test_the_schema_is_the_sdks_own(file_store: FileStore, tmp_path: Path) -> None:
+    await file_store.write(Append("a", None, [said("hi")]))
     theirs = SQLiteSession("a", tmp_path / "theirs.db")
     await theirs.add_items([{"role": "user", "content": "hi"}])
     theirs.close()
@@ -46,15 +56,15 @@ async def test_the_schema_is_the_sdks_own(store: SessionStore, tmp_path: Path) -
         connection.close()
         return [(name, " ".join(sql.replace("( ", "(").split())) for name, sql in rows]
 
-    ours = [(name, sql.replace(" ", "")) for name, sql in schema(store.path)]
+    ours = [(name, sql.replace(" ", "")) for name, sql in schema(file_store.path)]
     assert ours == [(name, sql.replace(" ", "")) for name, sql in schema(tmp_path / "theirs.db")]
 
 
-async def test_only_its_owner_can_read_the_file(store: SessionStore) -> None:
-    await store.write(Append("a", None, [said("hi")]))
+async def test_only_its_owner_can_read_the_file(file_store: FileStore) -> None:
+    await file_store.write(Append("a", None, [said("hi")]))
 
     for name in ("sessions.db", "sessions.db-wal", "sessions.db-shm"):
-        assert stat.S_IMODE((store.path.parent / name).stat().st_mode) == 0o600
+        assert stat.S_IMODE((file_store.path.parent / name).stat().st_mode) == 0o600
 
 
 async def test_writes_of_many_sessions_at_once_keep_their_order(store: SessionStore) -> None:
@@ -136,14 +146,13 @@ async def test_the_size_is_counted_in_items_and_bytes(store: SessionStore) -> No
     assert await store.size("a") == Size(items=1, bytes=len('{"role": "user", "content": "\\u00fc"}'))
 
     # The SDK escapes what is not ASCII; another program that writes the format need not.
-    with sqlite3.connect(store.path) as connection:
-        connection.execute("UPDATE agent_messages SET message_data = ?", ('{"role": "user", "content": "ü"}',))
-    connection.close()
+    with outside() as other:
+        other.execute("UPDATE agent_messages SET message_data = ?", '{"role": "user", "content": "ü"}')
     assert await store.size("a") == Size(items=1, bytes=len('{"role": "user", "content": "ü"}') + 1)
 
 
 async def test_a_folder_that_is_missing_makes_it_unavailable_and_then_it_recovers(tmp_path: Path) -> None:
-    store = SessionStore(tmp_path / "gone" / "sessions.db")
+    store = FileStore(tmp_path / "gone" / "sessions.db")
     with pytest.raises(MemoryUnavailable):
         await store.rows("a")
     with pytest.raises(MemoryUnavailable):
@@ -158,47 +167,44 @@ async def test_a_folder_that_is_missing_makes_it_unavailable_and_then_it_recover
 
 async def test_a_lock_held_by_another_is_waited_for(store: SessionStore) -> None:
     await store.write(Append("a", None, [said("one")]))
-    other = sqlite3.connect(store.path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    writing = asyncio.create_task(store.write(Append("a", None, [said("two")])))
-    assert await texts(store, "a") == ["one"], "reading goes on meanwhile"
-    # For longer than SQLite itself waits.
-    await asyncio.sleep(3 * store_module.BUSY_MS / 1000)
-    assert not writing.done()
+    with locked("a"):
+        writing = asyncio.create_task(store.write(Append("a", None, [said("two")])))
+        assert await texts(store, "a") == ["one"], "reading goes on meanwhile"
+        # For longer than SQLite itself waits.
+        await asyncio.sleep(3 * store_module.BUSY_MS / 1000)
+        assert not writing.done()
 
-    other.execute("COMMIT")
-    other.close()
     await writing
 
     assert await texts(store, "a") == ["one", "two"]
 
 
 async def test_a_lock_held_beyond_the_budget_makes_it_unavailable(
-    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+    file_store: FileStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_module, "LOCK_BUDGET", 0.4)
-    await store.write(Append("a", None, [said("one")]))
-    other = sqlite3.connect(store.path, isolation_level=None)
+    await file_store.write(Append("a", None, [said("one")]))
+    other = sqlite3.connect(file_store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
     began = time.monotonic()
-    writing = asyncio.create_task(store.write(Append("a", None, [said("two")])))
+    writing = asyncio.create_task(file_store.write(Append("a", None, [said("two")])))
     given_up, _ = await asyncio.wait([writing], timeout=30)  # a write is not to be cancelled
     waited = time.monotonic() - began
     other.execute("ROLLBACK")
     with pytest.raises(MemoryUnavailable):
         await writing
     assert given_up and waited >= 0.4
-    assert store._lock_budget == store_module.LOCK_BUDGET_AFTER_FAILURE, "the next one does not wait as long"
+    assert file_store._lock_budget == store_module.LOCK_BUDGET_AFTER_FAILURE, "the next one does not wait as long"
 
     other.close()
-    await store.write(Append("a", None, [said("three")]))
-    assert await texts(store, "a") == ["one", "three"]
-    assert store._lock_budget == 0.4
+    await file_store.write(Append("a", None, [said("three")]))
+    assert await texts(file_store, "a") == ["one", "three"]
+    assert file_store._lock_budget == 0.4
 
 
-async def test_closing_finishes_what_was_asked_for(tmp_path: Path) -> None:
-    store = SessionStore(tmp_path / "sessions.db")
+async def test_closing_finishes_what_was_asked_for(each_store: str) -> None:
+    store = session_store()
     writing = [asyncio.create_task(store.write(Append("a", None, [said(str(n))]))) for n in range(5)]
     await asyncio.sleep(0)
 
@@ -206,13 +212,13 @@ async def test_closing_finishes_what_was_asked_for(tmp_path: Path) -> None:
     await store.close()
     await asyncio.gather(*writing)
 
-    again = SessionStore(tmp_path / "sessions.db")
+    again = session_store()
     assert await texts(again, "a") == ["0", "1", "2", "3", "4"]
     await again.close()
 
 
 async def test_a_handle_goes_on_without_context_while_the_store_is_away(tmp_path: Path) -> None:
-    store = SessionStore(tmp_path / "gone" / "sessions.db")
+    store = FileStore(tmp_path / "gone" / "sessions.db")
     told: list[bool] = []
     handle = AgentSessionMemory("a", store, fence=Fence(1, 1), on_unavailable=lambda: told.append(True))
 
@@ -226,10 +232,10 @@ async def test_a_handle_goes_on_without_context_while_the_store_is_away(tmp_path
 
 
 async def test_a_file_that_refuses_a_write_is_one_that_cannot_be_used(tmp_path: Path) -> None:
-    store = SessionStore(tmp_path / "sessions.db")
-    await store.write(Append("a", None, [{"role": "user", "content": "one"}]))
-    with closing(sqlite3.connect(store.path)) as connection, connection:
+    file_store = FileStore(tmp_path / "sessions.db")
+    await file_store.write(Append("a", None, [{"role": "user", "content": "one"}]))
+    with closing(sqlite3.connect(file_store.path)) as connection, connection:
         connection.execute("CREATE TRIGGER no BEFORE INSERT ON agent_messages BEGIN SELECT raise(abort, 'no'); END")
     with pytest.raises(MemoryUnavailable):
-        await store.write(Append("a", None, [{"role": "user", "content": "two"}]))
-    await store.close()
+        await file_store.write(Append("a", None, [{"role": "user", "content": "two"}]))
+    await file_store.close()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.memory.store import LOCK_BUDGET
+from chat.memory.file_store import LOCK_BUDGET
 from chat.tests.session_file import FIRST, REBUILT, UNAVAILABLE, Talk, locked, path_of, person, talk
 from config.tests.support import ServerProcess
 

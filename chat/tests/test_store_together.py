@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from chat.memory.file_store import FileStore
 from chat.memory.statements import Append
-from chat.memory.store import SessionStore
 from chat.tests.session_file import delete, make_noise
 
 HELLO = {"role": "user", "content": "hello"}
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SessionStore]:
+async def store(tmp_path: Path) -> AsyncIterator[FileStore]:
     """A store that holds one session."""
-    store = SessionStore(tmp_path / "sessions.db")
+    store = FileStore(tmp_path / "sessions.db")
     await store.write(Append("one", None, [HELLO]))
     yield store
     await store.close()
 
 
-async def test_those_that_find_the_file_corrupt_together_begin_one_new_file(store: SessionStore) -> None:
+async def test_those_that_find_the_file_corrupt_together_begin_one_new_file(store: FileStore) -> None:
     make_noise(store.path)
 
     await asyncio.gather(store.read("one"), store.write(Append("two", None, [HELLO])), store.size("one"))
@@ -34,7 +34,7 @@ async def test_those_that_find_the_file_corrupt_together_begin_one_new_file(stor
     assert [row.item for row in await store.rows("two")] == [HELLO], "what was written to the new file stays in it"
 
 
-async def test_a_write_goes_to_the_new_file_when_a_read_finds_the_old_one_gone(store: SessionStore) -> None:
+async def test_a_write_goes_to_the_new_file_when_a_read_finds_the_old_one_gone(store: FileStore) -> None:
     with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         writing = asyncio.create_task(store.write(Append("two", None, [HELLO])))
@@ -47,7 +47,7 @@ async def test_a_write_goes_to_the_new_file_when_a_read_finds_the_old_one_gone(s
     assert [row.item for row in await store.rows("two")] == [HELLO]
 
 
-async def test_reads_go_on_when_a_write_gives_up(store: SessionStore) -> None:
+async def test_reads_go_on_when_a_write_gives_up(store: FileStore) -> None:
     """The write closes the connection of the reads with its own."""
     store._lock_budget = 0.3
     with closing(sqlite3.connect(store.path, isolation_level=None)) as other:

@@ -3,10 +3,9 @@
 import asyncio
 import os
 import signal
-import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from chat.memory.configured import DATABASE, FILE
 from chat.memory.identity import SessionId
 from chat.tests.evidence import Conversation
 from chat.tests.live import sign_in
@@ -56,6 +56,11 @@ class Two:
         waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         return bool(self.conversation.database.query(waiting))
 
+    def is_idle_in_transaction(self) -> bool:
+        """Return whether a transaction waits for its process."""
+        idle = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'"
+        return bool(self.conversation.database.query(idle))
+
     def suspend(self) -> None:
         """Stop the first server in its tracks."""
         os.kill(self.hung.process.pid, signal.SIGSTOP)
@@ -89,28 +94,27 @@ class Two:
             rows[table] = database.query(f"SELECT * FROM {table} ORDER BY id")  # noqa: S608
         rows["chat_task"] = database.query("SELECT * FROM chat_task ORDER BY id")
         rows["chat_conversation"] = database.query("SELECT * FROM chat_conversation WHERE id = %s", of)
-        session_id = str(SessionId(self.conversation.user_id, of))
-        with closing(sqlite3.connect(self.conversation.sessions, timeout=30)) as file:
-            for table in ("agent_sessions", "agent_messages", "threadkeeper_turns"):
-                query = f"SELECT * FROM {table} WHERE session_id = ?"  # noqa: S608
-                rows[table] = file.execute(query, (session_id,)).fetchall()
+        for table in ("agent_sessions", "agent_messages", "threadkeeper_turns"):
+            rows[table] = self.conversation.session_rows(f"SELECT * FROM {table} WHERE session_id = ?")  # noqa: S608
         return rows
 
 
 @pytest.fixture
-async def two(live_database: LiveDatabase, tmp_path: Path) -> AsyncIterator[Two]:
-    """Two servers; the conversation is open at both."""
+async def two(live_database: LiveDatabase, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Two]:
+    """Two servers with a kind of session store; the conversation is open at both."""
+    store: str = getattr(request, "param", FILE)
     taker = OrderTaker()
     taker.held = {1}
     async with ModelServer(rule=taker.answer) as endpoint:
-        configured = {"OPENAI_BASE_URL": endpoint.url, "AGENT_GUARDRAIL": "off"}
+        configured = {"OPENAI_BASE_URL": endpoint.url, "AGENT_GUARDRAIL": "off", "AGENT_SESSION_STORE": store}
         servers: list[ServerProcess] = []
         try:
             for _ in range(2):
                 servers.append(ServerProcess(live_database, tmp_path, **configured))
             hung, other = servers
             person = await asyncio.to_thread(sign_in, hung)
-            conversation = Conversation(live_database, tmp_path / "agent_sessions.db", person.id, uuid.uuid4())
+            path = tmp_path / "agent_sessions.db" if store == FILE else None
+            conversation = Conversation(live_database, path, person.id, uuid.uuid4())
             async with Page(hung.ws_url, hung.url, person, conversation.id) as mine:
                 await mine.send(TALE.message)
                 theirs = Page(other.ws_url, other.url, person, conversation.id)
@@ -145,10 +149,20 @@ def tool_in_transaction(two: Two) -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def session_to_be_written(two: Two) -> Iterator[Callable[[], bool]]:
-    """The reply is complete and is about to be written into the session file."""
-    with locked(two.conversation.sessions):
+    """The reply is complete and is about to be written into the session store."""
+    path = two.conversation.sessions
+    with locked(path) if path else locked_row(two.conversation):
         two.model.held = set()
-        yield lambda: two.steps() == 2
+        yield lambda: two.steps() == 2 and (path is not None or two.waits_for_a_lock())
+
+
+@contextmanager
+def locked_row(conversation: Conversation) -> Iterator[None]:
+    """Hold the lock that each write to a session in the database needs."""
+    with psycopg.connect(conversation.database.url) as gate:
+        session_id = str(SessionId(conversation.user_id, conversation.id))
+        gate.execute("SELECT FROM agent_sessions WHERE session_id = %s FOR NO KEY UPDATE", [session_id])
+        yield
 
 
 MOMENTS = {
@@ -166,6 +180,8 @@ async def check_that_it_changes_nothing(two: Two, moment: Moment, *, wait_for_le
     with moment(two) as reached:
         await two.until(reached)
         two.suspend()
+    # Before its lease ends, the database ends a transaction that hangs.
+    await two.until(lambda: not two.is_idle_in_transaction())
     if not wait_for_lease:
         await asyncio.to_thread(two.end_lease)
     await two.ended_by_the_other(within=50)
@@ -182,7 +198,14 @@ async def check_that_it_changes_nothing(two: Two, moment: Moment, *, wait_for_le
     two.conversation.check_mirror()
 
 
-@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
+@pytest.mark.parametrize(
+    ("two", "moment"),
+    [
+        *(pytest.param(FILE, moment, id=name) for name, moment in MOMENTS.items()),
+        pytest.param(DATABASE, session_to_be_written, id="before it writes the session in the database"),
+    ],
+    indirect=["two"],
+)
 async def test_a_suspended_server_changes_nothing_when_it_wakes(two: Two, moment: Moment) -> None:
     await check_that_it_changes_nothing(two, moment, wait_for_lease=False)
 

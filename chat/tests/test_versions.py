@@ -219,7 +219,7 @@ async def test_memory_is_rebuilt_from_the_version_that_is_current(
     script.enqueue([assistant_message("Other.")])
     await ended(chat, await chat.edit(first.message.id, "1"))
     await chat.runner.drain(0)
-    chat.runner.store.path.unlink()
+    chat.session_file.unlink()
     later = Chat(await start_runner(script), chat.user, chat.conversation_id)
     await say(later, script, "go on", "Yes.")
 

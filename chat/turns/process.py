@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.db import DatabaseError, transaction
 
 from chat.exceptions import ServerStopping
@@ -29,14 +28,12 @@ async def start() -> None:
     # Here: processes that run no turns (the worker, commands) import this module too, without two seconds for these.
     from chat.assistant import extra
     from chat.assistant.endpoints.providers import Models
-    from chat.memory.store import SessionStore
+    from chat.memory.configured import session_store
     from chat.turns.runner import TurnRunner
 
     extra.configured()
     _models = Models()
-    _runner = TurnRunner(
-        choose=_models.choose, store=SessionStore(settings.AGENT_SESSION_DB_PATH, on_set_aside=_report_quarantine)
-    )
+    _runner = TurnRunner(choose=_models.choose, store=session_store(on_set_aside=_report_quarantine))
     bus.on_connect(_runner.logs.look_again)
     bus.start()
     await _runner.start()

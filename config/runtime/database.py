@@ -1,6 +1,7 @@
 """Connections of the server process, with limits that the database enforces: no request may occupy it for long."""
 
 import logging
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Self
 
@@ -30,6 +31,32 @@ POOLER_WARNING = (
     "The database connection is pooled, and each transaction may get another one: "
     "limit the time of statements there (query_timeout of PgBouncer)."
 )
+
+
+def connection_settings(parameters: Mapping[str, Any], pool_size: int = 0) -> dict[str, Any]:
+    """Return an entry of DATABASES for the parameters of a PostgreSQL URL, with a pool if it has a size."""
+    options: dict[str, Any] = TCP | {
+        key: value for key, value in parameters.items() if key not in ("host", "port", "user", "password", "dbname")
+    }
+    if pool_size:
+        options["pool"] = {
+            "min_size": 2,
+            "max_size": pool_size,
+            "timeout": 5,
+            "connection_class": LimitedConnection,
+        }
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parameters.get("dbname") or "postgres",
+        "USER": parameters.get("user") or "",
+        "PASSWORD": parameters.get("password") or "",
+        "HOST": parameters.get("host") or "",
+        "PORT": parameters.get("port") or "",
+        "OPTIONS": options,
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": True,
+    }
 
 
 class LimitedConnection(psycopg.Connection[Any]):

@@ -56,10 +56,13 @@ async def test_the_process_lives_whatever_the_database_does() -> None:
     assert (await probe("/healthz", Host="10.0.0.1:8000")).json() == {"status": "ok"}
 
 
-async def test_all_of_it_works(transactional_db: None, worker: None) -> None:
+@pytest.mark.parametrize("store", ["file", "database"])
+async def test_all_of_it_works(transactional_db: None, worker: None, settings: Settings, store: str) -> None:
+    settings.AGENT_SESSION_STORE = store
     answer = await probe("/readyz", Host="10.0.0.1:8000")
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ready", "database": True, "sessions": True, "worker": True, "schedule": True}
+    works = {"database": True, "sessions": True, "worker": True, "schedule": True}
+    assert answer.json() == {"status": "ready", **works, "store": store}
     assert answer.headers["Cache-Control"] == "no-store"
 
 
@@ -72,6 +75,7 @@ async def test_no_worker(transactional_db: None) -> None:
         "sessions": True,
         "worker": False,
         "schedule": False,
+        "store": "file",
         "detail": "No worker is running: clean-ups and everything else that is left to it wait.",
     }
 
@@ -117,6 +121,14 @@ def test_something_else_where_the_session_file_belongs(
         session_file.write_bytes(os.urandom(8192))
     found = health.health()
     assert (found.sessions, found.problems) == (False, ["The session store cannot be opened."])
+
+
+def test_tables_that_are_not_those_of_the_session_store(worker: None, settings: Settings) -> None:
+    settings.AGENT_SESSION_STORE = "database"
+    assert health.health().sessions
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE agent_messages RENAME message_data TO mine")
+    assert not health.health().sessions
 
 
 def test_a_session_file_that_is_one(worker: None, session_file: Path) -> None:

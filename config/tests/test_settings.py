@@ -83,6 +83,9 @@ HIDDEN = "s3cret"
         ("EMAIL_URL", "smtp://me:s3cret@mail.example.com?tls=on"),
         ("EMAIL_URL", "smtp://me:s3cret@mail.example.com?timeout=0"),
         ("EMAIL_URL", "smtps://me:s3cret@mail.example.com?starttls=on"),
+        ("AGENT_SESSION_STORE", "s3cret"),
+        ("AGENT_SESSION_STORE", "redis://me:s3cret@db"),
+        ("AGENT_SESSION_STORE", "postgres://me:s3cret"),
         ("OPENAI_BASE_URL", "ftp://me:s3cret@models.example.com"),
         ("OPENAI_BASE_URL", "https://me:s3cret@models.example.com:port"),
         ("OPENAI_BASE_URL", "models.example.com?key=s3cret"),
@@ -96,6 +99,7 @@ def test_no_secret_is_repeated(monkeypatch: pytest.MonkeyPatch, name: str, value
     parse: dict[str, Callable[[], object]] = {
         "DATABASE_URL": lambda: env.parsed(name, None, url_settings.database, secret=True),
         "EMAIL_URL": lambda: env.parsed(name, None, url_settings.mail, secret=True),
+        "AGENT_SESSION_STORE": lambda: env.parsed(name, "", url_settings.session_store, secret=True),
         "OPENAI_BASE_URL": lambda: env.url(name, "http", "https"),
         "PUBLIC_URL": lambda: env.parsed(name, "", url_settings.origin),
         "OPENAI_API_KEY": lambda: env.parsed(name, "", env.api_key, secret=True),
@@ -166,6 +170,13 @@ def test_a_public_url_that_cannot_be_used(value: str, reason: str) -> None:
     with pytest.raises(env.InvalidValue) as refused:
         url_settings.origin(value)
     assert str(refused.value).startswith(reason)
+
+
+def test_session_stores() -> None:
+    for value in ("file", "database", "postgres://me:s3cret@db/sessions"):
+        assert url_settings.session_store(value) == value
+    with pytest.raises(env.InvalidValue, match="must be file, database, or the URL of a PostgreSQL"):
+        url_settings.session_store("redis")
 
 
 def test_mail_servers() -> None:

@@ -23,7 +23,7 @@ from sessions_admin.sessions.inspection import inspect
 INSPECT = "chat_agentsession_inspect"
 ERROR_TEXTS = {
     QUARANTINED: "Some rows are invalid and in quarantine. The next turn or a rebuild repairs the session.",
-    "context_unavailable": "The session file was unavailable during the last turn, which continued without context.",
+    "context_unavailable": "The session store was unavailable during the last turn, which continued without context.",
 }
 
 

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.db.models import Min
 from django.utils import timezone
 
-from chat.memory.file import size_on_disk
+from chat.memory.configured import size_on_disk
 from chat.models import PendingDeletion
 from chat.models.session import State
 from sessions_admin import clock
@@ -127,7 +126,7 @@ def overview() -> Overview:
         quarantined=stats.quarantined(),
         days=stats.activity(),
         growth=growth(),
-        file_bytes=size_on_disk(settings.AGENT_SESSION_DB_PATH),
+        file_bytes=size_on_disk(),
         biggest_sessions=stats.biggest_sessions(),
         biggest_owners=stats.biggest_owners(),
         turns=queue_health.turn_queue(),

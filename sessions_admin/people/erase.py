@@ -21,9 +21,10 @@ from chat.exceptions import BadInput, Conflict, NotFound
 from chat.infra.database_limits import long_statements
 from chat.infra.lookup import get_one
 from chat.memory import removal
+from chat.memory.configured import opened, unused
 from chat.memory.corrupt_files import set_aside_files
 from chat.memory.removal import remove_for_good
-from chat.memory.sync_store import SessionFile, opened
+from chat.memory.sync_store import SyncStore
 from chat.models import AgentSession, Conversation, PendingDeletion, Turn, User
 from chat.models.session import is_held
 from chat.models.turn import Status
@@ -103,7 +104,7 @@ def preview_erasure(person_id: uuid.UUID, *, seconds: float | None = None) -> Er
     Raise NotFound, MemoryUnavailable.
     """
     person = get_one(User.objects.filter(pk=person_id), "user")
-    with opened(settings.AGENT_SESSION_DB_PATH) as file:
+    with opened() as file:
         subject = personal_data.subject(person)
         found = personal_data.count(subject, file)
         return _report(subject, found, found, file, _Request("", "", seconds), dry_run=True)
@@ -128,7 +129,7 @@ def erase_person(
         raise BadInput("An erasure requires a reason.")
     attempt = audit.attempt(Action.ERASE, actor=actor, person=person_id, reason=reason)
     request = _Request(actor, reason, seconds)
-    with attempt, opened(settings.AGENT_SESSION_DB_PATH) as file:
+    with attempt, opened() as file:
         before = _begin(person_id, file, request)
         accounts.end_access(person_id)
         _await_turns(person_id)
@@ -185,7 +186,7 @@ class _Request:
     seconds: float | None  # for the search
 
 
-def _begin(person_id: uuid.UUID, file: SessionFile, request: _Request) -> list[Count]:
+def _begin(person_id: uuid.UUID, file: SyncStore, request: _Request) -> list[Count]:
     """Close the account, and record what exists; return the counts of the first attempt."""
     with transaction.atomic(durable=True):
         person = accounts.lock_person(person_id, actor=request.actor)
@@ -224,7 +225,7 @@ def _has_running_turn(conversations: Iterable[uuid.UUID]) -> bool:
     return running.filter(lease_until__gt=timezone.now()).exists()
 
 
-def _remove_batch(ids: Sequence[uuid.UUID], file: SessionFile) -> None:
+def _remove_batch(ids: Sequence[uuid.UUID], file: SyncStore) -> None:
     with transaction.atomic(durable=True):
         theirs = list(Conversation.objects.filter(pk__in=ids).order_by("pk").locked())
         # Read again, now that no hold can be added.
@@ -236,13 +237,15 @@ def _remove_batch(ids: Sequence[uuid.UUID], file: SessionFile) -> None:
         remove_for_good(file, gone)
 
 
-def _remove_remaining(person_id: uuid.UUID, file: SessionFile) -> Subject:
+def _remove_remaining(person_id: uuid.UUID, file: SyncStore) -> Subject:
     person = User.objects.filter(pk=person_id).first()
     if person is None:
         raise NotFound(ERASED_ALREADY)
     subject = personal_data.subject(person)
     # Sessions without a conversation.
-    file.secure_delete([session_id for session_id in file.of_user(person_id) if not subject.holds(session_id)])
+    with unused() as others:
+        for store in (*others, file):
+            store.secure_delete([name for name in store.of_user(person_id) if not subject.holds(name)])
     for rows in personal_data.owned_rows(subject).values():
         rows.delete()
     runs = personal_data.runs_of(subject)
@@ -251,9 +254,7 @@ def _remove_remaining(person_id: uuid.UUID, file: SessionFile) -> Subject:
     return subject
 
 
-def _finish(
-    subject: Subject, file: SessionFile, before: list[Count], request: _Request, *, is_pending: bool
-) -> Erasure:
+def _finish(subject: Subject, file: SyncStore, before: list[Count], request: _Request, *, is_pending: bool) -> Erasure:
     """Remove the account, or all but its address if something is on hold; count, search, and record it atomically.
 
     The search needs the addresses, so it runs before the account's removal is committed.
@@ -289,7 +290,7 @@ def _report(
     subject: Subject,
     before: list[Count],
     after: list[Count],
-    file: SessionFile,
+    file: SyncStore,
     request: _Request,
     *,
     dry_run: bool = False,

@@ -24,8 +24,9 @@ from chat.accounts import login_sessions, tokens
 from chat.infra.database_limits import long_statements
 from chat.infra.limits import ConcurrencyLimit
 from chat.infra.lookup import get_one
+from chat.memory.configured import opened
 from chat.memory.identity import printable
-from chat.memory.sync_store import SessionFile, opened
+from chat.memory.sync_store import SyncStore
 from chat.models.conversation import Role
 from chat.read_models import TaskOut
 from sessions_admin import audit
@@ -91,7 +92,7 @@ def _export(person: models.User, to: IO[bytes], actor: str, reason: str, on_prog
 def _write_export(person: models.User, to: IO[bytes], on_progress: OnProgress) -> Exported:
     conversations = models.Conversation.objects.owned_by(person.pk)
     counts = _Counts(conversations.count(), on_progress)
-    with opened(settings.AGENT_SESSION_DB_PATH) as file, ZipFile(to, "w", ZIP_DEFLATED) as archive:
+    with opened() as file, ZipFile(to, "w", ZIP_DEFLATED) as archive:
         _write(archive, "README.txt", iter([README.format(email=person.email, now=timezone.now())]))
         _write(archive, DOCUMENT, _encoded(_document(person, file, counts)))
         for n, conversation in enumerate(_pages(conversations, "pk"), 1):
@@ -118,7 +119,7 @@ class _Counts:
 # The JSON document; iterators are written as arrays while they are read.
 
 
-def _document(person: models.User, file: SessionFile, counts: _Counts) -> dict[str, object]:
+def _document(person: models.User, file: SyncStore, counts: _Counts) -> dict[str, object]:
     subject = personal_data.subject(person)
     signed_in = personal_data.sign_ins_of(subject)
     logins = Session.objects.filter(session_key__in=list(login_sessions.of_user(person.pk)))
@@ -183,7 +184,7 @@ def _tasks(person: models.User, counts: _Counts) -> Iterator[dict[str, object]]:
         yield asdict(TaskOut.of(task))
 
 
-def _conversations(person: models.User, file: SessionFile, counts: _Counts) -> Iterator[dict[str, object]]:
+def _conversations(person: models.User, file: SyncStore, counts: _Counts) -> Iterator[dict[str, object]]:
     names = "id title created_at updated_at memory_from pinned_at archived_at trashed_at kept_at"
     for conversation in _pages(models.Conversation.objects.owned_by(person.pk), "pk"):
         yield _row(conversation, names) | {
@@ -229,7 +230,7 @@ def _by_turn(
     return found
 
 
-def _session(conversation: models.Conversation, file: SessionFile, counts: _Counts) -> dict[str, object] | None:
+def _session(conversation: models.Conversation, file: SyncStore, counts: _Counts) -> dict[str, object] | None:
     """Return a session's metadata and items. The reason for a hold is not the user's data."""
     session = models.AgentSession.objects.filter(conversation=conversation).first()
     if session is None:
@@ -242,7 +243,7 @@ def _session(conversation: models.Conversation, file: SessionFile, counts: _Coun
     return _row(session, names) | {"items": items}
 
 
-def _orphan_sessions(person: models.User, file: SessionFile, counts: _Counts) -> Iterator[dict[str, object]]:
+def _orphan_sessions(person: models.User, file: SyncStore, counts: _Counts) -> Iterator[dict[str, object]]:
     """Yield the sessions in the file without a conversation."""
     known = set(models.AgentSession.objects.filter(user=person).values_list("session_id", flat=True))
     for session_id in file.of_user(person.pk):

@@ -19,7 +19,7 @@ from django_q.models import Task as QueueTask
 from chat import models
 from chat.accounts import login_sessions
 from chat.memory.identity import SessionId, printable
-from chat.memory.sync_store import SessionFile, StoredId
+from chat.memory.sync_store import StoredId, SyncStore
 from chat.models.session import is_held
 from sessions_admin.models import CleanedConversation, CleanedSession, CleanupRun
 from sessions_admin.people.terms import Terms
@@ -58,7 +58,7 @@ class Subject:
         return [str(SessionId(self.id, conversation)) for conversation in sorted(self.held)]
 
     def holds(self, session_id: StoredId) -> bool:
-        """Return whether a session in the file is on hold, whatever the case of its id."""
+        """Return whether a session in the store is on hold, whatever the case of its id."""
         return printable(session_id).lower() in self.held_sessions
 
 
@@ -94,7 +94,7 @@ def _addresses(person: models.User) -> tuple[Address, ...]:
     return (Address(person.email), *(Address(row.email, row.changed_at, row.email in shared) for row in former))
 
 
-def count(person: Subject, file: SessionFile) -> list[Count]:
+def count(person: Subject, file: SyncStore) -> list[Count]:
     """Count everything."""
     return [*_record_counts(person), *_run_counts(person), *_memory_counts(person, file)]
 
@@ -184,7 +184,7 @@ def _run_counts(person: Subject) -> Iterator[Count]:
     yield Count(RECORD, "clean-ups asked for or stopped", runs_of(person).count(), 0)
 
 
-def _memory_counts(person: Subject, file: SessionFile) -> Iterator[Count]:
+def _memory_counts(person: Subject, file: SyncStore) -> Iterator[Count]:
     ids = file.of_user(person.id)
     items = [file.size_of(session_id).items for session_id in ids]
     held = [count for session_id, count in zip(ids, items, strict=True) if person.holds(session_id)]

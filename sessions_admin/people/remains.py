@@ -18,7 +18,7 @@ from psycopg import sql
 
 from chat.exceptions import MemoryUnavailable
 from chat.memory.file_search import count_in_files
-from chat.memory.sync_store import SessionFile
+from chat.memory.sync_store import SyncStore
 from sessions_admin.people.terms import Terms
 from sessions_admin.stores.leftovers import temporary_files
 
@@ -82,7 +82,7 @@ class Search:
             self.found.append(Remains(place, addresses, ids))
 
 
-def search(terms: Terms, file: SessionFile, *, seconds: float | None = None) -> Search:
+def search(terms: Terms, file: SyncStore, *, seconds: float | None = None) -> Search:
     """Search both stores, the small tables first; the result names the tables not searched in time."""
     search = Search(terms, None if seconds is None else time.monotonic() + seconds)
     for table in _tables():
@@ -211,7 +211,7 @@ def search_files(terms: Terms) -> tuple[list[Remains], list[str]]:
     return search.found, search.unsearched
 
 
-def _search_file(search: Search, file: SessionFile) -> None:
+def _search_file(search: Search, file: SyncStore) -> None:
     path: Path = settings.AGENT_SESSION_DB_PATH
     try:
         for column, counts in file.count_rows(search.terms.literals).items():

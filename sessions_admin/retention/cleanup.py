@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from chat.memory.file import size_on_disk
+from chat.memory.configured import opened, size_on_disk
 from chat.memory.statements import Size
-from chat.memory.sync_store import SessionFile, opened
+from chat.memory.sync_store import SyncStore
 from chat.models import AgentSession, Conversation, User
 from chat.models.session import retention
 from chat.models.sql import change
@@ -134,7 +133,7 @@ class _Execution:
         if self.run.dry_run and (doubt := clock.find_doubt()):
             runs.log(self.run, str(doubt))
         self.check_clock()
-        before = size_on_disk(settings.AGENT_SESSION_DB_PATH)
+        before = size_on_disk()
         self.clean_sessions()
         if not self.run.dry_run:
             release_ended(actor=runs.SCHEDULE)
@@ -166,10 +165,10 @@ class _Execution:
         chosen = list(expired.values_list("pk", flat=True))
         runs.set_total(self.run, len(chosen))
         runs.log(self.run, _describe_chosen(len(chosen), runs.count_held(self.run.cutoff)))
-        with opened(settings.AGENT_SESSION_DB_PATH) as file:
+        with opened() as file:
             self.remove_sessions(file, chosen)
 
-    def remove_sessions(self, file: SessionFile, chosen: Sequence[int]) -> None:
+    def remove_sessions(self, file: SyncStore, chosen: Sequence[int]) -> None:
         done = removed = logged = 0
         for batch in batches(chosen, BATCH):
             self.check_continue()
@@ -184,7 +183,7 @@ class _Execution:
 
     def check_digests(self) -> None:
         """Compare sessions with their digests, different ones in each run."""
-        with opened(settings.AGENT_SESSION_DB_PATH) as file:
+        with opened() as file:
             ids = file.next_ids(f"user_{uuid.uuid4()}", DIGESTS_PER_RUN) or file.next_ids("", DIGESTS_PER_RUN)
             altered = 0
             for batch in batches(ids, BATCH):
@@ -196,10 +195,10 @@ class _Execution:
 
     def shrink_file(self, before: int) -> None:
         """Shrink the file in small steps."""
-        with opened(settings.AGENT_SESSION_DB_PATH) as file:
+        with opened() as file:
             for _ in file.free_space():
                 self.check_continue()
-        freed = max(before - size_on_disk(settings.AGENT_SESSION_DB_PATH), 0)
+        freed = max(before - size_on_disk(), 0)
         runs.add_counts(self.run, freed_bytes=freed)
         runs.log(self.run, f"{freed:,} bytes returned to the disk.")
 
@@ -208,7 +207,7 @@ def _describe_chosen(sessions: int, held: int) -> str:
     return f"{counted(sessions, 'session')} chosen; {held:,} on hold skipped."
 
 
-def _remove_batch(run: CleanupRun, file: SessionFile, chosen: Sequence[int]) -> int:
+def _remove_batch(run: CleanupRun, file: SyncStore, chosen: Sequence[int]) -> int:
     """Remove the sessions that are still expired from the store, then from the metadata; return their number."""
     with transaction.atomic(durable=True):
         expired = _lock_expired(run, chosen)

@@ -6,12 +6,11 @@ This is a stage of a clean-up and is recorded with it. A preview runs the same c
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from chat.memory.configured import opened
 from chat.memory.removal import remove_for_good
-from chat.memory.sync_store import opened
 from chat.models import Conversation
 from chat.models.retention import to_purge, to_trash
 from sessions_admin.models import CleanedConversation, CleanupRun
@@ -69,7 +68,7 @@ def _purge(run: CleanupRun, conversations: Sequence[Conversation]) -> None:
     _record(run, conversations, is_purged=True)
     runs.add_counts(run, purged_conversations=len(conversations))
     if conversations and not run.dry_run:
-        with opened(settings.AGENT_SESSION_DB_PATH) as file:
+        with opened() as file:
             remove_for_good(file, conversations)
 
 

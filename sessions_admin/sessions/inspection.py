@@ -9,7 +9,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 from django.template.defaultfilters import filesizeformat
@@ -17,10 +16,10 @@ from django.utils import timezone
 
 from chat.exceptions import MemoryUnavailable, NotFound
 from chat.memory.adoption import adopted
+from chat.memory.configured import opened_to_read
 from chat.memory.open import SessionContext, preview_opening
 from chat.memory.rebuild import first_remembered, last_turn
 from chat.memory.statements import Fence, Size, Stored
-from chat.memory.sync_store import opened_to_read
 from chat.models import AgentSession, Message, ToolCall, Turn
 from chat.models.turn import BUSY_STATUSES, Decision
 from sessions_admin import audit
@@ -43,16 +42,16 @@ NEXT_MEMORY_TEXTS = {
     NextMemory.AS_STORED: "The next turn uses the stored items unchanged.",
     NextMemory.REBUILT: "The stored items differ from those of the next turn, which repairs them first.",
     NextMemory.AT_WORK: "A turn is running or waits for a decision, so this may change at any moment.",
-    NextMemory.UNKNOWN: "The next turn continues without context, unless the file is available by then.",
+    NextMemory.UNKNOWN: "The next turn continues without context, unless the store is available by then.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class InspectedMemory:
-    """The items in the file, the items of the next turn, and the metadata of a session."""
+    """The items in the store, the items of the next turn, and the metadata of a session."""
 
     course: NextMemory
-    trouble: str  # why the file cannot be read, as a sentence
+    trouble: str  # why the store cannot be read, as a sentence
     stored: list[read_models.InspectedItem]
     given: list[read_models.InspectedItem]  # the items of the next turn
     items: int
@@ -68,15 +67,15 @@ class InspectedMemory:
 
     @property
     def drift(self) -> str:
-        """How the metadata differs from the file, as a sentence; empty if it does not."""
+        """how the metadata differs from the store, as a sentence; empty if it does not."""
         if self.trouble or (self.items, self.bytes) == (self.mirrored_items, self.mirrored_bytes):
             return ""
         mirror = f"{self.mirrored_items:,} items, {filesizeformat(self.mirrored_bytes)}"
-        return f"The metadata has {mirror}; the file has {self.items:,} items, {filesizeformat(self.bytes)}."
+        return f"The metadata has {mirror}; the store has {self.items:,} items, {filesizeformat(self.bytes)}."
 
     @property
     def faults(self) -> int:
-        """The number of invalid rows in the file."""
+        """The number of invalid rows in the store."""
         return sum(bool(entry.fault) for entry in self.stored)
 
 
@@ -165,7 +164,7 @@ def _memory(session: AgentSession) -> InspectedMemory:
 
 def _stored(session_id: str) -> tuple[str, Stored, Size]:
     try:
-        with opened_to_read(settings.AGENT_SESSION_DB_PATH) as file:
+        with opened_to_read() as file:
             kept = file.load([session_id])[session_id]
             return "", kept.stored, kept.size
     except MemoryUnavailable as error:

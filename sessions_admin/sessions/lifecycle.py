@@ -16,11 +16,12 @@ from django.utils import timezone
 
 from chat.exceptions import BadInput, Conflict, MemoryUnavailable, NotFound
 from chat.memory.adoption import forget, take_over
+from chat.memory.configured import opened
 from chat.memory.digest import Digest
 from chat.memory.open import KEEPS_WRITING, TRIES
 from chat.memory.rebuild import last_turn, rebuild
 from chat.memory.statements import RowsChanged, Size
-from chat.memory.sync_store import SessionFile, opened
+from chat.memory.sync_store import SyncStore
 from chat.models import AgentSession, Conversation, Turn
 from chat.models.retention import with_notice
 from chat.models.turn import BUSY_STATUSES
@@ -67,7 +68,7 @@ def prune_session(session_id: str, *, actor: str, reason: str = "", limit: int |
 
     Raise NotFound, Conflict, MemoryUnavailable.
     """
-    with _locked(session_id, Action.PRUNE, actor, reason) as session, opened(settings.AGENT_SESSION_DB_PATH) as file:
+    with _locked(session_id, Action.PRUNE, actor, reason) as session, opened() as file:
         before = _size_in_file(file, session)
         adopt_foreign_items(file, {session_id: session.conversation_id})
         size = file.prune(session_id, settings.AGENT_SESSION_MAX_MESSAGES if limit is None else limit)
@@ -84,7 +85,7 @@ def clear_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
         conversation = session.conversation
         conversation.memory_from = conversation.last_seq
         conversation.save(update_fields=["memory_from"])
-        with opened(settings.AGENT_SESSION_DB_PATH) as file:
+        with opened() as file:
             before = file.remove([session_id])[session_id]
         forget(conversation.pk)
         return _complete(session, Action.CLEAR, actor, reason, before, EMPTY, pruned_count=0, gone_at=timezone.now())
@@ -97,7 +98,7 @@ def expire_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
     """
     with (
         _locked(session_id, Action.EXPIRE, actor, reason, refuse_held=True) as session,
-        opened(settings.AGENT_SESSION_DB_PATH) as file,
+        opened() as file,
     ):
         before = _size_in_file(file, session)
         _retry_on_change(lambda: file.replace(session_id, [], None, seen=_adopt(file, session)))
@@ -107,7 +108,7 @@ def expire_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
 
 def rebuild_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
     """Rebuild a session from the record. Raise NotFound, Conflict, MemoryUnavailable."""
-    with _locked(session_id, Action.REBUILD, actor, reason) as session, opened(settings.AGENT_SESSION_DB_PATH) as file:
+    with _locked(session_id, Action.REBUILD, actor, reason) as session, opened() as file:
         before = _size_in_file(file, session)
         size, left_out = _retry_on_change(
             lambda: refill(file, session_id, session.conversation, seen=_adopt(file, session))
@@ -117,7 +118,7 @@ def rebuild_session(session_id: str, *, actor: str, reason: str = "") -> Outcome
         return _complete(session, Action.REBUILD, actor, reason, before, size, **changes)
 
 
-def adopt_foreign_items(file: SessionFile, conversations: Mapping[str, uuid.UUID]) -> None:
+def adopt_foreign_items(file: SyncStore, conversations: Mapping[str, uuid.UUID]) -> None:
     """Copy items that other programs wrote into the file to the record; the conversations are locked."""
     altered = file.altered(list(conversations))
     for session_id, kept in file.load(altered).items():
@@ -126,7 +127,7 @@ def adopt_foreign_items(file: SessionFile, conversations: Mapping[str, uuid.UUID
                 file.seal(session_id, kept.stored.digest)
 
 
-def _adopt(file: SessionFile, session: AgentSession) -> Digest:
+def _adopt(file: SyncStore, session: AgentSession) -> Digest:
     """Copy items of other programs to the record; return the digest of the stored items. The session is locked."""
     stored = file.load([session.session_id])[session.session_id].stored
     if not stored.is_intact:
@@ -142,7 +143,7 @@ def _retry_on_change(change: Callable[[], T]) -> T:
     raise MemoryUnavailable(KEEPS_WRITING)
 
 
-def refill(file: SessionFile, session_id: str, conversation: Conversation, *, seen: Digest) -> tuple[Size, int]:
+def refill(file: SyncStore, session_id: str, conversation: Conversation, *, seen: Digest) -> tuple[Size, int]:
     """Replace the items of a session with those of the record; its conversation is locked.
 
     Return its new size, and the number of older items that are omitted. Raise RowsChanged if `seen` is not the digest
@@ -232,7 +233,7 @@ def _locked(
         yield session
 
 
-def _size_in_file(file: SessionFile, session: AgentSession) -> Size:
+def _size_in_file(file: SyncStore, session: AgentSession) -> Size:
     return file.measure([session.session_id])[session.session_id]
 
 

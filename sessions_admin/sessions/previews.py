@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from chat.exceptions import MemoryUnavailable
+from chat.memory.configured import opened_to_read
 from chat.memory.items import surplus
 from chat.memory.rebuild import rebuild
-from chat.memory.sync_store import SessionFile, opened_to_read
+from chat.memory.sync_store import SyncStore
 from chat.models import AgentSession, Turn
 from chat.models.turn import BUSY_STATUSES
 from sessions_admin.models import Action
@@ -43,7 +44,7 @@ def previews(action: Action, sessions: Sequence[AgentSession]) -> list[Preview]:
         .values_list("conversation_id", flat=True)
     )
     try:
-        with opened_to_read(settings.AGENT_SESSION_DB_PATH) as file:
+        with opened_to_read() as file:
             held = file.measure([each.session_id for each in sessions])
             return [
                 _preview(action, each, file, held[each.session_id].items, BUSY if each.conversation_id in busy else "")
@@ -53,7 +54,7 @@ def previews(action: Action, sessions: Sequence[AgentSession]) -> list[Preview]:
         return [Preview(each, each.item_count, each.item_count, error.detail) for each in sessions]
 
 
-def _preview(action: Action, session: AgentSession, file: SessionFile, items: int, busy: str) -> Preview:
+def _preview(action: Action, session: AgentSession, file: SyncStore, items: int, busy: str) -> Preview:
     if refusal := busy or _refusal(action, session):
         return Preview(session, items, items, refusal)
     return Preview(session, items, _items_after(action, session, file, items))
@@ -65,7 +66,7 @@ def _refusal(action: Action, session: AgentSession) -> str:
     return NOT_HELD if action == Action.RELEASE and not session.is_held else ""
 
 
-def _items_after(action: Action, session: AgentSession, file: SessionFile, items: int) -> int:
+def _items_after(action: Action, session: AgentSession, file: SyncStore, items: int) -> int:
     limit = settings.AGENT_SESSION_MAX_MESSAGES
     if action in REMOVING_ACTIONS:
         return 0

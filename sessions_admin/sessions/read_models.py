@@ -126,7 +126,7 @@ class QuarantinedRow:
 
 
 def stored_entries(stored: Stored, *, awaiting: Collection[str] = ()) -> list[InspectedItem]:
-    """Return the items in the file, including invalid rows, in order."""
+    """Return the items in the store, including invalid rows, in order."""
     wrong = faults(stored.items, awaiting=awaiting)
     good = {row.id: (row.id, row.item, wrong.get(index, "")) for index, row in enumerate(stored.rows)}
     rows: dict[int, tuple[int, Item | BadRow, str]] = {**good, **{row.id: (row.id, row, NO_ITEM) for row in stored.bad}}
@@ -165,7 +165,7 @@ def _entry(
 ) -> InspectedItem:
     if isinstance(raw, BadRow):
         return InspectedItem(n, "bad", storable(raw.data), storable(raw.data), row_id, fault)
-    item, output = storable(raw), storable(output)  # half a surrogate pair can be stored in the file, but not shown
+    item, output = storable(raw), storable(output)  # half a surrogate pair can be stored there, but not shown
     return InspectedItem(
         n=n,
         kind=_kind(item),

@@ -25,6 +25,9 @@ from django_q.models import Task as QueueTask
 from psycopg import sql
 
 from chat.exceptions import Conflict, MemoryUnavailable
+from chat.memory import sync_file
+from chat.memory.configured import database_alias, opened_to_read
+from chat.memory.copying import copy_all
 from chat.memory.file import connect
 from chat.models import AttemptCount, IdempotentRequest, MessageVector, PendingDeletion, TitleVector
 from config.versions import unknown_migrations
@@ -147,13 +150,25 @@ def _snapshot() -> Iterator[Any]:
 
 
 def _copy_memory(path: Path) -> None:
+    """Write the memory into a file, whichever store has it, so that a backup can be restored into either."""
     try:
-        source = connect(settings.AGENT_SESSION_DB_PATH, busy_ms=LOCK_BUDGET)
-        with closing(source), closing(sqlite3.connect(path)) as target:
-            source.backup(target)
-            target.execute("PRAGMA journal_mode=DELETE")  # so that the copy is a single file
+        if database_alias() is None:
+            _copy_file(path)
+        else:
+            with opened_to_read() as source, sync_file.opened(path) as target:
+                copy_all(source, target)
+        with closing(sqlite3.connect(path)) as copy:
+            copy.execute("PRAGMA journal_mode=DELETE")  # so that it is a single file
     except (sqlite3.Error, OSError) as error:
         raise MemoryUnavailable(f"The session store cannot be copied: {error}") from error
+
+
+def _copy_file(path: Path) -> None:
+    with (
+        closing(connect(settings.AGENT_SESSION_DB_PATH, busy_ms=LOCK_BUDGET)) as source,
+        closing(sqlite3.connect(path)) as target,
+    ):
+        source.backup(target)
 
 
 def _copy_table(cursor: Any, writer: Writer, name: str) -> Table:

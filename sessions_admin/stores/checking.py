@@ -1,6 +1,6 @@
-"""Check the session file: its pages, its tables, and every list of items in it. Nothing is changed.
+"""Check the session store: every list of items in it and, of a file, its pages and tables. Nothing is changed.
 
-Sessions of other programs in the file are counted, but not checked.
+Sessions of other programs in the store are counted, but not checked.
 """
 
 import sqlite3
@@ -13,9 +13,10 @@ from pathlib import Path
 from django.conf import settings
 
 from chat.exceptions import InvalidSessionId, MemoryUnavailable
+from chat.memory.configured import database_alias, opened
 from chat.memory.identity import SessionId
 from chat.memory.items import faults
-from chat.memory.sync_store import SessionFile, StoredId, StoredSession, opened
+from chat.memory.sync_store import StoredId, StoredSession, SyncStore
 from chat.models import PendingDeletion, Turn
 from chat.models.turn import BUSY_STATUSES
 from sessions_admin.reports import OnProgress, Report, ignore_progress
@@ -29,7 +30,7 @@ OWN_MODE = 0o600
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An error in a session or, without one, in the file."""
+    """An error in a session or, without one, in the store."""
 
     session_id: str
     detail: str
@@ -54,7 +55,7 @@ class CheckReport(Report):
 
     @property
     def is_sound(self) -> bool:
-        """Whether the file has no faults."""
+        """Whether the store has no faults."""
         return not self.faults
 
     def as_json(self) -> dict[str, object]:
@@ -63,11 +64,14 @@ class CheckReport(Report):
 
 
 def check(*, on_progress: OnProgress = ignore_progress) -> CheckReport:
-    """Check the session file and every list of items in it. Raise MemoryUnavailable if it cannot be opened.
+    """Check the session store and every list of items in it. Raise MemoryUnavailable if it cannot be opened.
 
     A file that is not a database, or is corrupt, is a fault; then its items are not checked.
     """
-    path, leftovers = Path(settings.AGENT_SESSION_DB_PATH), tuple(find_leftovers())
+    leftovers = tuple(find_leftovers())
+    if database_alias() is not None:
+        return _check_sessions([], leftovers, on_progress)
+    path = Path(settings.AGENT_SESSION_DB_PATH)
     if path.is_symlink() and not path.exists():
         dangling = Fault("", "is a link to a file that does not exist")
         return CheckReport(False, 0, 0, 0, (dangling,), leftovers=leftovers)
@@ -76,8 +80,15 @@ def check(*, on_progress: OnProgress = ignore_progress) -> CheckReport:
     found = [Fault("", detail) for detail in _file_faults(path)]
     if any(fault.detail.startswith("SQLite: ") for fault in found):
         return CheckReport(True, 0, 0, 0, tuple(found), leftovers=leftovers)
+    return _check_sessions(found, leftovers, on_progress)
+
+
+def _check_sessions(
+    faults_of_file: Sequence[Fault], leftovers: tuple[Leftover, ...], on_progress: OnProgress
+) -> CheckReport:
+    found = list(faults_of_file)
     sessions = items = busy = foreign = 0
-    with opened(path) as file:
+    with opened() as file:
         found += [Fault(str(name), "has items, but no row in agent_sessions") for name in _ours(file.unlisted_ids())]
         total = file.count()
         for ids in _pages(file):
@@ -94,7 +105,7 @@ def check(*, on_progress: OnProgress = ignore_progress) -> CheckReport:
     return CheckReport(True, sessions, items, busy, tuple(found), foreign, leftovers, pending)
 
 
-def _pages(file: SessionFile) -> Iterator[list[StoredId]]:
+def _pages(file: SyncStore) -> Iterator[list[StoredId]]:
     after: StoredId = ""
     while ids := file.next_ids(after, PAGE_SIZE):
         after = ids[-1]

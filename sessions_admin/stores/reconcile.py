@@ -16,11 +16,12 @@ from django.utils import timezone
 
 from chat.exceptions import InvalidSessionId
 from chat.memory.adoption import take_over
+from chat.memory.configured import opened
 from chat.memory.identity import SessionId, printable
 from chat.memory.items import Item
 from chat.memory.rebuild import rebuild
 from chat.memory.statements import RowsChanged, Size
-from chat.memory.sync_store import SessionFile, StoredId, StoredSession, opened
+from chat.memory.sync_store import StoredId, StoredSession, SyncStore
 from chat.models import AgentSession, Conversation
 from chat.models.session import retention
 from sessions_admin import audit
@@ -73,7 +74,7 @@ class ReconcileReport(Report):
     @property
     def summary(self) -> str:
         """The result, as a sentence."""
-        parts = [f"{self.sessions:,} sessions in the file and {self.conversations:,} conversations compared"]
+        parts = [f"{self.sessions:,} sessions in the store and {self.conversations:,} conversations compared"]
         parts.append(f"{self.drifted:,} differ" + (f", {self.repaired:,} repaired" if self.repair else ""))
         parts += [f"{self.busy:,} in use, skipped"] if self.busy else []
         parts += [f"{self.held:,} on hold, skipped"] if self.held else []
@@ -88,9 +89,9 @@ class ReconcileReport(Report):
 def reconcile(
     *, repair: bool, actor: str, reason: str = "", on_progress: OnProgress = ignore_progress
 ) -> ReconcileReport:
-    """Compare the session file, the metadata and the record; `repair` makes them agree. Raise MemoryUnavailable."""
+    """Compare the session store, the metadata and the record; `repair` makes them agree. Raise MemoryUnavailable."""
     begun = time.monotonic()
-    with opened(settings.AGENT_SESSION_DB_PATH) as file:
+    with opened() as file:
         work = _Reconciliation(file, repair, actor, reason, on_progress)
         work.check_file()
         work.check_record()
@@ -104,7 +105,7 @@ def reconcile(
 class _Reconciliation:
     """A running comparison."""
 
-    file: SessionFile
+    file: SyncStore
     repair: bool
     actor: str
     reason: str
@@ -141,7 +142,7 @@ class _Reconciliation:
     # -- first check, without locks
 
     def check_file(self) -> None:
-        """Check every session that has a row in the file."""
+        """Check every session that has a row in the store."""
         after: StoredId = ""
         while ids := self.file.next_ids(after, PAGE_SIZE):
             after = ids[-1]
@@ -162,7 +163,7 @@ class _Reconciliation:
             self._report_progress()
 
     def check_record(self) -> None:
-        """Check every conversation whose session has nothing in the file."""
+        """Check every conversation whose session has nothing in the store."""
         after = FIRST
         while page := next_records(after, PAGE_SIZE, now=timezone.now()):
             after = page[-1].conversation_id

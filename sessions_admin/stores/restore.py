@@ -4,7 +4,7 @@ One transaction includes the tables and migrations, and replaces the session fil
 both stores as they were.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,9 @@ from django.db.migrations.executor import MigrationExecutor
 from psycopg import sql
 
 from chat.exceptions import BadInput, Conflict
+from chat.memory import sync_file
+from chat.memory.configured import database_alias, opened
+from chat.memory.copying import copy_all, pages
 from config.exceptions import CannotStart
 from config.runtime.single_instance import SingleInstance
 from config.versions import unknown_migrations
@@ -164,7 +167,7 @@ def _replace_stores(backup: Archive, memory: Path, *, actor: str, on_progress: O
     made["folder"] = memory.parent.name  # shows later whether an interrupted restore was committed
     try:
         with (
-            swapping(settings.AGENT_SESSION_DB_PATH, aside=memory.parent) as swap,
+            _replacing_memory(aside=memory.parent) as replace_memory,
             transaction.atomic(durable=True),
             connection.cursor() as cursor,
         ):
@@ -182,11 +185,32 @@ def _replace_stores(backup: Archive, memory: Path, *, actor: str, on_progress: O
             for statement in connection.ops.sequence_reset_sql(no_style(), models):
                 cursor.execute(statement)
             audit.record(Action.RESTORE, actor=actor, backup=made)
-            swap(memory)
+            replace_memory(memory)
     except (DatabaseError, psycopg.Error) as error:  # raised by COPY
         raise Conflict(f"The backup cannot be restored, and nothing was changed: {_first_line(error)}") from error
     finally:
         ContentType.objects.clear_cache()
+
+
+@contextmanager
+def _replacing_memory(*, aside: Path) -> Iterator[Callable[[Path], None]]:
+    """Yield a function that replaces the memory by that of a backup; if the block fails, the old file is restored."""
+    if database_alias() is None:
+        with swapping(settings.AGENT_SESSION_DB_PATH, aside=aside) as swap:
+            yield swap
+    else:
+        yield _fill_tables
+
+
+def _fill_tables(memory: Path) -> None:
+    with (
+        transaction.atomic(using=database_alias()),
+        opened() as target,
+        sync_file.opened_to_read(memory) as source,
+    ):
+        for ids in pages(target):
+            target.secure_delete(ids)
+        copy_all(source, target)
 
 
 def _empty(cursor: Any) -> None:

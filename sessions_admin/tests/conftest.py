@@ -5,35 +5,39 @@ import re
 import sqlite3
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import Permission
 from django.core.management import call_command
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
+from chat.memory import database_tables
+from chat.memory.configured import DATABASE, FILE
+from chat.memory.file_store import FileStore
 from chat.memory.identity import SessionId
 from chat.memory.metadata import update_metadata
 from chat.memory.statements import Append, Fence, Size
-from chat.memory.store import SessionStore
 from chat.models import AgentSession, Conversation, Turn, User
 from chat.models.turn import Status
-from chat.tests.conftest import chat, offline_chat, script, start_runner
+from chat.tests.conftest import chat, each_store, offline_chat, script, start_runner
+from chat.tests.stores import remove_all
 from chat.turns.accept import accept
 from config.runtime import clocks
 from config.tests.support import PASSWORD
 
 # Fixtures of the chat, for what people notice of a clean-up.
-__all__ = ["chat", "offline_chat", "script", "start_runner"]
+__all__ = ["chat", "each_store", "offline_chat", "script", "start_runner"]
 
 OLD = timedelta(days=8)
 
@@ -44,9 +48,22 @@ class GivenSession(Protocol):
     def __call__(self, user: User, *, idle: timedelta = OLD, items: int = 4, title: str = "Party") -> AgentSession: ...
 
 
+BOTH_STORES = pytest.mark.parametrize("store_kind", [FILE, DATABASE], indirect=True)
+
+
 @pytest.fixture
-def session_file(tmp_path: Path, settings: Settings) -> Path:
-    """The session file of this test alone."""
+def store_kind(request: pytest.FixtureRequest, settings: Settings) -> Iterator[str]:
+    """The kind of the session store: a file, unless a test is for both."""
+    kind: str = getattr(request, "param", FILE)
+    settings.AGENT_SESSION_STORE = kind
+    yield kind
+    if DATABASE in (kind, settings.AGENT_SESSION_STORE) and not connection.in_atomic_block:
+        remove_all()
+
+
+@pytest.fixture
+def session_file(store_kind: str, tmp_path: Path, settings: Settings) -> Path:
+    """The session file of this test alone; with the other kind of store there is none."""
     path = tmp_path / "agent_sessions.db"
     settings.AGENT_SESSION_DB_PATH = path
     return path
@@ -69,15 +86,28 @@ def given_session(db: None, session_file: Path) -> GivenSession:
 def remember(path: Path, session_id: str, items: int) -> Size:
     """Write items into a session through the store, and return how much it then holds."""
 
-    async def write() -> Size:
-        store = SessionStore(path)
-        said = [{"role": "user", "content": f"message {n} of the party – café"} for n in range(items)]
-        await store.write(Append(session_id, Fence(1, 1), said))
+    said = [{"role": "user", "content": f"message {n} of the party – café"} for n in range(items)]
+    return write(path, [Append(session_id, Fence(1, 1), said)])
+
+
+def write(path: Path, appends: Sequence[Append]) -> Size:
+    """Write to a session as turns do; return its size."""
+    session_id = appends[0].session_id
+    if settings.AGENT_SESSION_STORE == DATABASE:
+        # In the test's own transaction.
+        for append in appends:
+            assert database_tables.commit(DEFAULT_DB_ALIAS, [append]) == [None]
+        return database_tables.measure(DEFAULT_DB_ALIAS, [session_id])[session_id]
+
+    async def write_to_file() -> Size:
+        store = FileStore(path)
+        for append in appends:
+            await store.write(append)
         size = await store.size(session_id)
         await store.close()
         return size
 
-    return asyncio.run(write())
+    return asyncio.run(write_to_file())
 
 
 @pytest.fixture
@@ -103,12 +133,22 @@ def forgetful_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stored(path: Path, session_id: object) -> list[int]:
-    """Count a session's rows in each table of the file."""
-    with closing(sqlite3.connect(path)) as file:
-        return [
-            file.execute(f"SELECT count(*) FROM {table} WHERE session_id = ?", (str(session_id),)).fetchone()[0]  # noqa: S608
-            for table in ("agent_messages", "agent_sessions", "threadkeeper_turns")
-        ]
+    """Count a session's rows in each table of the store."""
+    counts = []
+    for table in ("agent_messages", "agent_sessions", "threadkeeper_turns"):
+        ((count,),) = sql(path, f"SELECT count(*) FROM {table} WHERE session_id = ?", str(session_id))  # noqa: S608
+        counts.append(int(str(count)))
+    return counts
+
+
+def sql(path: Path, statement: str, *values: object) -> list[tuple[object, ...]]:
+    """Do something to the store by hand."""
+    if settings.AGENT_SESSION_STORE == DATABASE:
+        with connection.cursor() as cursor:
+            cursor.execute(statement.replace("%", "%%").replace("?", "%s"), cast(Any, values))
+            return cursor.fetchall() if cursor.description else []
+    with closing(sqlite3.connect(path)) as file, file:
+        return file.execute(statement, values).fetchall()
 
 
 def give_turn(session: AgentSession, status: Status) -> Turn:

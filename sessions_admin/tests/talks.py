@@ -1,10 +1,7 @@
-"""Conversations as turns leave them, in the record, in the session file and in the mirror."""
+"""Conversations as turns leave them, in the record, in the session store and in the mirror."""
 
-import asyncio
-import sqlite3
 import uuid
 from collections.abc import Sequence
-from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,10 +12,10 @@ from chat.memory.identity import SessionId
 from chat.memory.items import Item
 from chat.memory.metadata import update_metadata
 from chat.memory.statements import Append, Fence, Size
-from chat.memory.store import SessionStore
 from chat.models import AgentSession, Conversation, Message, Turn, User
 from chat.models.conversation import Role
 from chat.models.turn import Status
+from sessions_admin.tests.conftest import write
 
 
 def talked(user: User, path: Path, *, turns: int = 3, idle: timedelta = timedelta(0)) -> AgentSession:
@@ -32,14 +29,8 @@ def talked(user: User, path: Path, *, turns: int = 3, idle: timedelta = timedelt
         for seq, items in enumerate(said, 1):
             _turn(conversation, seq, items, then)
         session_id = SessionId(user.pk, conversation.pk)
-        update_metadata(session_id, size=asyncio.run(_remember(path, str(session_id), said)), now=then)
+        update_metadata(session_id, size=_remember(path, str(session_id), said), now=then)
     return AgentSession.objects.select_related("conversation").get(conversation=conversation)
-
-
-def sql(path: Path, statement: str, *values: object) -> list[tuple[object, ...]]:
-    """Do something to the file by hand."""
-    with closing(sqlite3.connect(path)) as file, file:
-        return file.execute(statement, values).fetchall()
 
 
 def _items(seq: int) -> list[Item]:
@@ -76,10 +67,5 @@ def _turn(conversation: Conversation, seq: int, items: Sequence[Item], then: dat
     Message.objects.create(conversation=conversation, created_at=then, **reply)
 
 
-async def _remember(path: Path, session_id: str, said: Sequence[Sequence[Item]]) -> Size:
-    store = SessionStore(path)
-    for seq, items in enumerate(said, 1):
-        await store.write(Append(session_id, Fence(seq, 1), items))
-    size = await store.size(session_id)
-    await store.close()
-    return size
+def _remember(path: Path, session_id: str, said: Sequence[Sequence[Item]]) -> Size:
+    return write(path, [Append(session_id, Fence(seq, 1), items) for seq, items in enumerate(said, 1)])

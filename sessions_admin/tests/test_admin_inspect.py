@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from chat.memory.statements import Fence
-from chat.memory.sync_store import opened
+from chat.memory.sync_file import opened
 from chat.models import AgentSession, User
 from chat.models.turn import Status
 from sessions_admin import audit

@@ -21,7 +21,7 @@ from sessions_admin.retention.cleanup import CleanupReport, cleanup
 async def clean_up_a_week_later(chat: Chat, settings: Settings) -> CleanupReport:
     """Let the conversation be silent for eight days, then clean up while the server still has the file open."""
     await chat.settled()
-    settings.AGENT_SESSION_DB_PATH = chat.runner.store.path
+    settings.AGENT_SESSION_DB_PATH = chat.session_file
     await in_database(AgentSession.objects.update, last_activity_at=timezone.now() - timedelta(days=8))
     async with asyncio.timeout(30):
         # After a turn the runner looks for the next one; a conversation that it looks at is passed over.
@@ -49,7 +49,7 @@ async def test_the_next_message_gets_its_memory_back_from_the_record(
         "call me Zebra",
         "what do you call me?",
     ]
-    theirs = SQLiteSession(str(SessionId(chat.user.pk, chat.conversation_id)), chat.runner.store.path)
+    theirs = SQLiteSession(str(SessionId(chat.user.pk, chat.conversation_id)), chat.session_file)
     assert len(await theirs.get_items()) == 4
     theirs.close()
 

@@ -22,12 +22,14 @@ from pytest_django import Settings
 
 from chat.exceptions import BadInput, Conflict
 from chat.infra.db_threads import in_database
+from chat.memory import sync_file
+from chat.memory.configured import DATABASE, FILE, opened
 from chat.memory.rebuild import rebuild
-from chat.memory.sync_store import opened
 from chat.models import AgentSession, Conversation, Task, TaskCounter, ToolCall, User
 from chat.models.turn import Status
 from chat.tests import talk
 from chat.tests.conftest import Chat, StartRunner
+from chat.tests.stores import EACH
 from config.runtime.single_instance import SingleInstance
 from config.tests.support import LiveDatabase, database, run
 from sessions_admin.audit import shell_actor
@@ -35,9 +37,10 @@ from sessions_admin.models import AuditRecord, CleanupRun, StoreSample
 from sessions_admin.people.erase import erase_person
 from sessions_admin.stores import archive
 from sessions_admin.stores.backup import backup, tables
+from sessions_admin.stores.checking import check
 from sessions_admin.stores.reconcile import reconcile
 from sessions_admin.stores.restore import restore
-from sessions_admin.tests.conftest import GivenSession, printed, remember
+from sessions_admin.tests.conftest import BOTH_STORES, GivenSession, printed, remember
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,9 +76,9 @@ def _rows(cursor: Any, table: str) -> list[str]:
     return [row[0] for row in cursor.fetchall()]
 
 
-def memory(path: Path, session_id: str) -> list[object]:
-    with opened(path) as file:
-        return list(file.items(session_id))
+def memory(session_id: str) -> list[object]:
+    with opened() as store:
+        return list(store.items(session_id))
 
 
 def rewrite(path: Path, change: Callable[[Manifest, dict[str, bytes]], None]) -> Path:
@@ -94,27 +97,35 @@ def rewrite(path: Path, change: Callable[[Manifest, dict[str, bytes]], None]) ->
     return changed
 
 
-def spoil(session_file: Path) -> None:
+def spoil() -> None:
     """Change everything behind a backup's back."""
     Conversation.objects.update(title="Spoiled")
     User.objects.create_user("later@example.com")
     Task.objects.all().delete()
-    with opened(session_file) as file:
-        file.remove(list(AgentSession.objects.values_list("session_id", flat=True)))
+    with opened() as store:
+        store.remove(list(AgentSession.objects.values_list("session_id", flat=True)))
 
 
+@pytest.mark.parametrize(
+    ("store_kind", "later"),
+    [(FILE, FILE), (DATABASE, DATABASE), (FILE, DATABASE), (DATABASE, FILE)],
+    indirect=["store_kind"],
+)
 def test_what_was_backed_up_comes_back_and_nothing_else(
-    party: AgentSession, copy: Path, session_file: Path, owner: User
+    party: AgentSession, copy: Path, session_file: Path, owner: User, later: str, settings: Settings
 ) -> None:
-    before, items = record(), memory(session_file, party.session_id)
+    before, items = record(), memory(party.session_id)
     assert len(items) == 4
-    spoil(session_file)
+    settings.AGENT_SESSION_STORE = later
+    spoil()
 
     done = restore(copy, actor="os:root", force=True)
 
     assert record() == before
-    assert memory(session_file, party.session_id) == items
-    assert (done.sessions, done.items, stat.S_IMODE(session_file.stat().st_mode)) == (1, 4, 0o600)
+    assert memory(party.session_id) == items
+    assert (done.sessions, done.items) == (1, 4)
+    assert later == DATABASE or stat.S_IMODE(session_file.stat().st_mode) == 0o600
+    assert check().is_sound
     assert AgentSession.objects.get().item_count == 4
     assert [row.action for row in AuditRecord.objects.all()] == ["restore"]  # of the backup's making it knows nothing
     assert Task.objects.create(user=owner, number=TaskCounter.take(owner.pk), title="Next").number == 2
@@ -137,9 +148,8 @@ def test_it_is_restored_into_an_empty_database_of_another_server(
         audited = LiveDatabase(url).query(f"SELECT action, actor FROM {AUDIT}")  # noqa: S608
     assert audited == [("restore", shell_actor())]
     assert json.loads(done.stdout)["items"] == 4
-    assert memory(data / "agent_sessions.db", party.session_id)[0] == {
-        "role": "user", "content": "message 0 of the party – café",
-    }  # fmt: skip
+    with sync_file.opened(data / "agent_sessions.db") as file:
+        assert file.items(party.session_id)[0] == {"role": "user", "content": "message 0 of the party – café"}
 
 
 def test_a_damaged_backup_changes_nothing(party: AgentSession, copy: Path, session_file: Path, tmp_path: Path) -> None:
@@ -161,7 +171,7 @@ def test_a_damaged_backup_changes_nothing(party: AgentSession, copy: Path, sessi
             assert data not in damages[:4]
 
     assert record() == before
-    assert memory(session_file, party.session_id)
+    assert memory(party.session_id)
     assert not AuditRecord.objects.filter(action="restore").exists()
 
 
@@ -194,6 +204,7 @@ def test_a_word_that_was_changed_is_seen(copy: Path) -> None:
         restore(copy.with_name("changed.zip"), actor="os:root", force=True)
 
 
+@BOTH_STORES
 def test_what_does_not_fit_together_leaves_both_stores_as_they_were(
     party: AgentSession, copy: Path, session_file: Path
 ) -> None:
@@ -209,15 +220,16 @@ def test_what_does_not_fit_together_leaves_both_stores_as_they_were(
         restore(rewrite(copy, without_people), actor="os:root", force=True)
 
     assert record() == before
-    assert len(memory(session_file, party.session_id)) == 4
+    assert len(memory(party.session_id)) == 4
     assert [path.name for path in session_file.parent.iterdir() if path.name.startswith(".")] == []
 
 
-def test_where_the_end_fails_the_old_session_file_is_back(
+@BOTH_STORES
+def test_where_the_end_fails_the_old_sessions_are_back(
     party: AgentSession, copy: Path, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with opened(session_file) as file:
-        file.remove([party.session_id])
+    with opened() as store:
+        store.remove([party.session_id])
     remember(session_file, party.session_id, 3)
     with connection.cursor() as cursor:  # refuses only when the transaction ends
         cursor.execute(
@@ -232,7 +244,7 @@ def test_where_the_end_fails_the_old_session_file_is_back(
         with connection.cursor() as cursor:
             cursor.execute("DROP FUNCTION refuse() CASCADE")
 
-    assert len(memory(session_file, party.session_id)) == 3
+    assert len(memory(party.session_id)) == 3
 
 
 def test_a_newer_backup_is_refused(copy: Path) -> None:
@@ -267,7 +279,7 @@ def test_an_older_backup_is_brought_up_to_date(party: AgentSession, copy: Path, 
 
     later = ["sessions_admin", "0007"]
     before = record()
-    spoil(session_file)
+    spoil()
 
     assert restore(rewrite(copy, older), actor="os:root", force=True).version == "0.2.9"
 
@@ -281,7 +293,7 @@ def test_it_replaces_a_database_that_was_not_migrated_for_long(
     party: AgentSession, copy: Path, session_file: Path
 ) -> None:
     before = record()
-    spoil(session_file)
+    spoil()
     try:
         call_command("migrate", "sessions_admin", "0006", verbosity=0)
         restore(copy, actor="os:root", force=True)
@@ -348,10 +360,10 @@ def test_it_is_refused_while_up_runs_and_keeps_up_away(copy: Path, settings: Set
     SingleInstance(settings.DATA_DIR).release()
 
 
+@EACH
 async def test_a_backup_made_while_somebody_chats_can_be_gone_on_with(
-    start_runner: StartRunner, owner: User, tmp_path: Path, settings: Settings
+    start_runner: StartRunner, owner: User, tmp_path: Path
 ) -> None:
-    settings.AGENT_SESSION_DB_PATH = tmp_path / "sessions.db"
     runner = await start_runner()
     chats = [Chat(runner, owner, uuid.uuid4()) for _ in range(3)]
 
@@ -413,7 +425,7 @@ def test_logins_and_the_secret_key_are_not_in_it(
 
 
 def test_a_damaged_session_file_is_not_backed_up(party: AgentSession, tmp_path: Path, session_file: Path) -> None:
-    with opened(session_file) as file:
+    with opened() as file:
         file.purge_removed()
     damaged = bytearray(session_file.read_bytes())
     damaged[4096 : 4096 + 2000] = b"\xff" * 2000

@@ -15,8 +15,8 @@ from chat.models import AgentSession, User
 from chat.models.turn import Status
 from sessions_admin.models import AuditRecord
 from sessions_admin.stores.checking import Fault, check
-from sessions_admin.tests.conftest import give_turn
-from sessions_admin.tests.talks import sql, talked
+from sessions_admin.tests.conftest import BOTH_STORES, give_turn, sql
+from sessions_admin.tests.talks import talked
 
 pytestmark = pytest.mark.django_db
 
@@ -39,6 +39,7 @@ def details() -> list[str]:
     return [fault.detail for fault in check().faults]
 
 
+@BOTH_STORES
 def test_a_sound_file_is_said_to_be(owner: User, session_file: Path) -> None:
     talked(owner, session_file)
 
@@ -61,22 +62,32 @@ def test_no_file_is_sound_and_none_is_made(session_file: Path) -> None:
     assert not session_file.exists()
 
 
+def spoil_third_row(path: Path) -> int:
+    """Return the id of the first row."""
+    ((first,),) = sql(path, "SELECT min(id) FROM agent_messages")
+    assert isinstance(first, int)
+    sql(path, "UPDATE agent_messages SET message_data = 'no' WHERE id = ?", first + 2)
+    return first
+
+
+@BOTH_STORES
 def test_bad_items_are_named_by_their_rows(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
-    sql(session_file, "UPDATE agent_messages SET message_data = 'no' WHERE id = 3")
+    first = spoil_third_row(session_file)
     output = json.dumps({"type": "function_call_output", "call_id": "c", "output": ""})
     insert = "INSERT INTO agent_messages (session_id, message_data) VALUES (?, ?)"
     sql(session_file, insert, session.session_id, output)
 
     printed, failed = run("check_sessions")
 
-    assert f"{session.session_id}: row 3 holds no item; row 7 answers no open call\n" in printed
+    assert f"{session.session_id}: row {first + 2} holds no item; row {first + 6} answers no open call\n" in printed
     assert failed == "1 fault. `reconcile_sessions --repair` repairs those of sessions."
 
 
+@BOTH_STORES
 def test_a_session_somebody_is_at_work_on_is_not_judged(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
-    sql(session_file, "UPDATE agent_messages SET message_data = 'no' WHERE id = 3")
+    spoil_third_row(session_file)
     give_turn(session, Status.RUNNING)
 
     assert (check().busy, check().is_sound) == (1, True)
@@ -127,13 +138,14 @@ def test_items_without_their_session_are_told_of(owner: User, session_file: Path
 # Comparing the stores.
 
 
+@BOTH_STORES
 def test_stores_that_differ_fail_the_command_until_they_are_repaired(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
     AgentSession.objects.update(item_count=9)
 
     printed, failed = run("reconcile_sessions")
     assert f"{session.session_id}: The metadata has other counts of items or bytes\n" in printed
-    assert "1 sessions in the file and 1 conversations compared; 1 differ.\n" in printed
+    assert "1 sessions in the store and 1 conversations compared; 1 differ.\n" in printed
     assert "reconcile_sessions --repair" in failed
 
     assert run("reconcile_sessions", "--repair", "--reason", "a drill")[0].endswith("1 differ, 1 repaired.\n")
@@ -144,6 +156,7 @@ def test_stores_that_differ_fail_the_command_until_they_are_repaired(owner: User
     assert repaired.reason == "a drill"
 
 
+@BOTH_STORES
 def test_findings_are_told_to_programs(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
     AgentSession.objects.update(item_count=9)

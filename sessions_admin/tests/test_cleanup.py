@@ -13,10 +13,10 @@ from chat.models import AgentSession, User
 from chat.models.turn import Status
 from sessions_admin.models import CleanedSession, CleanupRun, RunStatus, Trigger
 from sessions_admin.retention.cleanup import cleanup, forecast
-from sessions_admin.tests.conftest import GivenSession, give_turn, stored
-from sessions_admin.tests.talks import sql
+from sessions_admin.tests.conftest import BOTH_STORES, GivenSession, give_turn, sql, stored
 
 
+@BOTH_STORES
 def test_a_session_that_was_silent_for_eight_days_is_removed_from_the_store_and_gone_in_the_mirror(
     given_session: GivenSession, session_file: Path, owner: User
 ) -> None:
@@ -33,6 +33,7 @@ def test_a_session_that_was_silent_for_eight_days_is_removed_from_the_store_and_
     assert (session.item_count, session.byte_count, session.pruned_count) == (0, 0, 4)
 
 
+@BOTH_STORES
 def test_the_moment_a_session_expires_is_the_retention_after_its_last_activity(
     given_session: GivenSession, owner: User, settings: Settings
 ) -> None:
@@ -45,6 +46,7 @@ def test_the_moment_a_session_expires_is_the_retention_after_its_last_activity(
         assert cleanup(trigger=Trigger.COMMAND).sessions == 1
 
 
+@BOTH_STORES
 @pytest.mark.parametrize("status", Status)
 def test_a_session_whose_turn_has_not_ended_is_kept(
     given_session: GivenSession, session_file: Path, owner: User, status: Status
@@ -57,6 +59,7 @@ def test_a_session_whose_turn_has_not_ended_is_kept(
     assert stored(session_file, session) == ([0, 0, 0] if has_ended else [4, 1, 1])
 
 
+@BOTH_STORES
 def test_a_run_is_recorded_with_its_sessions(given_session: GivenSession, owner: User, staff: User) -> None:
     session = given_session(owner)
     held = (session.item_count, session.byte_count)
@@ -74,6 +77,7 @@ def test_a_run_is_recorded_with_its_sessions(given_session: GivenSession, owner:
     assert (cleaned.items, cleaned.bytes, cleaned.last_activity_at) == (*held, session.last_activity_at)
 
 
+@BOTH_STORES
 def test_a_preview_changes_nothing_and_says_the_same_numbers(
     given_session: GivenSession, session_file: Path, owner: User, outsider: User
 ) -> None:
@@ -93,11 +97,12 @@ def test_a_preview_changes_nothing_and_says_the_same_numbers(
     assert listed[0] == listed[1]
 
 
+@BOTH_STORES
 def test_a_session_that_is_missing_from_the_file_is_gone_in_the_mirror_too(
     given_session: GivenSession, session_file: Path, owner: User
 ) -> None:
     session = given_session(owner)
-    session_file.unlink()
+    sql(session_file, "DELETE FROM agent_messages")
 
     report = cleanup(trigger=Trigger.COMMAND)
 
@@ -106,6 +111,7 @@ def test_a_session_that_is_missing_from_the_file_is_gone_in_the_mirror_too(
     assert session.gone_at is not None
 
 
+@BOTH_STORES
 def test_more_sessions_than_a_batch_are_all_removed_and_progress_is_told(
     owner: User, given_session: GivenSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +144,7 @@ def test_a_failure_ends_the_run_with_its_sentence_and_keeps_the_session(
     assert session.gone_at is None
 
 
+@BOTH_STORES
 def test_an_interruption_ends_the_run_too(given_session: GivenSession, owner: User) -> None:
     given_session(owner)
 
@@ -155,6 +162,7 @@ def _runs() -> list[CleanupRun]:
     return list(CleanupRun.objects.order_by("created_at"))
 
 
+@BOTH_STORES
 def test_sessions_that_another_program_has_written_to_are_told_of(
     given_session: GivenSession, session_file: Path, owner: User
 ) -> None:

@@ -13,9 +13,9 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from chat.memory.file_store import FileStore
 from chat.memory.statements import Append, Fence
-from chat.memory.store import SessionStore
-from chat.memory.sync_store import opened
+from chat.memory.sync_file import opened
 from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
 from config.tests.support import eventually
@@ -94,7 +94,7 @@ def test_a_server_that_has_the_file_open_goes_on_reading_and_writing(
     session, kept = given_session(owner), given_session(owner, idle=timedelta(0))
 
     async def serve() -> tuple[int, int, int]:
-        store = SessionStore(session_file)
+        store = FileStore(session_file)
         before = len(await store.rows(session.session_id))
         await asyncio.to_thread(clean_file, session_file, session.session_id)
         await store.write(Append(session.session_id, Fence(2, 1), [{"role": "user", "content": "back"}]))
@@ -220,7 +220,7 @@ def holds_sessions() -> bool:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let clean-ups wait for the file for as long as a busy machine takes."""
-    monkeypatch.setattr("chat.memory.sync_store.LOCK_BUDGET", 60)
+    monkeypatch.setattr("chat.memory.sync_file.LOCK_BUDGET", 60)
 
 
 def clean_file(path: Path, session_id: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from agents import SQLiteSession
 
 from chat.memory import file
-from chat.memory.sync_store import opened
+from chat.memory.sync_file import opened
 from chat.models import User
 from sessions_admin.models import CleanupRun, RunStatus, StoreSample, Trigger
 from sessions_admin.retention.cleanup import cleanup
@@ -93,7 +93,7 @@ def test_a_small_file_that_cannot_give_back_in_pieces_is_written_anew_once(tmp_p
 
 
 def test_a_large_one_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chat.memory.sync_store.MAX_REWRITE_BYTES", 10_000)
+    monkeypatch.setattr("chat.memory.sync_file.MAX_REWRITE_BYTES", 10_000)
     path = tmp_path / "file.db"
     begun_by_the_sdk(path)
     remember(path, "one", 2000)
@@ -106,7 +106,7 @@ def test_a_large_one_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_others_write_between_two_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chat.memory.sync_store.PAGES_PER_STEP", 16)
+    monkeypatch.setattr("chat.memory.sync_file.PAGES_PER_STEP", 16)
     path = tmp_path / "file.db"
     remember(path, "one", 3000)
     with opened(path) as sessions:

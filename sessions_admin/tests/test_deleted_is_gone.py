@@ -139,7 +139,7 @@ def test_somebody_who_chats_can_write_while_the_worker_waits_for_a_reader(
 
     with read_by_another_process(session_file):
         _purge(thrown_away)
-        monkeypatch.setattr("chat.memory.sync_store.time.sleep", write_instead_of_a_pause)
+        monkeypatch.setattr("chat.memory.sync_file.time.sleep", write_instead_of_a_pause)
         assert not removal.finish_deletions(seconds=0.5)
     assert written
 

@@ -1,12 +1,10 @@
 """Nothing of a person is left but what is held and the audit, and what is said to be gone was counted again."""
 
 import json
-import sqlite3
 import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -27,8 +25,8 @@ from django_q.tasks import async_task
 from chat.accounts import tokens
 from chat.accounts.mail import may_send
 from chat.exceptions import Conflict, NotFound
+from chat.memory.configured import opened
 from chat.memory.removal import remove_for_good
-from chat.memory.sync_store import opened
 from chat.models import (
     AdoptedItems,
     AgentSession,
@@ -49,7 +47,8 @@ from sessions_admin.people import erase, personal_data
 from sessions_admin.people.erase import erase_person
 from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.sessions.lifecycle import expire_session, hold_session, release_session
-from sessions_admin.tests.conftest import GivenSession, Hire, printed, remember, stored
+from sessions_admin.stores.checking import check
+from sessions_admin.tests.conftest import BOTH_STORES, GivenSession, Hire, printed, remember, stored
 
 PEOPLE = "/admin/chat/user/"
 Fill = Callable[[User], AgentSession]
@@ -124,15 +123,16 @@ def left_of(person: User, email: str) -> dict[str, int]:
     return found
 
 
-def counted(person: User, file: Path) -> list[personal_data.Count]:
-    with opened(file) as opened_file:
-        return personal_data.count(personal_data.subject(person), opened_file)
+def counted(person: User) -> list[personal_data.Count]:
+    with opened() as store:
+        return personal_data.count(personal_data.subject(person), store)
 
 
+@BOTH_STORES
 def test_nothing_is_left_but_the_audit(owner: User, outsider: User, fill: Fill, session_file: Path) -> None:
     fill(owner)
     fill(outsider)
-    others, email = counted(outsider, session_file), owner.email
+    others, email = counted(outsider), owner.email
     missing = {count.kind for count in others if not count.there}
     assert missing == set()
 
@@ -140,7 +140,7 @@ def test_nothing_is_left_but_the_audit(owner: User, outsider: User, fill: Fill, 
 
     assert left_of(owner, email) == {"sessions_admin_auditrecord": 3}  # the clean-up they ran, too
     assert str(owner.pk).encode() not in b"".join(path.read_bytes() for path in session_file.parent.glob("*.db*"))
-    assert counted(outsider, session_file) == others
+    assert counted(outsider) == others
     assert (report.left, report.held_conversations) == (0, 0)
     before = {line.kind: line.before for line in report.lines if line.before}
     assert (
@@ -152,10 +152,10 @@ def test_nothing_is_left_but_the_audit(owner: User, outsider: User, fill: Fill, 
     assert {each.place for each in report.remains} == {"auth_group.name", *kept}  # the group is called by their id
     assert ([each.place for each in report.elsewhere], report.unsearched) == (["auth_group.name"], ())
     assert len(report.beyond_reach) >= 3
-    with closing(sqlite3.connect(session_file)) as file:
-        assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert check().is_sound
 
 
+@BOTH_STORES
 @pytest.mark.usefixtures("forgetful_sqlite")
 @pytest.mark.parametrize("items", [2, 300])
 @pytest.mark.parametrize("before", ["remembered", "expired", "cleaned up", "unknown"])
@@ -177,17 +177,19 @@ def test_what_was_said_cannot_be_read_between_what_is_left(
     assert str(owner.pk).encode() not in b"".join(path.read_bytes() for path in session_file.parent.glob("*.db*"))
 
 
+@BOTH_STORES
 def test_somebody_whose_address_ends_alike_loses_nothing(owner: User, fill: Fill, session_file: Path) -> None:
     other = User.objects.create_user(f"the.{owner.email}", PASSWORD)
     fill(other)
     fill(owner)
-    others = counted(other, session_file)
+    others = counted(other)
 
     erase_person(owner.pk, actor="os:root", reason="asked for it")
 
-    assert counted(other, session_file) == others
+    assert counted(other) == others
 
 
+@BOTH_STORES
 def test_what_is_known_of_a_former_address_goes_and_what_is_another_accounts_stays(
     owner: User, outsider: User, session_file: Path
 ) -> None:
@@ -210,6 +212,7 @@ def test_what_is_known_of_a_former_address_goes_and_what_is_another_accounts_sta
     assert "e-mail address" in AuditRecord.objects.latest("pk").reason
 
 
+@BOTH_STORES
 def test_what_is_held_stays_and_the_rest_goes(
     owner: User, fill: Fill, given_session: GivenSession, session_file: Path
 ) -> None:
@@ -236,6 +239,7 @@ def test_what_is_held_stays_and_the_rest_goes(
     assert set(left_of(owner, owner.email)) == {"sessions_admin_auditrecord"}
 
 
+@BOTH_STORES
 def test_one_that_was_cut_off_is_finished_by_the_next(
     owner: User, given_session: GivenSession, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +281,7 @@ def test_cut_off_between_the_stores_the_record_still_tells_which_session_it_was(
     assert erase_person(owner.pk, actor="os:root", reason="asked for it").left == 0
 
 
+@BOTH_STORES
 def test_a_turn_that_does_not_stop_is_waited_for_and_nothing_goes_meanwhile(
     owner: User, monkeypatch: pytest.MonkeyPatch, session_file: Path
 ) -> None:
@@ -292,6 +297,7 @@ def test_a_turn_that_does_not_stop_is_waited_for_and_nothing_goes_meanwhile(
     assert erase_person(owner.pk, actor="os:root", reason="asked for it").left == 0
 
 
+@BOTH_STORES
 def test_what_is_added_meanwhile_is_seen_and_nothing_is_signed_off(owner: User, session_file: Path) -> None:
     with connection.cursor() as cursor:  # somebody who signs in at the last moment
         cursor.execute(
@@ -320,6 +326,7 @@ def test_the_report_says_who_signed_it_off_and_names_nobody(owner: User, staff: 
     assert owner.email not in json.dumps(report.as_json())
 
 
+@BOTH_STORES
 def test_an_administrator_is_erased_by_an_administrator_alone_and_the_last_one_stays(
     staff: User, owner: User, session_file: Path
 ) -> None:
@@ -332,6 +339,7 @@ def test_an_administrator_is_erased_by_an_administrator_alone_and_the_last_one_s
     assert ["failed" in record.result for record in AuditRecord.objects.all()] == [True, True]
 
 
+@BOTH_STORES
 @pytest.mark.django_db(transaction=True)
 def test_two_erasures_at_once_end_without_a_fault(owner: User, session_file: Path) -> None:
     barrier = threading.Barrier(2)
@@ -355,18 +363,20 @@ def test_two_erasures_at_once_end_without_a_fault(owner: User, session_file: Pat
 # The command.
 
 
+@BOTH_STORES
 def test_a_dry_run_removes_nothing(owner: User, fill: Fill, session_file: Path) -> None:
     fill(owner)
-    before = counted(owner, session_file)
+    before = counted(owner)
 
     report = json.loads(printed("erase_user", owner.email, "--dry-run", "--json"))
 
     assert report["dry_run"]
     assert report["left"] == sum(count.there for count in before) > 20
-    assert counted(owner, session_file) == before
+    assert counted(owner) == before
     assert not AuditRecord.objects.filter(action=Action.ERASE).exists()
 
 
+@BOTH_STORES
 def test_the_command_asks_for_the_address_first(
     owner: User, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -383,6 +393,7 @@ def test_the_command_asks_for_the_address_first(
         printed("erase_user", owner.email, "--yes")
 
 
+@BOTH_STORES
 def test_the_command_takes_an_id(owner: User, session_file: Path) -> None:
     printed("erase_user", str(owner.pk), "--yes")
     assert not User.objects.exists()
@@ -416,6 +427,7 @@ def test_staff_type_the_address_and_are_given_a_report(hire: Hire, owner: User, 
     assert not User.objects.filter(pk=owner.pk).exists()
 
 
+@BOTH_STORES
 def test_nobody_erases_themselves_in_the_admin(staff: User, staff_client: Client, session_file: Path) -> None:
     User.objects.create_superuser("second@example.com")
     page = press(staff_client, staff, confirmed="yes", reason="bye", email=staff.email)

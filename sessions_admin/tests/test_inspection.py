@@ -12,16 +12,16 @@ import pytest
 from django.utils import timezone
 
 from chat.exceptions import BadInput
-from chat.memory import sync_store
+from chat.memory import sync_file
+from chat.memory.configured import opened
 from chat.memory.quarantine import Suspect, quarantine
 from chat.memory.statements import Fence
-from chat.memory.sync_store import opened
 from chat.models import AgentSession, Conversation, Message, ToolCall, Turn, TurnStep, User
 from chat.models.turn import Status
 from sessions_admin.models import Action, AuditRecord
 from sessions_admin.sessions.inspection import Inspection, NextMemory, export_session, inspect
 from sessions_admin.sessions.lifecycle import clear_session, expire_session
-from sessions_admin.tests.conftest import GivenSession, give_turn
+from sessions_admin.tests.conftest import BOTH_STORES, GivenSession, give_turn, sql
 
 CALL = {"type": "function_call", "call_id": "c1", "name": "create_task", "arguments": '{"title": "Cake"}'}
 OTHER = {"type": "function_call", "call_id": "c2", "name": "list_tasks", "arguments": "{}"}
@@ -39,10 +39,10 @@ def look(session: AgentSession, reason: str = "She asked why") -> Inspection:
     return inspect(session.session_id, actor="os:tester", reason=reason)
 
 
-def give(path: Path, session: AgentSession, items: Sequence[dict[str, Any]], *, turn: Turn | None = None) -> None:
+def give(session: AgentSession, items: Sequence[dict[str, Any]], *, turn: Turn | None = None) -> None:
     """Put items into a session, as the given turn did it, and into the record of that turn."""
-    with opened(path) as file:
-        size = file.replace(session.session_id, items, Fence(turn.seq if turn else 1, 1))
+    with opened() as store:
+        size = store.replace(session.session_id, items, Fence(turn.seq if turn else 1, 1))
     AgentSession.objects.filter(pk=session.pk).update(item_count=size.items, byte_count=size.bytes)
     if turn:
         Turn.objects.filter(pk=turn.pk).update(items=list(items))
@@ -53,7 +53,7 @@ def session(given_session: GivenSession, owner: User, session_file: Path) -> Age
     """A session after one turn, in which a tool was called."""
     session = given_session(owner)
     turn = give_turn(session, Status.DONE)
-    give(session_file, session, [ASKED, CALL, OTHER, OUTPUT, OTHER_OUTPUT, DONE], turn=turn)
+    give(session, [ASKED, CALL, OTHER, OUTPUT, OTHER_OUTPUT, DONE], turn=turn)
     TurnStep.objects.create(turn=turn, n=1, output=[CALL], usage={"input_tokens": 7}, duration_ms=80)
     ToolCall.objects.create(turn=turn, call_id="c1", name="create_task", arguments={"title": "Cake"}, output="{}")
     session.refresh_from_db()
@@ -106,13 +106,13 @@ def test_beside_it_stand_the_messages_and_the_journal(session: AgentSession) -> 
     ]
 
 
+@BOTH_STORES
 def test_a_row_at_fault_is_marked_and_what_the_next_turn_is_given_stands_beside_it(
     session: AgentSession, session_file: Path
 ) -> None:
-    with closing(sqlite3.connect(session_file)) as file, file:
-        for text in ("half a thought", json.dumps(OUTPUT)):
-            row = (session.session_id, text)
-            file.execute("INSERT INTO agent_messages (session_id, message_data) VALUES (?, ?)", row)
+    for text in ("half a thought", json.dumps(OUTPUT)):
+        insert = "INSERT INTO agent_messages (session_id, message_data) VALUES (?, ?)"
+        sql(session_file, insert, session.session_id, text)
 
     memory = look(session).memory
 
@@ -124,7 +124,7 @@ def test_a_row_at_fault_is_marked_and_what_the_next_turn_is_given_stands_beside_
     assert [entry.kind for entry in memory.given] == ["user", "call", "call", "assistant"]
     assert memory.faults == 2
     assert "The metadata has 6 items" in memory.drift
-    assert "the file has 8 items" in memory.drift
+    assert "the store has 8 items" in memory.drift
 
 
 def test_a_session_that_expired_shows_with_what_the_next_turn_would_begin(session: AgentSession) -> None:
@@ -145,9 +145,10 @@ def test_one_that_was_cleared_shows_that_nothing_comes_back(session: AgentSessio
     assert [said.is_forgotten for said in seen.conversation] == [True]
 
 
+@BOTH_STORES
 def test_the_conversation_tells_where_the_memory_begins(session: AgentSession, session_file: Path) -> None:
     later = give_turn(session, Status.DONE)
-    give(session_file, session, [ASKED, DONE], turn=later)
+    give(session, [ASKED, DONE], turn=later)
     AgentSession.objects.update(pruned_count=6)
 
     seen = look(session)
@@ -164,9 +165,10 @@ def test_rows_in_quarantine_are_shown_with_what_is_in_them(session: AgentSession
     assert (row.row_id, row.content, row.reason) == (7, "half a thought", "holds no item")
 
 
+@BOTH_STORES
 def test_while_a_turn_waits_its_open_call_is_no_fault(session: AgentSession, session_file: Path) -> None:
     turn = give_turn(session, Status.WAITING)
-    give(session_file, session, [ASKED, CALL], turn=turn)
+    give(session, [ASKED, CALL], turn=turn)
     ToolCall.objects.create(turn=turn, call_id="c1", name="create_task", arguments={}, decision="awaiting")
 
     memory = look(session).memory
@@ -202,7 +204,7 @@ def test_without_the_file_the_rest_is_still_shown_and_none_is_made(session: Agen
 def test_a_file_that_is_locked_or_spoilt_is_told_in_a_sentence(
     session: AgentSession, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync_store, "LOCK_BUDGET", 0.05)
+    monkeypatch.setattr(sync_file, "LOCK_BUDGET", 0.05)
     with closing(sqlite3.connect(session_file, isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode=EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
@@ -221,8 +223,9 @@ def test_a_file_that_is_locked_or_spoilt_is_told_in_a_sentence(
     assert AuditRecord.objects.count() == 2
 
 
+@BOTH_STORES
 def test_what_cannot_be_shown_is_marked_and_breaks_nothing(session: AgentSession, session_file: Path) -> None:
-    give(session_file, session, [{"role": "user", "content": "half a smile \ud83d"}])
+    give(session, [{"role": "user", "content": "half a smile \ud83d"}])
 
     seen = look(session)
 

@@ -23,7 +23,7 @@ from chat.turns.accept import accept_edit
 from sessions_admin.models import AuditRecord, Trigger
 from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.sessions import lifecycle
-from sessions_admin.tests.conftest import GivenSession, give_turn, stored
+from sessions_admin.tests.conftest import BOTH_STORES, GivenSession, give_turn, stored
 
 BY = "os:tester"
 REMOVING = (lifecycle.clear_session, lifecycle.expire_session)
@@ -35,6 +35,7 @@ def state_of(session: AgentSession) -> str:
     return str(found.state)  # type: ignore[attr-defined]  # annotated
 
 
+@BOTH_STORES
 def test_a_session_is_pruned_to_its_limit(
     given_session: GivenSession, owner: User, session_file: Path, settings: Settings
 ) -> None:
@@ -52,6 +53,7 @@ def test_a_session_is_pruned_to_its_limit(
     assert (record.session_id, record.result["items_before"]) == (session.session_id, 10)
 
 
+@BOTH_STORES
 def test_an_expired_session_is_gone_from_both_stores(
     given_session: GivenSession, owner: User, session_file: Path
 ) -> None:
@@ -65,6 +67,7 @@ def test_an_expired_session_is_gone_from_both_stores(
     assert (session.item_count, session.pruned_count) == (0, 4)
 
 
+@BOTH_STORES
 @pytest.mark.parametrize("verb", REMOVING)
 def test_nothing_removes_what_is_held(
     given_session: GivenSession, owner: User, session_file: Path, verb: Callable[..., Any]
@@ -85,6 +88,7 @@ def test_nothing_removes_what_is_held(
     assert list(of_sessions.values_list("action", flat=True)) == ["release", "hold"]
 
 
+@BOTH_STORES
 def test_a_hold_may_have_an_end(given_session: GivenSession, owner: User) -> None:
     session = given_session(owner)
     lifecycle.hold_session(session.session_id, actor=BY, reason="wait", until=timezone.now() + timedelta(days=1))
@@ -95,6 +99,7 @@ def test_a_hold_may_have_an_end(given_session: GivenSession, owner: User) -> Non
     assert cleanup(trigger=Trigger.COMMAND).sessions == 1
 
 
+@BOTH_STORES
 def test_a_hold_that_makes_no_sense_is_refused(given_session: GivenSession, owner: User) -> None:
     session = given_session(owner)
     with pytest.raises(BadInput, match="reason"):
@@ -113,6 +118,7 @@ def test_a_hold_that_makes_no_sense_is_refused(given_session: GivenSession, owne
     )  # fmt: skip
 
 
+@BOTH_STORES
 @pytest.mark.parametrize("verb", CHANGING)
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.WAITING])
 def test_no_verb_meets_a_turn(
@@ -127,6 +133,7 @@ def test_no_verb_meets_a_turn(
     assert "is running" in AuditRecord.objects.get().result["failed"]
 
 
+@BOTH_STORES
 @pytest.mark.parametrize("verb", [*CHANGING, lifecycle.release_session])
 def test_a_session_that_is_not_there_is_not_found(db: None, session_file: Path, verb: Callable[..., Any]) -> None:
     with pytest.raises(NotFound):
@@ -149,7 +156,7 @@ async def said(chat: Chat, script: ScriptedModel, text: str) -> list[str]:
 @pytest.fixture
 def same_file(chat: Chat, settings: Settings) -> str:
     """Let the verbs use the file of the chat; return the session's id."""
-    settings.AGENT_SESSION_DB_PATH = chat.runner.store.path
+    settings.AGENT_SESSION_DB_PATH = chat.session_file
     return str(SessionId(chat.user.pk, chat.conversation_id))
 
 

@@ -33,7 +33,7 @@ async def test_the_stores_agree_after_whatever_is_done(
     seed: int, chat: Chat, script: ScriptedModel, settings: Settings
 ) -> None:
     settings.AGENT_SESSION_MAX_MESSAGES = 6
-    path = settings.AGENT_SESSION_DB_PATH = chat.runner.store.path
+    path = settings.AGENT_SESSION_DB_PATH = chat.session_file
     session_id = str(SessionId(chat.user.pk, chat.conversation_id))
     said = iter(range(1000))
 

@@ -21,13 +21,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _same_file(chat: Chat, settings: Settings) -> None:
-    settings.AGENT_SESSION_DB_PATH = chat.runner.store.path
+    settings.AGENT_SESSION_DB_PATH = chat.session_file
 
 
 async def remembered(chat: Chat) -> list[TResponseInputItem]:
     """Return what the SDK reads of a conversation."""
     session_id = str(SessionId(chat.user.pk, chat.conversation_id))
-    with closing(SQLiteSession(session_id, chat.runner.store.path)) as session:
+    with closing(SQLiteSession(session_id, chat.session_file)) as session:
         return list(await session.get_items())
 
 

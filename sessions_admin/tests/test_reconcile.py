@@ -11,6 +11,7 @@ from pytest_django import Settings
 
 from chat.exceptions import MemoryUnavailable
 from chat.infra.db_threads import in_database
+from chat.memory.configured import DATABASE, FILE
 from chat.memory.identity import SessionId
 from chat.memory.statements import TABLES
 from chat.models import AgentSession, Conversation, Quarantined, Turn, User
@@ -20,8 +21,8 @@ from sessions_admin.models import Action, AuditRecord
 from sessions_admin.sessions import lifecycle
 from sessions_admin.stores.drift import Drift
 from sessions_admin.stores.reconcile import ReconcileReport, reconcile
-from sessions_admin.tests.conftest import OLD, give_turn, stored
-from sessions_admin.tests.talks import sql, talked
+from sessions_admin.tests.conftest import BOTH_STORES, OLD, give_turn, sql, stored
+from sessions_admin.tests.talks import talked
 
 BY = "os:tester"
 Hurt = Callable[[AgentSession, Path], None]
@@ -94,6 +95,7 @@ CALL = json.dumps({"type": "function_call", "call_id": "c1", "name": "list_tasks
 GONE = {"gone_at": timezone.now(), "item_count": 0, "byte_count": 0}
 NEWEST = "id = (SELECT max(id) FROM agent_messages)"
 
+UNLISTED = "no row in agent_sessions"
 HURT: dict[str, tuple[Hurt, set[Drift]]] = {
     "the mirror names somebody else": (moved_to_somebody_else, {Drift.OWNER}),
     "the mirror is not there": (no_mirror, {Drift.UNMIRRORED}),
@@ -128,11 +130,16 @@ HURT: dict[str, tuple[Hurt, set[Drift]]] = {
         {Drift.ALTERED, Drift.BEHIND},
     ),
     "two rows swapped": (swapped, {Drift.ALTERED, Drift.BEHIND}),
-    "no row in agent_sessions": (file("DELETE FROM agent_sessions WHERE session_id = ?"), {Drift.UNLISTED}),
+    UNLISTED: (file("DELETE FROM agent_sessions WHERE session_id = ?"), {Drift.UNLISTED}),
 }
 
 
-@pytest.mark.parametrize("how", HURT)
+# The database refuses items without their session.
+@pytest.mark.parametrize(
+    ("store_kind", "how"),
+    [(kind, how) for kind in (FILE, DATABASE) for how in HURT if (kind, how) != (DATABASE, UNLISTED)],
+    indirect=["store_kind"],
+)
 def test_drift_is_found_named_repaired_and_not_found_again(how: str, owner: User, session_file: Path) -> None:
     hurt, expected = HURT[how]
     sound, session = talked(owner, session_file), talked(owner, session_file)
@@ -164,6 +171,7 @@ def test_drift_is_found_named_repaired_and_not_found_again(how: str, owner: User
     assert not AuditRecord.objects.filter(session_id=sound.session_id).exists()
 
 
+@BOTH_STORES
 def test_two_stores_that_agree_are_found_to(owner: User, outsider: User, session_file: Path) -> None:
     for user in (owner, outsider):
         talked(user, session_file)
@@ -175,6 +183,7 @@ def test_two_stores_that_agree_are_found_to(owner: User, outsider: User, session
     assert AuditRecord.objects.get().result["drifted"] == 0
 
 
+@BOTH_STORES
 def test_a_session_without_a_conversation_is_removed(owner: User, session_file: Path) -> None:
     orphan, side = talked(owner, session_file), talked(owner, session_file)
     sql(session_file, "DELETE FROM agent_messages WHERE session_id = ?", side.session_id)
@@ -188,6 +197,7 @@ def test_a_session_without_a_conversation_is_removed(owner: User, session_file: 
     assert compare().found == {}
 
 
+@BOTH_STORES
 def test_a_session_under_another_persons_id_is_removed_unless_held(
     owner: User, outsider: User, session_file: Path
 ) -> None:
@@ -205,16 +215,19 @@ def test_a_session_under_another_persons_id_is_removed_unless_held(
     assert stored(session_file, session.session_id) == [6, 1, 1]
 
 
+@BOTH_STORES
 def test_ids_of_others_are_told_of_and_never_touched(owner: User, session_file: Path) -> None:
     talked(owner, session_file)
+    sql(session_file, "INSERT INTO agent_sessions (session_id) VALUES ('somebody’s own')")
     sql(session_file, "INSERT INTO agent_messages (session_id, message_data) VALUES ('somebody’s own', '{}')")
 
     report = compare(repair=True)
 
     assert (report.foreign, report.drifted, named(report)) == (1, 0, {"somebody’s own": [Drift.FOREIGN]})
-    assert stored(session_file, "somebody’s own") == [1, 0, 0]
+    assert stored(session_file, "somebody’s own") == [1, 1, 0]
 
 
+@BOTH_STORES
 def test_what_the_clean_up_would_have_taken_is_gone_and_not_filled_again(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file, idle=OLD)
     emptied(session, session_file)
@@ -226,6 +239,7 @@ def test_what_the_clean_up_would_have_taken_is_gone_and_not_filled_again(owner: 
     assert compare().found == {}
 
 
+@BOTH_STORES
 def test_what_is_held_is_filled_again_however_old(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file, idle=OLD)
     lifecycle.hold_session(session.session_id, actor=BY, reason="the court")
@@ -236,6 +250,7 @@ def test_what_is_held_is_filled_again_however_old(owner: User, session_file: Pat
     assert stored(session_file, session.session_id) == [6, 1, 1]
 
 
+@BOTH_STORES
 def test_side_rows_of_a_session_that_is_gone_are_removed(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
     lifecycle.expire_session(session.session_id, actor=BY)
@@ -246,6 +261,7 @@ def test_side_rows_of_a_session_that_is_gone_are_removed(owner: User, session_fi
     assert compare().found == {}
 
 
+@BOTH_STORES
 def test_a_hold_that_has_ended_is_no_drift(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
     lifecycle.hold_session(session.session_id, actor=BY, reason="x", until=timezone.now() + timedelta(days=1))
@@ -254,6 +270,7 @@ def test_a_hold_that_has_ended_is_no_drift(owner: User, session_file: Path) -> N
     assert compare().found == {}
 
 
+@BOTH_STORES
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.WAITING])
 def test_a_session_somebody_is_at_work_on_is_left_alone(status: Status, owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
@@ -268,6 +285,7 @@ def test_a_session_somebody_is_at_work_on_is_left_alone(status: Status, owner: U
     assert session.item_count == 99
 
 
+@BOTH_STORES
 def test_sessions_that_were_pruned_or_brought_from_elsewhere_are_not_drift(owner: User, session_file: Path) -> None:
     pruned, brought = talked(owner, session_file), talked(owner, session_file)
     lifecycle.prune_session(pruned.session_id, actor=BY, limit=2)
@@ -285,6 +303,7 @@ def test_sessions_that_were_pruned_or_brought_from_elsewhere_are_not_drift(owner
     assert compare().found == {}
 
 
+@BOTH_STORES
 def test_items_of_others_without_a_turn_are_mended_and_not_replaced(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
     Turn.objects.all().delete()
@@ -298,6 +317,7 @@ def test_items_of_others_without_a_turn_are_mended_and_not_replaced(owner: User,
     assert compare().found == {}
 
 
+@BOTH_STORES
 def test_two_mirrors_that_have_each_others_ids_are_both_put_right(owner: User, session_file: Path) -> None:
     one, other = talked(owner, session_file), talked(owner, session_file)
     mirror(session_id="x")(one, session_file)
@@ -308,6 +328,7 @@ def test_two_mirrors_that_have_each_others_ids_are_both_put_right(owner: User, s
     assert compare().found == {}
 
 
+@BOTH_STORES
 def test_many_findings_are_counted_and_the_first_are_named(
     owner: User, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,7 +354,7 @@ def test_a_store_that_cannot_be_used_is_said(owner: User, settings: Settings, tm
 
 async def test_a_conversation_goes_on_after_its_session_was_put_right(offline_chat: Chat, settings: Settings) -> None:
     chat = offline_chat
-    path = settings.AGENT_SESSION_DB_PATH = chat.runner.store.path
+    path = settings.AGENT_SESSION_DB_PATH = chat.session_file
     await chat.reply("Add a task to buy groceries for the party")
     await chat.reply("Add a task to call Ada")
     await chat.settled()

@@ -13,7 +13,7 @@ from django.db import connection
 from django_q.tasks import async_task
 
 from chat.memory.file_search import count_in_file
-from chat.memory.sync_store import opened
+from chat.memory.sync_file import opened
 from chat.models import User
 from config.tests.support import PASSWORD
 from sessions_admin.people import personal_data, remains

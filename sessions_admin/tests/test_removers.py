@@ -18,6 +18,7 @@ from pytest_django import Settings
 from chat.conversations import services as conversations
 from chat.exceptions import Conflict, NotFound
 from chat.infra.db_threads import in_database
+from chat.memory.file_store import FileStore
 from chat.memory.identity import SessionId
 from chat.models import AgentSession, Message, Turn
 from chat.tests.conftest import Chat
@@ -30,7 +31,7 @@ from sessions_admin.sessions.inspection import inspect
 from sessions_admin.stores.backup import backup
 from sessions_admin.stores.reconcile import reconcile
 from sessions_admin.stores.restore import restore
-from sessions_admin.tests.talks import sql
+from sessions_admin.tests.conftest import sql
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -249,7 +250,7 @@ async def file_replaced(held: Held) -> None:
     session = SQLiteSession(held.session_id, held.path)
     await session.add_items([{"role": "user", "content": "of another file"}])
     session.close()
-    held.chat.runner.store = type(held.chat.runner.store)(held.path)
+    held.chat.runner.store = FileStore(held.path)
     await held.say("Go on")
     assert any("of another file" in item for item in await in_database(held.everything))
 
@@ -272,7 +273,7 @@ async def backup_and_restore(held: Held) -> None:
 @pytest.fixture
 async def held(chat: Chat, script: ScriptedModel, settings: Settings, request: pytest.FixtureRequest) -> Held:
     """A conversation of three turns, whose session is held."""
-    settings.AGENT_SESSION_DB_PATH = path = chat.runner.store.path
+    settings.AGENT_SESSION_DB_PATH = path = chat.session_file
     held = Held(chat, script, path)
     if request.param:
         session = SQLiteSession(held.session_id, path)

@@ -18,7 +18,7 @@ from sessions_admin.models import CleanedConversation, CleanupRun, RunStatus, Tr
 from sessions_admin.retention import conversations, runs
 from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.retention.conversations import forecast_conversations
-from sessions_admin.tests.conftest import GivenSession, InThread, give_turn, printed, shown, stored
+from sessions_admin.tests.conftest import BOTH_STORES, GivenSession, InThread, give_turn, printed, shown, stored
 
 MONTH = timedelta(days=30)
 RUNS = "/admin/sessions_admin/cleanuprun/"
@@ -37,6 +37,7 @@ def begun() -> CleanupRun:
     return run
 
 
+@BOTH_STORES
 def test_what_was_done_is_recorded_and_counted(owner: User, outsider: User, session_file: Path) -> None:
     silent = talk.conversation(owner, at=timezone.now() - MONTH)
     talk.say(silent, "Add milk")
@@ -59,6 +60,7 @@ def test_what_was_done_is_recorded_and_counted(owner: User, outsider: User, sess
     assert silent.trashed_at and not Conversation.objects.filter(pk=old.pk).exists()
 
 
+@BOTH_STORES
 def test_a_preview_changes_nothing_and_says_the_same(owner: User, session_file: Path) -> None:
     talk.conversation(owner, at=timezone.now() - MONTH)
     in_trash(owner, MONTH)
@@ -75,6 +77,7 @@ def test_a_preview_changes_nothing_and_says_the_same(owner: User, session_file: 
     assert told[0] == told[1]
 
 
+@BOTH_STORES
 def test_what_was_purged_leaves_its_session_nowhere(
     owner: User, given_session: GivenSession, session_file: Path
 ) -> None:
@@ -86,6 +89,7 @@ def test_what_was_purged_leaves_its_session_nowhere(
     assert not Conversation.objects.exists()
 
 
+@BOTH_STORES
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.WAITING])
 def test_while_a_turn_has_not_ended_nothing_happens(owner: User, given_session: GivenSession, status: Status) -> None:
     silent, trashed = given_session(owner), given_session(owner)
@@ -97,6 +101,7 @@ def test_while_a_turn_has_not_ended_nothing_happens(owner: User, given_session: 
     assert (Conversation.objects.count(), CleanedConversation.objects.count()) == (2, 0)
 
 
+@BOTH_STORES
 def test_the_days_of_silence_are_a_setting(owner: User, session_file: Path, settings: Settings) -> None:
     settings.CONVERSATION_RETENTION_DAYS = 3
     rows = [talk.conversation(owner, at=timezone.now() - timedelta(days=days)) for days in (2.9, 3.1)]
@@ -104,6 +109,7 @@ def test_the_days_of_silence_are_a_setting(owner: User, session_file: Path, sett
     assert list(Conversation.objects.filter(trashed_at__isnull=False)) == rows[1:]
 
 
+@BOTH_STORES
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("is_purged", [False, True])
 def test_one_in_which_somebody_is_at_work_is_passed_over(owner: User, session_file: Path, is_purged: bool) -> None:
@@ -116,6 +122,7 @@ def test_one_in_which_somebody_is_at_work_is_passed_over(owner: User, session_fi
     assert list(CleanedConversation.objects.values_list("conversation_id", flat=True)) == [other.pk]
 
 
+@BOTH_STORES
 def test_one_that_woke_up_after_it_was_chosen_is_left_alone(owner: User, session_file: Path) -> None:
     sleeping, woken = (talk.conversation(owner, at=timezone.now() - MONTH) for _ in range(2))
 
@@ -135,6 +142,7 @@ def test_where_the_session_file_cannot_be_used_nothing_is_purged(owner: User, se
     assert not CleanedConversation.objects.exists()
 
 
+@BOTH_STORES
 def test_more_than_a_batch_is_done_with_as_many_statements_a_batch(
     owner: User,
     session_file: Path,
@@ -161,6 +169,7 @@ def test_what_is_due_is_found_by_an_index(owner: User) -> None:
     assert "conversation_trashed" in to_purge(now).explain()
 
 
+@BOTH_STORES
 def test_a_run_ends_well_where_there_is_nothing_to_do(session_file: Path, db: None) -> None:
     assert cleanup(trigger=Trigger.COMMAND).status == RunStatus.DONE
 
@@ -168,6 +177,7 @@ def test_a_run_ends_well_where_there_is_nothing_to_do(session_file: Path, db: No
 # What staff see of it.
 
 
+@BOTH_STORES
 def test_who_asks_for_a_clean_up_is_told_what_it_does_to_conversations(
     owner: User, session_file: Path, manager_client: Client, settings: Settings
 ) -> None:
@@ -181,6 +191,7 @@ def test_who_asks_for_a_clean_up_is_told_what_it_does_to_conversations(
         assert ("without a message for 20 days" in text) == (page == "run")
 
 
+@BOTH_STORES
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_a_runs_page_lists_its_conversations_without_a_word_of_them(
     owner: User, outsider: User, session_file: Path, viewer_client: Client, dry_run: bool
@@ -197,6 +208,7 @@ def test_a_runs_page_lists_its_conversations_without_a_word_of_them(
     assert "secret" not in text
 
 
+@BOTH_STORES
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -9,7 +9,7 @@ import pytest
 from chat.exceptions import MemoryUnavailable
 from chat.memory.file import log_of
 from chat.memory.statements import Size
-from chat.memory.sync_store import opened
+from chat.memory.sync_file import opened
 from sessions_admin.tests.conftest import remember, stored
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError
 
 from chat.memory.statements import Fence
-from chat.memory.sync_store import opened
+from chat.memory.sync_file import opened
 from chat.models import AgentSession, Quarantined, User
 from chat.models.turn import Status
 from sessions_admin.models import Action, AuditRecord

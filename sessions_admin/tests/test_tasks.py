@@ -10,7 +10,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from chat.exceptions import MemoryUnavailable
-from chat.memory.sync_store import opened
+from chat.memory.sync_file import opened
 from chat.models import TaskChange, User
 from chat.tasks.services import create_task, delete_task
 from sessions_admin import schedules

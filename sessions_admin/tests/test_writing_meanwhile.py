@@ -54,7 +54,7 @@ class Writer:
 
 @pytest.fixture
 async def held(chat: Chat, script: ScriptedModel, settings: Settings) -> Held:
-    settings.AGENT_SESSION_DB_PATH = path = chat.runner.store.path
+    settings.AGENT_SESSION_DB_PATH = path = chat.session_file
     held = Held(chat, script, path)
     for text in ("First", "Second"):
         await held.say(text)

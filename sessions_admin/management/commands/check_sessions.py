@@ -7,7 +7,7 @@ from sessions_admin.stores.checking import CheckReport, check
 
 
 class Command(ShellCommand):
-    help = "Check the session file and every list of items in it. Changes nothing; fails if there are faults."
+    help = "Check the session store and every list of items in it. Changes nothing; fails if there are faults."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print the report as JSON")

@@ -8,7 +8,7 @@ from sessions_admin.stores.reconcile import reconcile
 
 
 class Command(ShellCommand):
-    help = "Compare the session file with the record, and print the drift; fails if some is not repaired."
+    help = "Compare the session store with the record, and print the drift; fails if some is not repaired."
 
     def add_arguments(self, parser: CommandParser) -> None:
         mode = parser.add_mutually_exclusive_group()

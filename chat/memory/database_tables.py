@@ -1,0 +1,243 @@
+"""The tables of the session store in PostgreSQL: those of the SDK's `SQLAlchemySession`, and two side tables.
+
+Each function runs in a transaction of its own, or within the caller's. The SDK's class locks a session's row in
+`agent_sessions` before it writes; so do the functions here, in one order for all processes.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, DataError, IntegrityError, OperationalError, connections, transaction
+from psycopg.errors import DeadlockDetected
+
+from chat.memory import digest
+from chat.memory.apply import RawRow, Tables, apply
+from chat.memory.digest import Digest
+from chat.memory.items import Item
+from chat.memory.statements import (
+    TABLES,
+    Append,
+    Begin,
+    Fence,
+    Replace,
+    Size,
+    Stored,
+    Write,
+    decode_joined,
+    decode_rows,
+    last_fence,
+)
+from chat.models.sql import ENDS_WHEN_IDLE
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS agent_sessions (
+    session_id VARCHAR NOT NULL PRIMARY KEY,
+    created_at TIMESTAMP WITHOUT TIME ZONE DEFAULT CURRENT_TIMESTAMP NOT NULL,
+    updated_at TIMESTAMP WITHOUT TIME ZONE DEFAULT CURRENT_TIMESTAMP NOT NULL
+);
+CREATE TABLE IF NOT EXISTS agent_messages (
+    id SERIAL NOT NULL PRIMARY KEY,
+    session_id VARCHAR NOT NULL REFERENCES agent_sessions (session_id) ON DELETE CASCADE,
+    message_data TEXT NOT NULL,
+    created_at TIMESTAMP WITHOUT TIME ZONE DEFAULT CURRENT_TIMESTAMP NOT NULL
+);
+CREATE INDEX IF NOT EXISTS idx_agent_messages_session_time ON agent_messages (session_id, created_at);
+CREATE TABLE IF NOT EXISTS threadkeeper_turns (
+    session_id VARCHAR NOT NULL PRIMARY KEY,
+    turn INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    base INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS threadkeeper_digests (
+    session_id VARCHAR NOT NULL PRIMARY KEY,
+    crc BIGINT NOT NULL,
+    adler BIGINT NOT NULL
+);
+"""
+# Errors that a single write of a batch may cause; all others concern the database.
+WRITE_ERRORS = (IntegrityError, DataError, TypeError, ValueError)
+
+_JOINED = """
+SELECT wanted.session_id, turn, attempt, base, crc, adler, ids, texts
+FROM unnest(%s::varchar[]) AS wanted (session_id)
+LEFT JOIN threadkeeper_turns USING (session_id)
+LEFT JOIN threadkeeper_digests USING (session_id)
+LEFT JOIN LATERAL (
+    SELECT array_agg(id ORDER BY id) AS ids, array_agg(message_data ORDER BY id) AS texts
+    FROM agent_messages m WHERE m.session_id = wanted.session_id
+) messages ON true
+"""
+_ROWS = "SELECT id, message_data FROM agent_messages WHERE session_id = %s ORDER BY id"
+_MEASURE = """
+SELECT session_id, count(*), sum(octet_length(message_data)) FROM agent_messages
+WHERE session_id = ANY(%s) GROUP BY session_id
+"""
+_CREATE_LOCKED = f"""
+INSERT INTO agent_sessions AS s (session_id) SELECT unnest(%s::varchar[])
+ON CONFLICT (session_id) DO UPDATE SET updated_at = CURRENT_TIMESTAMP RETURNING {ENDS_WHEN_IDLE}
+"""
+_LOCK = f"""
+SELECT {ENDS_WHEN_IDLE} FROM agent_sessions WHERE session_id = ANY(%s)
+ORDER BY session_id COLLATE "C" FOR NO KEY UPDATE
+"""  # noqa: S608 - our own words
+_WRITE_FENCES = """
+INSERT INTO threadkeeper_turns AS t (session_id, turn, attempt, base)
+SELECT f.session_id, f.turn, f.attempt,
+    coalesce((SELECT max(m.id) FROM agent_messages m WHERE m.session_id = f.session_id), 0)
+FROM unnest(%s::varchar[], %s::int[], %s::int[]) AS f (session_id, turn, attempt)
+ON CONFLICT (session_id) DO UPDATE SET turn = excluded.turn, attempt = excluded.attempt,
+    base = CASE WHEN excluded.turn > t.turn THEN excluded.base ELSE t.base END
+WHERE (excluded.turn, excluded.attempt) > (t.turn, t.attempt)
+"""
+_WRITE_SEALS = """
+INSERT INTO threadkeeper_digests (session_id, crc, adler)
+SELECT * FROM unnest(%s::varchar[], %s::bigint[], %s::bigint[])
+ON CONFLICT (session_id) DO UPDATE SET crc = excluded.crc, adler = excluded.adler
+"""
+# The SDK orders rows by their time, then by their id. A transaction that waited for a lock began before rows that are
+# already there.
+_ADD = """
+WITH listed AS (
+    INSERT INTO agent_sessions (session_id) SELECT DISTINCT unnest(%(sessions)s::varchar[]) ON CONFLICT DO NOTHING
+)
+INSERT INTO agent_messages (session_id, message_data, created_at)
+SELECT r.session_id, r.data, greatest(statement_timestamp()::timestamp,
+    (SELECT max(m.created_at) FROM agent_messages m WHERE m.session_id = r.session_id))
+FROM unnest(%(sessions)s::varchar[], %(texts)s::text[]) WITH ORDINALITY AS r (session_id, data, n) ORDER BY r.n
+"""
+_MESSAGES, _SESSIONS, _TURNS, _DIGESTS = TABLES
+
+
+@cache
+def ensure_tables(alias: str) -> None:
+    """Create the missing tables of a database that only has sessions; a migration creates those of the record's."""
+    if alias == DEFAULT_DB_ALIAS:
+        return
+    with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
+        # Another process may create them at the same moment, and IF NOT EXISTS would not wait for it.
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('threadkeeper_sessions'), 0)")
+        cursor.execute(SCHEMA)
+
+
+def query(alias: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Return the rows of a statement."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute(statement, values)
+        return list(cursor.fetchall())
+
+
+def read(alias: str, session_ids: Sequence[str]) -> dict[str, Stored]:
+    """Return sessions by id; missing ones are empty."""
+    found = {session_id: Stored() for session_id in session_ids}
+    for session_id, turn, attempt, base, crc, adler, ids, texts in query(alias, _JOINED, list(found)):
+        last, seal = last_fence(turn, attempt, base), None if crc is None else (crc, adler)
+        if ids is None:
+            found[session_id] = decode_rows([], last, seal, digest.EMPTY)
+            continue
+        joined = ",".join(texts)
+        stored = decode_joined(ids, joined, last, seal)
+        found[session_id] = stored or decode_rows(
+            zip(ids, texts, strict=True), last, seal, digest.of_joined(joined.encode())
+        )
+    return found
+
+
+def measure(alias: str, session_ids: Sequence[str]) -> dict[str, Size]:
+    """Return the size of each session; a missing one is empty."""
+    sizes = {row[0]: Size(*row[1:]) for row in query(alias, _MEASURE, list(session_ids))}
+    return {session_id: sizes.get(session_id, Size(0, 0)) for session_id in session_ids}
+
+
+def commit(alias: str, writes: Sequence[Write]) -> list[Item | Exception | None]:
+    """Apply writes in one transaction, or each in its own if they fail together. Raise django.db.Error."""
+    try:
+        with transaction.atomic(using=alias):
+            return apply(DatabaseTables(alias), writes)
+    except (*WRITE_ERRORS, OperationalError) as error:
+        if isinstance(error, OperationalError) and not isinstance(error.__cause__, DeadlockDetected):
+            raise
+        if len(writes) == 1:
+            return [error]
+    return [result for write in writes for result in commit(alias, [write])]
+
+
+def remove(alias: str, session_ids: Sequence[str], tables: Sequence[str] = TABLES) -> None:
+    """Remove the rows of sessions from tables."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute(_LOCK, [list(session_ids)])
+        for table in tables:
+            cursor.execute(f"DELETE FROM {table} WHERE session_id = ANY(%s)", [list(session_ids)])  # noqa: S608
+
+
+class DatabaseTables(Tables):
+    """The tables in a database."""
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+
+    def lock(self, writes: Sequence[Write]) -> None:
+        """Lock the sessions until the transaction ends, in the order of their ids."""
+        created = {write.session_id for write in writes if isinstance(write, Append | Begin | Replace)}
+        if created:
+            self._execute(_CREATE_LOCKED, sorted(created))
+        if others := {write.session_id for write in writes} - created:
+            self._execute(_LOCK, list(others))
+
+    def fences(self, session_ids: Collection[str]) -> dict[str, Fence]:
+        """Return the last fences of the sessions that have one."""
+        # Not together with the locks: a statement that waits for a lock sees other tables as they were before.
+        statement = "SELECT session_id, turn, attempt FROM threadkeeper_turns WHERE session_id = ANY(%s)"
+        return {row[0]: Fence(row[1], row[2]) for row in query(self._alias, statement, list(session_ids))}
+
+    def seals(self, session_ids: Collection[str]) -> dict[str, Digest]:
+        """Return the stored digests of the sessions that have one."""
+        statement = "SELECT session_id, crc, adler FROM threadkeeper_digests WHERE session_id = ANY(%s)"
+        return {row[0]: (row[1], row[2]) for row in query(self._alias, statement, list(session_ids))}
+
+    def rows(self, session_id: str) -> list[RawRow]:
+        """Return the rows of a session in order."""
+        return [RawRow(row_id, text.encode()) for row_id, text in query(self._alias, _ROWS, session_id)]
+
+    def has_rows(self, session_id: str) -> bool:
+        """Return whether a session has rows."""
+        return bool(query(self._alias, "SELECT FROM agent_messages WHERE session_id = %s LIMIT 1", session_id))
+
+    def base(self, session_id: str) -> tuple[int, int] | None:
+        """Return the last turn that wrote to a session, and the last row before it."""
+        found = query(self._alias, "SELECT turn, base FROM threadkeeper_turns WHERE session_id = %s", session_id)
+        return (found[0][0], found[0][1]) if found else None
+
+    def write_fences(self, fences: Sequence[tuple[str, Fence]]) -> None:
+        """Store later fences."""
+        names = [session_id for session_id, _ in fences]
+        turns, attempts = [fence.turn for _, fence in fences], [fence.attempt for _, fence in fences]
+        self._execute(_WRITE_FENCES, names, turns, attempts)
+
+    def write_seals(self, seals: Mapping[str, Digest]) -> None:
+        """Store digests."""
+        values = [seal[0] for seal in seals.values()], [seal[1] for seal in seals.values()]
+        self._execute(_WRITE_SEALS, list(seals), *values)
+
+    def remove_seal(self, session_id: str) -> None:
+        """Remove the digest of a session."""
+        self._execute("DELETE FROM threadkeeper_digests WHERE session_id = %s", session_id)
+
+    def add(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Add rows at the end of sessions, which are created if they are missing."""
+        values = {"sessions": [row[0] for row in rows], "texts": [row[1] for row in rows]}
+        with connections[self._alias].cursor() as cursor:
+            cursor.execute(_ADD, values)
+
+    def delete(self, session_id: str, row_ids: Sequence[int]) -> None:
+        """Delete rows of a session."""
+        statement = "DELETE FROM agent_messages WHERE session_id = %s AND id = ANY(%s)"
+        self._execute(statement, session_id, list(row_ids))
+
+    def remove(self, session_id: str, *, keep_listed: bool = False) -> None:
+        """Remove everything of a session, but its row in the table of sessions if `keep_listed`."""
+        remove(self._alias, [session_id], (_MESSAGES, _TURNS, _DIGESTS) if keep_listed else TABLES)
+
+    def _execute(self, statement: str, *values: Any) -> None:
+        with connections[self._alias].cursor() as cursor:
+            cursor.execute(statement, values)

@@ -1,0 +1,151 @@
+"""Tests of the session store, over both of its kinds, and what another program does to either."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from typing import Any, Protocol
+
+import psycopg
+import pytest
+from agents import Session, SQLiteSession, TResponseInputItem
+from agents.extensions.memory import SQLAlchemySession
+from django.conf import settings
+from django.db import connection
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from chat.memory.configured import DATABASE, FILE
+from chat.memory.statements import TABLES
+from chat.tests.session_file import delete
+
+TRANSACTIONS = pytest.mark.django_db(transaction=True)
+KINDS = (FILE, pytest.param(DATABASE, marks=TRANSACTIONS))
+EACH = pytest.mark.usefixtures("each_store")
+
+
+class Outside(Protocol):
+    """A connection of another program, with which a statement is one transaction unless it begins one."""
+
+    def execute(self, statement: str, /, *values: Any) -> list[tuple[Any, ...]]:
+        """Run a statement, with `?` for each value."""
+
+
+class OutsideFile:
+    """Another program at the session file, which waits for no lock."""
+
+    def __init__(self, opened: sqlite3.Connection) -> None:
+        self._opened = opened
+
+    def execute(self, statement: str, /, *values: Any) -> list[tuple[Any, ...]]:
+        """Run a statement."""
+        return self._opened.execute(statement, values).fetchall()
+
+
+class OutsideDatabase:
+    """Another program at the tables."""
+
+    def __init__(self, opened: psycopg.Connection[tuple[Any, ...]]) -> None:
+        self._opened = opened
+
+    def execute(self, statement: str, /, *values: Any) -> list[tuple[Any, ...]]:
+        """Run a statement."""
+        done = self._opened.execute(statement.replace("?", "%s").encode(), values or None)
+        return done.fetchall() if done.description else []
+
+
+@contextmanager
+def outside() -> Iterator[Outside]:
+    """Open the store that the settings name as another program would."""
+    if settings.AGENT_SESSION_STORE == FILE:
+        path = settings.AGENT_SESSION_DB_PATH
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as file:
+            yield OutsideFile(file)
+    else:
+        with outside_database() as database:
+            yield database
+
+
+@contextmanager
+def outside_database() -> Iterator[OutsideDatabase]:
+    """Open the database of the tests as another program would."""
+    parameters: dict[str, Any] = {**connection.get_connection_params(), "cursor_factory": psycopg.ClientCursor}
+    with psycopg.connect(**parameters, autocommit=True) as database:
+        yield OutsideDatabase(database)
+
+
+@contextmanager
+def locked(session_id: str) -> Iterator[None]:
+    """Hold the lock that a write to a session needs."""
+    with outside() as other:
+        if settings.AGENT_SESSION_STORE == FILE:
+            other.execute("BEGIN IMMEDIATE")
+        else:
+            other.execute("BEGIN")
+            other.execute("SELECT FROM agent_sessions WHERE session_id = ? FOR NO KEY UPDATE", session_id)
+        yield
+        other.execute("ROLLBACK")
+
+
+def insert_rows(session_id: str, *rows: str | bytes) -> None:
+    """Add rows as another program that knows nothing of ours."""
+    with outside() as other:
+        if not other.execute("SELECT 1 FROM agent_sessions WHERE session_id = ?", session_id):
+            other.execute("INSERT INTO agent_sessions (session_id) VALUES (?)", session_id)
+        insert = "INSERT INTO agent_messages (session_id, message_data) VALUES (?, CAST(? AS TEXT))"
+        for row in rows:
+            other.execute(insert, session_id, row)
+
+
+def spoil_first_row(session_id: str, data: str | bytes) -> None:
+    """Write something else into the first row of a session."""
+    with outside() as other:
+        other.execute(
+            "UPDATE agent_messages SET message_data = CAST(? AS TEXT)"
+            " WHERE id = (SELECT min(id) FROM agent_messages WHERE session_id = ?)",
+            data,
+            session_id,
+        )
+
+
+def remove_all() -> None:
+    """Remove every session from the database."""
+    with outside_database() as database:
+        database.execute(f"TRUNCATE {', '.join(TABLES)} RESTART IDENTITY")
+
+
+def lose() -> None:
+    """Lose every session of the store that the settings name."""
+    if settings.AGENT_SESSION_STORE == FILE:
+        delete(settings.AGENT_SESSION_DB_PATH)
+    else:
+        remove_all()
+
+
+def sdk_engine(schema: str = "public") -> AsyncEngine:
+    """Open the database of the tests as the SDK's SQLAlchemySession does."""
+    given = connection.get_connection_params()
+    parameters = {name: given[name] for name in ("host", "port", "user", "password", "dbname") if given.get(name)}
+    return create_async_engine(
+        "postgresql+psycopg://",
+        connect_args=parameters | {"options": f"-c search_path={schema} -c timezone=UTC"},
+        poolclass=NullPool,
+    )
+
+
+@asynccontextmanager
+async def sdk_session(session_id: str) -> AsyncIterator[Session]:
+    """Open a session of the store that the settings name with the SDK's own class."""
+    if settings.AGENT_SESSION_STORE == FILE:
+        file = SQLiteSession(session_id, settings.AGENT_SESSION_DB_PATH)
+        yield file
+        file.close()
+    else:
+        engine = sdk_engine()
+        yield SQLAlchemySession(session_id, engine=engine)
+        await engine.dispose()
+
+
+async def by_sdk(session_id: str, items: list[TResponseInputItem]) -> None:
+    """Add items to a session with the SDK's own class."""
+    async with sdk_session(session_id) as session:
+        await session.add_items(items)

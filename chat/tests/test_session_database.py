@@ -1,0 +1,177 @@
+"""The session store in PostgreSQL: the SDK uses the same tables, and many processes write to them at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from agents import TResponseInputItem
+from agents.extensions.memory import SQLAlchemySession
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from chat.exceptions import OutdatedAttempt
+from chat.memory.configured import DATABASE, session_store
+from chat.memory.session import AgentSessionMemory
+from chat.memory.statements import Append, Begin, Fence
+from chat.memory.store import SessionStore
+from chat.tests.stores import TRANSACTIONS, locked, outside, sdk_engine
+
+ONLY = pytest.mark.parametrize("each_store", [pytest.param(DATABASE, marks=TRANSACTIONS)], indirect=True)
+
+_COLUMNS = """
+SELECT table_name, column_name, data_type, character_maximum_length, is_nullable,
+    replace(column_default, 'theirs.', '')
+FROM information_schema.columns WHERE table_schema = ? AND table_name LIKE 'agent\\_%%'
+ORDER BY table_name, ordinal_position
+"""
+_INDEXES = """
+SELECT indexname, replace(indexdef, schemaname || '.', '') FROM pg_indexes
+WHERE schemaname = ? AND tablename LIKE 'agent\\_%%' ORDER BY indexname
+"""
+_KEYS = """
+SELECT conname, replace(pg_get_constraintdef(c.oid), n.nspname || '.', '') FROM pg_constraint c
+JOIN pg_class t ON t.oid = c.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace
+WHERE n.nspname = ? AND t.relname LIKE 'agent\\_%%' AND c.contype <> 'n' ORDER BY conname
+"""
+
+
+def said(text: str) -> TResponseInputItem:
+    return {"role": "user", "content": text}
+
+
+@pytest.fixture
+async def store(each_store: str) -> AsyncIterator[SessionStore]:
+    opened = session_store()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def other_store(each_store: str) -> AsyncIterator[SessionStore]:
+    """The same sessions in another process, or as good as."""
+    opened = session_store()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[AsyncEngine]:
+    """The SDK's way to the tables."""
+    opened = sdk_engine()
+    yield opened
+    await opened.dispose()
+
+
+def shape(schema: str) -> list[Any]:
+    with outside() as other:
+        return [other.execute(query, schema) for query in (_COLUMNS, _INDEXES, _KEYS)]
+
+
+@ONLY
+async def test_the_tables_are_the_sdks_own(store: SessionStore) -> None:
+    with outside() as other:
+        other.execute("CREATE SCHEMA theirs")
+        engine = sdk_engine("theirs")
+        await SQLAlchemySession("a", engine=engine, create_tables=True).add_items([said("hi")])
+        await engine.dispose()
+        theirs = shape("theirs")
+        other.execute("DROP SCHEMA theirs CASCADE")
+
+    assert shape("public") == theirs
+    assert len(theirs[0]) == 7
+
+
+@ONLY
+async def test_the_sdk_and_the_store_read_and_write_the_same_session(store: SessionStore, engine: AsyncEngine) -> None:
+    ours, theirs = AgentSessionMemory("a", store), SQLAlchemySession("a", engine=engine)
+    await ours.add_items([said("one"), said("two")])
+    assert await theirs.get_items() == [said("one"), said("two")]
+
+    await theirs.add_items([said("three")])
+    assert await ours.get_items() == [said("one"), said("two"), said("three")]
+    assert not (await store.read("a")).is_intact, "what another program wrote is noticed"
+
+    assert await theirs.pop_item() == said("three")
+    assert (await store.read("a")).is_intact
+    assert await ours.pop_item() == said("two")
+    await theirs.clear_session()
+    assert await ours.get_items() == []
+
+
+@ONLY
+async def test_the_sdk_reads_rows_in_the_order_of_their_writes(store: SessionStore, engine: AsyncEngine) -> None:
+    await store.write(Append("a", None, [said("one")]))
+    with locked("a"):
+        waiting = asyncio.create_task(store.write(Append("a", None, [said("three"), said("four")])))
+        await asyncio.sleep(0.3)  # so that its transaction is older than the row that it waits for
+        with outside() as other:
+            # As a clock that was set back leaves it.
+            later = "INSERT INTO agent_messages (session_id, message_data, created_at) VALUES ('a', ?, now() + '1 h')"
+            other.execute(later, '{"role": "user", "content": "two"}')
+    await waiting
+
+    expected = [said(text) for text in ("one", "two", "three", "four")]
+    assert await AgentSessionMemory("a", store).get_items() == expected
+    assert await SQLAlchemySession("a", engine=engine).get_items() == expected
+
+
+@ONLY
+async def test_the_sdk_and_the_store_wait_for_each_other(store: SessionStore, engine: AsyncEngine) -> None:
+    ours, theirs = AgentSessionMemory("a", store), SQLAlchemySession("a", engine=engine)
+    async with asyncio.timeout(60):
+        await asyncio.gather(
+            *(ours.add_items([said(f"ours {n}")]) for n in range(20)),
+            *(theirs.add_items([said(f"theirs {n}")]) for n in range(20)),
+            *(ours.pop_item() for _ in range(10)),
+        )
+
+    assert len(await ours.get_items()) == 30
+
+
+async def test_processes_that_write_to_the_same_sessions_fail_no_write(
+    store: SessionStore, other_store: SessionStore
+) -> None:
+    names = [f"s{n}" for n in range(12)]
+
+    async def talk(one: SessionStore, order: list[str], who: str) -> None:
+        for n in range(5):
+            await asyncio.gather(*(one.write(Append(name, None, [said(f"{who} {n}")])) for name in order))
+
+    for one in (store, other_store):
+        await one.read("s0")  # opened, one after the other
+    await asyncio.gather(talk(store, names, "first"), talk(other_store, names[::-1], "second"))
+
+    for name in names:
+        texts = [row.item["content"] for row in await store.rows(name)]
+        for who in ("first", "second"):
+            assert [text for text in texts if text.startswith(who)] == [f"{who} {n}" for n in range(5)]
+
+
+async def test_nothing_of_an_attempt_is_stored_after_a_later_one_began(
+    store: SessionStore, other_store: SessionStore
+) -> None:
+    """Two processes write for the same turn, as when one was cut off and its turn was taken over."""
+    await store.write(Append("a", Fence(1, 1), [said("before")]))
+    began = asyncio.Event()
+    refused = 0
+
+    async def cut_off() -> None:
+        nonlocal refused
+        for n in range(60):
+            if n == 20:
+                began.set()
+            try:
+                await store.write(Append("a", Fence(2, 1), [said(f"old {n}")]))
+            except OutdatedAttempt:
+                refused += 1
+
+    async def taken_over() -> None:
+        await began.wait()
+        await other_store.write(Begin("a", Fence(2, 2), [said("new 0")]))
+        for n in range(1, 20):
+            await other_store.write(Append("a", Fence(2, 2), [said(f"new {n}")]))
+
+    await asyncio.gather(cut_off(), taken_over())
+
+    assert refused
+    assert [row.item["content"] for row in await store.rows("a")] == ["before", *(f"new {n}" for n in range(20))]

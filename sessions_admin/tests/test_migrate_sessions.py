@@ -1,0 +1,230 @@
+"""Sessions move from one store to the other, in both directions, while people chat: nothing is lost or changed."""
+
+import asyncio
+import json
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as configured
+from django.core.management.base import CommandError
+from django.db import connection
+from django.utils import timezone
+from pytest_django import Settings
+
+from chat.conversations.services import empty_trash
+from chat.infra.db_threads import in_database
+from chat.memory.configured import DATABASE, FILE, opened
+from chat.memory.rebuild import rebuild
+from chat.memory.sync_store import RawSession, SyncStore
+from chat.models import AgentSession, Conversation, User
+from chat.models.turn import Status
+from chat.tests.conftest import Chat, StartRunner
+from config.tests.support import LiveDatabase, database, with_name
+from config.tests.support import run as run_process
+from sessions_admin.models import Action, AuditRecord
+from sessions_admin.people.erase import erase_person
+from sessions_admin.stores.checking import check
+from sessions_admin.stores.migrate import migrate
+from sessions_admin.stores.reconcile import reconcile
+from sessions_admin.tests.conftest import GivenSession, give_turn, printed, sql, stored
+from sessions_admin.tests.talks import talked
+
+DIRECTIONS = pytest.mark.parametrize(
+    ("store_kind", "to"), [(FILE, DATABASE), (DATABASE, FILE)], indirect=["store_kind"]
+)
+
+
+def run(*words: object) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(printed("migrate_sessions", *words, "--json"))
+    return result
+
+
+def everything(store: SyncStore) -> dict[str, RawSession]:
+    return store.raw(store.next_ids("", 1000))
+
+
+def raw(name: str) -> dict[str, RawSession]:
+    with opened(name) as store:
+        return everything(store)
+
+
+@DIRECTIONS
+def test_every_session_is_copied_row_by_row_with_its_last_turn(
+    owner: User, session_file: Path, settings: Settings, to: str
+) -> None:
+    sessions = [talked(owner, session_file, turns=turns) for turns in (1, 2, 3)]
+    sql(
+        session_file,
+        "UPDATE agent_messages SET message_data = 'no item' WHERE id = (SELECT max(id) FROM agent_messages)",
+    )
+    before = raw(configured.AGENT_SESSION_STORE)
+
+    first = run("--to", to)
+
+    assert (first["sessions"], first["copied"], first["busy"], first["passes"]) == (3, 3, 0, 2)
+    assert raw(to) == before == raw(configured.AGENT_SESSION_STORE)
+    assert [before[session.session_id].before for session in sessions] == [0, 2, 4]
+    again = run("--to", to)
+    assert (again["copied"], again["equal"], again["passes"]) == (0, 3, 1)
+    settings.AGENT_SESSION_STORE = to
+    assert reconcile(repair=False, actor="os:root").drifted == 1, "the row that holds no item"
+    assert AuditRecord.objects.filter(action=Action.MIGRATE).count() == 2
+
+
+@DIRECTIONS
+def test_what_changes_and_what_goes_after_a_copy_is_followed_by_the_next(
+    owner: User, session_file: Path, to: str
+) -> None:
+    changed, removed, same = (talked(owner, session_file) for _ in range(3))
+    run("--to", to)
+    sql(session_file, "DELETE FROM agent_messages WHERE session_id = ?", changed.session_id)
+    with opened() as store:
+        store.remove([removed.session_id])
+
+    again = run("--to", to)
+
+    assert (again["copied"], again["equal"], again["removed"]) == (1, 2, 1)
+    assert raw(to) == raw(configured.AGENT_SESSION_STORE)
+    assert set(raw(to)) == {changed.session_id, same.session_id}
+
+
+@DIRECTIONS
+def test_a_session_that_a_turn_writes_to_is_left_and_one_that_waits_is_copied(
+    given_session: GivenSession, owner: User, session_file: Path, to: str
+) -> None:
+    running, waiting = given_session(owner), given_session(owner)
+    give_turn(running, Status.RUNNING)
+    give_turn(waiting, Status.WAITING)
+
+    report = run("--to", to)
+
+    assert (report["copied"], report["busy"], set(raw(to))) == (1, 1, {waiting.session_id})
+
+
+@DIRECTIONS
+def test_a_dry_run_copies_nothing(owner: User, session_file: Path, to: str) -> None:
+    talked(owner, session_file)
+
+    assert "Would copy 1 session" in printed("migrate_sessions", "--to", to, "--dry-run")
+
+    assert raw(to) == {}
+
+
+@DIRECTIONS
+def test_the_old_store_is_emptied_once_it_is_not_used(
+    owner: User, session_file: Path, settings: Settings, to: str
+) -> None:
+    session = talked(owner, session_file)
+    sql(session_file, "INSERT INTO agent_sessions (session_id) VALUES ('somebody’s own')")
+    before = configured.AGENT_SESSION_STORE
+    printed("migrate_sessions", "--to", to)
+    with pytest.raises(CommandError, match="in use"):
+        printed("migrate_sessions", "--remove", before)
+    settings.AGENT_SESSION_STORE = to
+    with pytest.raises(CommandError, match="already"):
+        printed("migrate_sessions", "--to", to)
+
+    assert "Would remove 1 session" in printed("migrate_sessions", "--remove", before, "--dry-run")
+    assert "Removed 1 session" in printed("migrate_sessions", "--remove", before)
+
+    assert set(raw(before)) == {"somebody’s own"}
+    assert stored(session_file, session.session_id) == [6, 1, 1]
+    assert check().is_sound
+
+
+def purge(session: AgentSession) -> None:
+    Conversation.objects.filter(pk=session.conversation_id).update(trashed_at=timezone.now())
+    empty_trash(user_id=session.user_id)
+
+
+def erase(session: AgentSession) -> None:
+    report = erase_person(session.user_id, actor="os:root", reason="She asked")
+    assert [each.place for each in report.elsewhere] == []
+
+
+@DIRECTIONS
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("delete", [purge, erase])
+def test_what_is_deleted_is_gone_from_the_copy_too(
+    owner: User, outsider: User, session_file: Path, to: str, delete: Callable[[AgentSession], None]
+) -> None:
+    session, other = talked(owner, session_file), talked(outsider, session_file)
+    run("--to", to)
+
+    delete(session)
+
+    assert set(raw(to)) == set(raw(configured.AGENT_SESSION_STORE)) == {other.session_id}
+
+
+def test_rows_that_not_every_store_can_hold_are_left_to_the_record(owner: User, session_file: Path) -> None:
+    session = talked(owner, session_file)
+    talked(owner, session_file)
+    spoil = "UPDATE agent_messages SET message_data = CAST(? AS TEXT) WHERE id = 1"
+    sql(session_file, spoil, b"\xff\xfe")
+
+    report = run("--to", DATABASE)
+
+    assert (report["copied"], report["unreadable"]) == (1, 1)
+    assert session.session_id not in raw(DATABASE)
+
+
+def test_a_store_that_is_none_is_refused(session_file: Path, db: None) -> None:
+    with pytest.raises(CommandError, match="must be file, database, or the URL"):
+        printed("migrate_sessions", "--to", "redis")
+
+
+@pytest.mark.service
+@pytest.mark.django_db(transaction=True)
+def test_another_postgresql_is_given_its_tables_and_used(owner: User, session_file: Path, tmp_path: Path) -> None:
+    session, server = talked(owner, session_file), os.environ["DATABASE_URL"]
+    with database(server) as (_, other):
+        where = {
+            "DATABASE_URL": with_name(server, connection.settings_dict["NAME"]),
+            "DATA_DIR": str(tmp_path),
+            "AGENT_SESSION_DB_PATH": str(session_file),
+        }
+        moved = run_process("manage.py", "migrate_sessions", "--to", other, "--json", **where)
+        where["AGENT_SESSION_STORE"] = other
+        checked = run_process("manage.py", "check_sessions", "--json", **where)
+        ((items,),) = LiveDatabase(other).query("SELECT count(*) FROM agent_messages")
+
+    assert moved.returncode == checked.returncode == 0, moved.stderr + checked.stderr
+    report = json.loads(moved.stdout)
+    assert (report["copied"], report["target"], items) == (1, "another PostgreSQL", 6)
+    assert (json.loads(checked.stdout)["sessions"], json.loads(checked.stdout)["is_sound"]) == (1, True)
+    assert stored(session_file, session.session_id) == [6, 1, 1]
+
+
+@pytest.mark.parametrize(("each_store", "to"), [(FILE, DATABASE), (DATABASE, FILE)], indirect=["each_store"])
+@pytest.mark.django_db(transaction=True)
+async def test_people_chat_on_meanwhile_and_are_remembered_in_the_new_store(
+    each_store: str, start_runner: StartRunner, owner: User, settings: Settings, to: str
+) -> None:
+    runner = await start_runner()
+    chats = [Chat(runner, owner, uuid.uuid4()) for _ in range(3)]
+
+    async def talk_on(chat: Chat) -> None:
+        for n in range(4):
+            await chat.say(f"Add a task to call number {n}")
+
+    await chats[0].say("Add a task to begin")
+    talking = asyncio.gather(*map(talk_on, chats))
+    report = await in_database(migrate, to, actor="os:root")
+    assert not talking.done()
+    await talking
+    await runner.drain(5)
+    assert report.sessions
+
+    settings.AGENT_SESSION_STORE = to
+    runner = await start_runner()
+    for chat in chats:
+        chat.runner = runner
+        await chat.say("Add a task to end")
+        remembered = await in_database(rebuild, chat.conversation_id, before=2**31 - 1, limit=200)
+        assert await chat.session() == remembered.items
+    assert await in_database(AgentSession.objects.filter(item_count__gt=0).count) == 3
+    assert (await in_database(reconcile, repair=False, actor="os:root")).drifted == 0
