@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 
 from chat.exceptions import ServerStopping
-from chat.infra import bus
+from chat.infra import bus, tracing
 from chat.infra.db_threads import in_database
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ async def start() -> None:
     from chat.turns.runner import TurnRunner
 
     extra.configured()
+    tracing.start()
     _models = Models()
     _runner = TurnRunner(
         choose=_models.choose, store=SessionStore(settings.AGENT_SESSION_DB_PATH, on_set_aside=_report_quarantine)
