@@ -106,10 +106,13 @@ def error_type(error: BaseException) -> str:
     return error.code if isinstance(error, ThreadkeeperError) else type(error).__qualname__
 
 
-@cache
 def _recorder() -> "Recorder | None":
-    if not settings.OTEL_EXPORTER_OTLP_ENDPOINT:
-        return None
+    endpoint = settings.OTEL_EXPORTER_OTLP_ENDPOINT
+    return _recorder_to(endpoint) if endpoint else None
+
+
+@cache
+def _recorder_to(endpoint: str) -> "Recorder":
     from chat.infra.otlp import Recorder  # OpenTelemetry takes a second to import
 
-    return Recorder(settings.OTEL_EXPORTER_OTLP_ENDPOINT)
+    return Recorder(endpoint)
