@@ -4,6 +4,8 @@ No label holds text of people or an id: labels are statuses, areas of the site, 
 configured. With PROMETHEUS_MULTIPROC_DIR, which `up` sets, each process writes its values into a file of its own.
 """
 
+from functools import cache
+
 from prometheus_client import Counter, Gauge, Histogram
 
 # Seconds. A reply's first text takes from milliseconds (the offline model) to a minute (a model that thinks).
@@ -29,11 +31,6 @@ STORE = Histogram(
     ["operation"],
     buckets=FAST,
 )
-REDIS = Gauge(
-    "threadkeeper_redis_connected",
-    "Whether each server process of this machine is connected to Redis: 1, or 0.",
-    multiprocess_mode="livemin",
-)
 EVENT_DELAY = Histogram(
     "threadkeeper_event_delay_seconds",
     "Time from an event of a turn in one server process to its arrival in another.",
@@ -45,3 +42,13 @@ REQUESTS = Histogram(
     ["area", "status"],
     buckets=FAST,
 )
+
+
+@cache
+def redis_connected() -> Gauge:
+    """Return the gauge of a server process that is to be connected: 0 at first. Other processes have none."""
+    return Gauge(
+        "threadkeeper_redis_connected",
+        "Whether each server process of this machine is connected to Redis: 1, or 0.",
+        multiprocess_mode="livemin",
+    )
