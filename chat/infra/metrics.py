@@ -11,6 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram
 # Seconds. A reply's first text takes from milliseconds (the offline model) to a minute (a model that thinks).
 FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SLOW = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)
+TASK = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0)
 
 MESSAGES = Counter("threadkeeper_messages_accepted", "Messages that were stored and acknowledged.")
 TURNS = Counter("threadkeeper_turns", "Turns that ended or ask for a decision, by their status.", ["status"])
@@ -41,6 +42,12 @@ REQUESTS = Histogram(
     "Time from a request to the start of its response, by area of the site and status.",
     ["area", "status"],
     buckets=FAST,
+)
+WORKER_TASKS = Histogram(
+    "threadkeeper_worker_task_seconds",
+    "Time of a task of the worker, by its function and result.",
+    ["task", "result"],
+    buckets=TASK,
 )
 
 
