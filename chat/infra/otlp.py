@@ -49,6 +49,7 @@ class Recorder:
         self._exporter = ReportingExporter(
             OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT)
         )
+        # Not the global one: libraries would record with it, as MCP's does, what they think is harmless.
         self._provider = TracerProvider(resource=resource, id_generator=self._ids, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("threadkeeper", settings.VERSION, schema_url=SCHEMA)

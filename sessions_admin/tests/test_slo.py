@@ -15,7 +15,7 @@ from pytest_django import Settings
 from chat.models import Turn, User
 from chat.models.turn import Status
 from config.tests.support import ROOT
-from sessions_admin.metrics.objectives import measure
+from sessions_admin.metrics.objectives import count_abandoned, measure
 from sessions_admin.models import CleanupRun, RunStatus, Trigger
 from sessions_admin.tests.conftest import give_turn, printed
 from sessions_admin.tests.talks import talked
@@ -56,6 +56,14 @@ def test_lost_messages_are_found(owner: User, session_file: Path, loss: str) -> 
     assert missed(days=1) == {"lost_messages"}
     turn.update(accepted_at=timezone.now() - timedelta(days=2))
     assert "lost_messages" not in missed(days=1)
+
+
+def test_turns_that_no_process_takes_over_are_counted(owner: User, session_file: Path) -> None:
+    turn = Turn.objects.filter(pk=give_turn(talked(owner, session_file, turns=1), Status.RUNNING).pk)
+    assert count_abandoned() == 0
+    turn.update(lease_until=timezone.now() - timedelta(minutes=2))
+    assert count_abandoned() == 1
+    assert missed() == set(), "the next start takes it over"
 
 
 def test_failures_and_ages_are_measured(owner: User, session_file: Path) -> None:
