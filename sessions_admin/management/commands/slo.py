@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from sessions_admin.management.shell import ShellCommand
-from sessions_admin.metrics.objectives import Objective, ObjectivesReport, measure
+from sessions_admin.metrics.objectives import DAY, Objective, ObjectivesReport, measure
 from sessions_admin.reports import counted
 
 DAYS = 30
@@ -27,7 +27,7 @@ class Command(ShellCommand):
         else:
             self.stdout.write("\n".join(_lines(report)))
         if not report.is_met:
-            missed = ", ".join(one.label.rstrip("*") for one in report.objectives if not one.is_met)
+            missed = ", ".join(one.label for one in report.objectives if not one.is_met)
             raise CommandError(f"Missed: {missed}.")
 
 
@@ -46,7 +46,8 @@ def _lines(report: ObjectivesReport) -> list[str]:
 
 def _line(objective: Objective) -> str:
     value, limit = (_shown(objective, number) for number in (objective.value, objective.limit))
-    return f"  {'ok' if objective.is_met else 'missed':<6}  {objective.label:<46} {value:>12}  of {limit}"
+    label = objective.label + "*" * objective.is_of_last_start
+    return f"  {'ok' if objective.is_met else 'missed':<6}  {label:<46} {value:>8}  of at most {limit}"
 
 
 def _shown(objective: Objective, value: float | None) -> str:
@@ -56,4 +57,4 @@ def _shown(objective: Objective, value: float | None) -> str:
         return f"{value:.1%}"
     if objective.unit == "turns":
         return f"{value:,.0f}"
-    return f"{value:,.0f} s" if value >= 10 else f"{value:.3g} s"
+    return f"{value / DAY:.1f} days" if value >= DAY else f"{value:,.0f} s" if value >= 10 else f"{value:.3g} s"
