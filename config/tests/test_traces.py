@@ -20,7 +20,11 @@ async def test_the_attempts_at_a_turn_are_one_trace(live_database: LiveDatabase,
     async with ModelServer() as endpoint:
         endpoint.play(
             HttpError(503, "plantedfault"),
-            calls(*(Call("create_task", {"title": title}) for title in TITLES)),
+            calls(
+                *(Call("create_task", {"title": title}) for title in TITLES),
+                Call("complete_task", {"number": 99}),
+                Call("plantedtool", {"text": "plantedtext"}),
+            ),
             calls(Call("delete_tasks", {"numbers": [1, 2]})),
             says("plantedreply"),
         )
@@ -56,7 +60,14 @@ async def test_the_attempts_at_a_turn_are_one_trace(live_database: LiveDatabase,
     assert tree(spans) == [
         (
             "invoke_agent Threadkeeper",
-            ["session.open", request, "execute_tool create_task", "execute_tool create_task", request],
+            [
+                "session.open",
+                request,
+                "execute_tool create_task",
+                "execute_tool create_task",
+                "execute_tool complete_task",
+                request,
+            ],
         ),
         ("invoke_agent Threadkeeper", ["session.open", "execute_tool delete_tasks", request]),
     ]
@@ -77,7 +88,7 @@ async def test_the_attempts_at_a_turn_are_one_trace(live_database: LiveDatabase,
     assert event.name == "approval.requested"
     assert event.attributes == {"gen_ai.tool.name": "delete_tasks", "gen_ai.tool.call.id": asked["call_id"]}
     assert second.attributes["threadkeeper.turn.status"] == "done"
-    asking, created, *_, deleted, _ = (span for span in spans if span.name.startswith(("chat", "execute")))
+    asking, created, _, completed, _, deleted, _ = (span for span in spans if span.name.startswith(("chat", "execute")))
     assert 0 < asking.attributes.pop("gen_ai.response.time_to_first_chunk") < 10
     assert asking.attributes == {
         "gen_ai.operation.name": "chat",
@@ -102,7 +113,8 @@ async def test_the_attempts_at_a_turn_are_one_trace(live_database: LiveDatabase,
     assert deleted.attributes["threadkeeper.tool.approval"] == "approved"
     assert first.resource["service.name"] == "threadkeeper"
     assert first.resource["service.instance.id"] != second.resource["service.instance.id"]
-    assert not any(span.has_failed for span in spans)
+    assert [span for span in spans if span.has_failed] == [completed]
+    assert completed.attributes["error.type"] == "not_found"
     assert all(b"planted" not in body for body in collector.bodies)
 
 
