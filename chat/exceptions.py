@@ -262,7 +262,8 @@ class BadExtraTools(ThreadkeeperError):
 class ModelFailed(ThreadkeeperError):
     """The model's endpoint did not answer as it should.
 
-    `retryable`: the same request may succeed soon. `unavailable`: another model may answer it.
+    `retryable`: the same request may succeed soon. `unavailable`: another model may answer it. `cause` is a
+    status or the type of an error.
     """
 
     code = "model_error"
@@ -271,3 +272,4 @@ class ModelFailed(ThreadkeeperError):
         super().__init__(detail)
         self.retryable = retryable
         self.unavailable = unavailable
+        self.cause = self.code

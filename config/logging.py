@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chat.infra.log_context import bound
+from chat.infra.tracing import current
 
 OWN_LOGGERS = ("chat", "config", "sessions_admin", "__main__")
 PLACEHOLDER = "…"
@@ -69,7 +70,7 @@ class SafeFormatter(logging.Formatter):
 
 
 class JsonFormatter(SafeFormatter):
-    """Format a record as a JSON object in one line, with the ids of its request, socket and turn."""
+    """Format a record as a JSON object in one line, with the ids of its request, socket, turn and trace."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the object as text."""
@@ -80,6 +81,7 @@ class JsonFormatter(SafeFormatter):
             "logger": safe.name,
             "message": safe.getMessage(),
             **bound(),
+            **({"trace_id": trace_id} if (trace_id := current().trace_id) else {}),
         }
         if safe.exc_info:
             entry["exception"] = self.formatException(safe.exc_info)

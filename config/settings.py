@@ -342,10 +342,16 @@ USE_TZ = True
 
 #: The bearer token with which Prometheus reads `/metrics`; without it there are no metrics.
 METRICS_TOKEN = env.parsed("METRICS_TOKEN", "", env.metrics_token, secret=True)
+# Where the processes of `up` share their values.
+METRICS_DIR = DATA_DIR / "metrics"
+
+#: The OpenTelemetry collector that traces of turns and clean-ups are sent to, by OTLP over HTTP; without it there are
+#: none. They hold no text of people or models. Such as `http://127.0.0.1:4318`.
+OTEL_EXPORTER_OTLP_ENDPOINT = env.url("OTEL_EXPORTER_OTLP_ENDPOINT", "http", "https")
 
 #: The least severe messages that are logged.
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR")
-#: `json` writes each message of the log as an object, with the ids of its request, socket and turn.
+#: `json` writes each message of the log as an object, with the ids of its request, socket, turn and trace.
 LOG_FORMAT = env.choice("LOG_FORMAT", "text", "text", "json")
 LOGGING = {
     "version": 1,
@@ -368,6 +374,8 @@ LOGGING = {
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
         # Its warnings name the addresses of disconnected clients.
         "twisted": {"level": "ERROR"},
+        # It logs each batch that a collector does not accept; chat.infra.otlp logs one a minute.
+        "opentelemetry": {"level": "CRITICAL"},
         # Each failed attempt is in its table.
         "axes": {"level": "ERROR"},
         **{name: {"level": LOG_LEVEL} for name in ("chat", "config", "sessions_admin")},

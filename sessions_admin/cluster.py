@@ -6,7 +6,7 @@ for a week. This one sleeps by a monotonic clock.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.synchronize import Event
 from typing import Any
 
@@ -15,8 +15,10 @@ from django.utils import timezone
 from django_q import cluster
 from django_q.models import Schedule
 from django_q.scheduler import scheduler
+from django_q.signals import post_execute_in_worker, pre_execute
 
-from sessions_admin import clock, heartbeat, schedules
+from chat.infra.metrics import WORKER_TASKS
+from sessions_admin import clock, heartbeat, schedules, tasks
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +90,32 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]  # untyped
         return not Schedule.objects.exclude(repeats=0).filter(next_run__lt=began).exists()
 
 
+class TaskTimer:
+    """Measures the tasks of a worker's process, which executes one at a time."""
+
+    def __init__(self) -> None:
+        self._began = 0.0
+
+    def begin(self, **signal: object) -> None:
+        """Begin to measure a task."""
+        self._began = time.monotonic()
+
+    def end(self, task: Mapping[str, Any], **signal: object) -> None:
+        """Add a task to the metrics. One of a superuser's schedule may have any name, which no label has."""
+        module, _, name = str(task["func"]).rpartition(".")
+        labels = {
+            "task": name if module == tasks.__name__ and hasattr(tasks, name) else "other",
+            "result": "done" if task.get("success") else "failed",
+        }
+        WORKER_TASKS.labels(**labels).observe(time.monotonic() - self._began)
+
+
+_timer = TaskTimer()
+
+
 def install() -> None:
-    """Use the sentinel above in this process."""
+    """Use the sentinel above in this process, and measure tasks."""
     # There is no setting for it: `Cluster.start` uses the class in its own module.
     cluster.Sentinel = Sentinel
+    pre_execute.connect(_timer.begin)
+    post_execute_in_worker.connect(_timer.end)

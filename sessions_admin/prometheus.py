@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 
-from django.db.models import Max
 from django.utils import timezone
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -12,11 +11,11 @@ from prometheus_client.registry import Collector
 
 from chat.models.turn import Status
 from sessions_admin.heartbeat import workers
-from sessions_admin.metrics.queue_health import unfinished_turns
+from sessions_admin.metrics.histograms import FOLDER
+from sessions_admin.metrics.objectives import count_abandoned
+from sessions_admin.metrics.queue_health import unfinished_turns, worker_queue
 from sessions_admin.metrics.stats import by_state
 from sessions_admin.models import CleanupRun, RunStatus
-
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own variable
 
 
 class DatabaseState(Collector):
@@ -36,10 +35,33 @@ class DatabaseState(Collector):
         for count in by_state():
             sessions.add_metric([count.state], count.sessions)
         yield sessions
-        done = CleanupRun.objects.filter(status=RunStatus.DONE, dry_run=False).aggregate(last=Max("ended_at"))["last"]
-        name = "cleanup_last_success_timestamp_seconds"
-        yield _gauge(name, "When the last clean-up was done; 0 without one.", value=done.timestamp() if done else 0)
+        name = "abandoned_turns"
+        yield _gauge(name, "Turns that no process runs since a minute, nor has taken over.", value=count_abandoned())
+        yield from _cleanups()
+        queue = worker_queue()
+        tasks = _gauge(
+            "worker_queue_depth", "Tasks of the worker: those that wait, and those that it has taken.", "state"
+        )
+        tasks.add_metric(["waiting"], queue.waiting)
+        tasks.add_metric(["taken"], queue.taken)
+        age = (now - queue.oldest_at).total_seconds() if queue.oldest_at else 0
+        yield from (
+            tasks,
+            _gauge("worker_oldest_task_seconds", "Age of the oldest waiting task; 0 without one.", value=age),
+        )
         yield _gauge("workers", "Workers that are running.", value=sum(worker.is_alive for worker in workers()))
+
+
+def _cleanups() -> Iterator[GaugeMetricFamily]:
+    last = CleanupRun.objects.filter(status=RunStatus.DONE, dry_run=False).order_by("-ended_at").first()
+    ended, seconds, removed = (last.ended_at, last.duration, last.removed_sessions) if last else (None, None, 0)
+    yield _gauge(
+        "cleanup_last_success_timestamp_seconds",
+        "When the last clean-up was done; 0 without one.",
+        value=ended.timestamp() if ended else 0,
+    )
+    yield _gauge("cleanup_last_seconds", "How long it took.", value=seconds.total_seconds() if seconds else 0)
+    yield _gauge("cleanup_last_removed_sessions", "How many sessions it removed.", value=removed)
 
 
 def _gauge(name: str, documentation: str, *labels: str, value: float | None = None) -> GaugeMetricFamily:

@@ -12,6 +12,7 @@ from agents import Agent, GuardrailFunctionOutput, Model, RunContextWrapper, TRe
 from chat.assistant import extra
 from chat.assistant.context import TurnContext
 from chat.assistant.endpoints.providers import model_settings
+from chat.assistant.endpoints.spans import RequestSpan
 from chat.assistant.endpoints.validation.model import ValidModel
 from chat.assistant.relevance import judge
 from chat.memory.items import is_user_message
@@ -72,9 +73,12 @@ async def _model_lets_pass(model: Model, items: Sequence[Mapping[str, Any]]) -> 
     valid = ValidModel(model)
     judge_agent = Agent(name="Relevance", instructions=question, model=valid, model_settings=model_settings(model))
     try:
-        async with asyncio.timeout(VERDICT_TIMEOUT):
-            untraced = agents.RunConfig(tracing_disabled=True)
-            result = await agents.Runner.run(judge_agent, transcript, max_turns=1, run_config=untraced)
+        with RequestSpan(model, purpose="guardrail") as span:
+            async with asyncio.timeout(VERDICT_TIMEOUT):
+                untraced = agents.RunConfig(tracing_disabled=True)
+                result = await agents.Runner.run(judge_agent, transcript, max_turns=1, run_config=untraced)
+            for response in result.raw_responses:
+                span.answered(response)
     except Exception as error:  # noqa: BLE001 - a guardrail that fails must not keep anybody from their tasks
         # Only its name: an endpoint's text may repeat the key or a message.
         logger.warning("The guardrail could not ask the model; the message passes: %s", type(error).__name__)

@@ -45,6 +45,12 @@ class ModelConfig:
         """The host of the endpoint, the only part of its URL that may be shown."""
         return urlsplit(self.base_url).hostname or "api.openai.com"
 
+    @property
+    def port(self) -> int:
+        """The port of the endpoint."""
+        url = urlsplit(self.base_url)
+        return url.port or (80 if url.scheme == "http" else 443)
+
     def cost(self, input_tokens: int, output_tokens: int) -> Decimal | None:
         """Return the cost of tokens at the current prices, or None without prices."""
         if self.input_price is None or self.output_price is None:

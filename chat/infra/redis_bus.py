@@ -12,7 +12,7 @@ from channels.layers import get_channel_layer
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
-from chat.infra.metrics import REDIS
+from chat.infra.metrics import redis_connected
 from chat.infra.redis import ERRORS, async_client, key
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Bus:
 
     def __init__(self, on_connect: Callable[[], None]) -> None:
         self.is_connected = False
-        REDIS.set(0)
+        self._gauge = redis_connected()
         self._on_connect = on_connect  # notifications before it may have been lost
         self._id = uuid.uuid4().hex
         self._waiting: deque[str] = deque(maxlen=MAX_WAITING)
@@ -80,7 +80,7 @@ class Bus:
                         logger.warning("Redis cannot be reached; each server process works alone: %s", error)
                     is_reported = True
                 self.is_connected = False
-                REDIS.set(0)
+                self._gauge.set(0)
                 await asyncio.sleep(RECONNECT_AFTER)
 
     async def _deliver_from(self, pubsub: PubSub) -> None:
@@ -98,7 +98,7 @@ class Bus:
             is_pinged = False
             if message["type"] == "subscribe":
                 self.is_connected = True
-                REDIS.set(1)
+                self._gauge.set(1)
                 self._on_connect()
             elif message["type"] == "message":
                 sender, group, notice = json.loads(message["data"])

@@ -1,5 +1,6 @@
 """Keep a session within its limit."""
 
+from chat.infra import tracing
 from chat.memory.items import surplus
 from chat.memory.statements import Delete
 from chat.memory.store import SessionStore
@@ -10,9 +11,12 @@ async def prune(store: SessionStore, session_id: str, *, limit: int) -> int:
 
     Must be called between turns. Raise MemoryUnavailable.
     """
-    stored = await store.read(session_id)
-    ids = [stored.ids[index] for index in surplus(stored.items, limit)]
-    if ids and stored.is_intact:  # the next turn adopts what another program wrote meanwhile
-        await store.write(Delete(session_id, ids))
+    with tracing.recorded(tracing.begin("session.prune", {"threadkeeper.session.limit": limit})) as span:
+        stored = await store.read(session_id)
+        ids = [stored.ids[index] for index in surplus(stored.items, limit)]
+        if not stored.is_intact:
+            ids = []  # the next turn adopts what another program wrote meanwhile
+        if ids:
+            await store.write(Delete(session_id, ids))
+        span.set({"threadkeeper.session.removed": len(ids)})
         return len(ids)
-    return 0

@@ -9,6 +9,7 @@ from agents.memory.session import SessionABC
 from agents.memory.session_settings import resolve_session_limit
 
 from chat.exceptions import MemoryUnavailable
+from chat.infra import tracing
 from chat.infra.db_threads import in_database
 from chat.memory.digest import Digest
 from chat.memory.items import Item
@@ -84,11 +85,15 @@ class AgentSessionMemory(SessionABC):
 
     async def open(self, place: SessionContext) -> OpenedSession | None:
         """Prepare the session for a turn; return None while the store is unavailable."""
-        try:
-            opened = await open_session(self._store, place)
-        except MemoryUnavailable as error:
-            self._degrade(error)
-            return None
+        with tracing.recorded(tracing.begin("session.open")) as span:
+            try:
+                opened = await open_session(self._store, place)
+            except MemoryUnavailable as error:
+                span.fail(error.code)
+                self._degrade(error)
+                return None
+            span.set({"threadkeeper.session.items": len(opened.items)})
+            span.set({"threadkeeper.session.rebuilt": opened.pruned is not None})
         self._known = opened.items
         self._opened_in = self._store.generation
         return opened

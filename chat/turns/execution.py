@@ -40,6 +40,7 @@ from chat.turns.journal import Journal
 from chat.turns.lease import DEADLY, lease_of
 from chat.turns.log import TurnLog
 from chat.turns.replay import ReplayModel
+from chat.turns.spans import traced
 from chat.turns.turn_input import TurnInput, read_turn_input
 
 logger = logging.getLogger(__name__)
@@ -182,8 +183,8 @@ class TurnExecution:
             week_start=turn_input.week_start,
             output_limit=None if is_offline() else outputs.LIMIT,
             beginning_forgotten=pruned > 0,
-            act=self._act,
-            act_apart=self._act_apart,
+            act=traced(self._act, turn_input.journal),
+            act_apart=traced(self._act_apart, turn_input.journal),
             settled=turn_input.journal.settled,
             refused=refused,
             kept=turn_input.kept,

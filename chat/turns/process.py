@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from django.db import DatabaseError, transaction
 
 from chat.exceptions import ServerStopping
-from chat.infra import bus
+from chat.infra import bus, tracing
 from chat.infra.db_threads import in_database
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ async def start() -> None:
     from chat.turns.runner import TurnRunner
 
     extra.configured()
+    tracing.start()
     _models = Models()
     _runner = TurnRunner(choose=_models.choose, store=session_store(on_set_aside=_report_quarantine))
     bus.on_connect(_runner.logs.look_again)

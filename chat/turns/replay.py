@@ -12,6 +12,7 @@ from chat.assistant.endpoints.fallback import FirstAvailable
 from chat.assistant.endpoints.providers import alternatives, name_of
 from chat.assistant.endpoints.request_size import Sent
 from chat.assistant.endpoints.retrying import Retry, Retrying
+from chat.assistant.endpoints.spans import RequestSpan
 from chat.assistant.endpoints.validation.items import refusals
 from chat.assistant.endpoints.validation.model import ValidModel
 from chat.assistant.endpoints.wrapping import Ask, Events, Given, WrappedModel, closed_after
@@ -30,7 +31,7 @@ class ReplayModel(WrappedModel):
     def __init__(self, model: Model, journal: Journal, log: TurnLog, window: Window | None = None) -> None:
         self._window = window or Window()
         self._within: dict[str, WithinContext] = {}  # by the name of the model
-        self._models = FirstAvailable(alternatives(model), self._wrapped)
+        self._models = FirstAvailable(alternatives(model), self._wrapped, self._fallen_back)
         super().__init__(self._models)
         self._journal = journal
         self._log = log
@@ -41,6 +42,7 @@ class ReplayModel(WrappedModel):
         self.step = 0
         self.from_journal = False
         self._requested_at = 0.0
+        self._span: RequestSpan | None = None
 
     @property
     def name(self) -> str:
@@ -70,14 +72,16 @@ class ReplayModel(WrappedModel):
             self.refused |= refusals(step.output)
             yield _completed(step.output, step.usage)
             return
-        try:
-            async with closed_after(ask()) as events:
-                async for event in events:
-                    self._log_event(event)
-                    yield event
-        except ModelFailed:
-            self._drop_rest()
-            raise
+        with RequestSpan(self._models.current) as self._span:
+            try:
+                async with closed_after(ask()) as events:
+                    async for event in events:
+                        self._span.watch(event)
+                        self._log_event(event)
+                        yield event
+            except ModelFailed:
+                self._drop_rest()
+                raise
 
     def _wrapped(self, model: Model) -> Model:
         """Wrap an alternative with retries, validation and the limit of its context."""
@@ -107,7 +111,13 @@ class ReplayModel(WrappedModel):
         """Separate the beginning of a step from the steps before."""
         return SEPARATOR + text if text and self._earlier_length else text
 
+    def _fallen_back(self, failure: ModelFailed) -> None:
+        if self._span is not None:
+            self._span.fallen_back(self._models.current, failure)
+
     def _retrying(self, retry: Retry) -> None:
+        if self._span is not None:
+            self._span.retrying(retry)
         detail = f"The model does not answer. Retrying, {retry.attempt} of {retry.of}."
         self._log.append(ModelRetrying(retry.attempt, retry.of, round(retry.seconds, 1), detail))
 

@@ -14,11 +14,12 @@ from django.db import DatabaseError
 
 from chat.assistant.endpoints.providers import Choose
 from chat.exceptions import MemoryUnavailable, TurnLost
-from chat.infra import notifications
+from chat.infra import notifications, tracing
 from chat.infra.database_limits import is_transient
 from chat.infra.db_threads import in_database
 from chat.infra.log_context import bind
 from chat.infra.metrics import FIRST_DELTA, TOKENS, TURN, TURNS
+from chat.infra.tracing import Span
 from chat.memory.identity import SessionId
 from chat.memory.metadata import update_after_pruning
 from chat.memory.pruning import prune
@@ -35,6 +36,7 @@ from chat.turns.journal import save_text
 from chat.turns.lease import lease_of, release
 from chat.turns.log import TurnLogs
 from chat.turns.queue import claim_waiting
+from chat.turns.spans import STATUS, begin_turn, record_outcome
 from chat.turns.turn_input import TurnInput
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class RunningTurn:
 
     turn: Turn
     execution: asyncio.Task[TurnOutcome]
+    span: Span
     stopping: bool = False
     task: asyncio.Task[None] = field(init=False)
 
@@ -105,8 +108,9 @@ class RunningTurns:
         if self.logs.shared is not None:
             self.logs.shared.publish(log)
         execution = TurnExecution(turn, model=self.choose(turn.model), store=self.store, log=log, turn_input=turn_input)
-        running = self._running[turn.pk] = RunningTurn(turn, asyncio.create_task(execution.run()))
-        running.task = asyncio.create_task(self._run(execution, running))
+        with tracing.use(begin_turn(turn)) as span:
+            running = self._running[turn.pk] = RunningTurn(turn, asyncio.create_task(execution.run()), span)
+            running.task = asyncio.create_task(self._run(execution, running))
         self._tasks.add(running.task)
         running.task.add_done_callback(self._tasks.discard)
         if turn.stop_asked:
@@ -165,18 +169,24 @@ class RunningTurns:
         following: tuple[Turn, TurnInput | None] | None = None
         try:
             outcome = await self._outcome(execution, running)
-            if outcome is not None:
+            if outcome is None:
+                running.span.set({STATUS: "released"})
+            else:
+                record_outcome(running.span, outcome)
                 following = await self._store(execution, outcome)
                 await self._prune(turn, outcome)
                 await notifications.conversation_updated(turn.user_id, turn.conversation_id)
         except TurnLost:
             logger.info("Turn %s continues in another process.", turn.pk)
+            running.span.set({STATUS: "lost"})
         except (DatabaseError, OSError):
             logger.exception("Turn %s was interrupted.", turn.pk)
+            running.span.set({STATUS: "interrupted"})
             self.interrupted.add(turn.pk)
         finally:
             execution.log.running = False
             execution.log.wake()
+            running.span.end()
             if self._running.get(turn.pk) is running:  # otherwise a decision has let it continue
                 del self._running[turn.pk]
             if following is not None:

@@ -316,7 +316,7 @@ def _metrics_folder() -> dict[str, str]:
     """Return the variable that names the folder in which the processes share their metrics; it begins empty."""
     if not settings.METRICS_TOKEN:
         return {}
-    folder = settings.DATA_DIR / "metrics"
+    folder = settings.METRICS_DIR
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(exist_ok=True)
     return {"PROMETHEUS_MULTIPROC_DIR": str(folder)}

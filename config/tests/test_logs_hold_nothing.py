@@ -1,4 +1,4 @@
-"""Words planted through every entry point of a real server turn up in no log or metric, the database's included."""
+"""Words planted through every entry point of a server are in no metric, no trace and no log, PostgreSQL's included."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from chat.tests.live import Person, open_socket, sign_in
+from config.tests.collector import Collector
 from config.tests.support import LiveDatabase, ServerProcess, eventually
 
 pytestmark = pytest.mark.service
@@ -21,8 +22,15 @@ PLANTED = "planted"  # each word that is planted begins with it
 
 
 @pytest.fixture
-def server(live_database: LiveDatabase, tmp_path: Path) -> Iterator[ServerProcess]:
+def collector() -> Iterator[Collector]:
+    with Collector() as running:
+        yield running
+
+
+@pytest.fixture
+def server(live_database: LiveDatabase, tmp_path: Path, collector: Collector) -> Iterator[ServerProcess]:
     variables = {"LOG_LEVEL": "DEBUG", "LOG_FORMAT": "json", "METRICS_TOKEN": METRICS_TOKEN}
+    variables["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
     with ServerProcess(live_database, tmp_path, EMAIL_URL="smtp://127.0.0.1:9?timeout=2", **variables) as process:
         yield process
 
@@ -105,7 +113,7 @@ async def plant_in_sockets(server: ServerProcess, person: Person) -> None:
             assert origin != server.url
 
 
-async def test_no_planted_word_is_in_a_log(server: ServerProcess) -> None:
+async def test_no_planted_word_is_in_a_log(server: ServerProcess, collector: Collector) -> None:
     person = sign_in(server, "plantedperson")
     plant_in_pages(server, person)
     plant_in_programs(server)
@@ -131,7 +139,9 @@ async def test_no_planted_word_is_in_a_log(server: ServerProcess) -> None:
     entries = [json.loads(line) for line in server.output.splitlines()]
     assert any(entry.keys() >= {"time", "level", "logger", "message", "request_id"} for entry in entries)
     assert any("socket_id" in entry for entry in entries) and any("exception" in entry for entry in entries)
-    logs = {"the server": server.output, "metrics": metrics.text}
+    assert {"session.open", "execute_tool create_task"} <= {span.name for span in collector.spans}
+    traces = b"\n".join(collector.bodies).decode(errors="replace")
+    logs = {"the server": server.output, "metrics": metrics.text, "traces": traces}
     if database := log_of_database(os.environ["DATABASE_URL"]):
         logs["PostgreSQL"] = database.read_text()
     found = {name: [line for line in log.splitlines() if PLANTED in line] for name, log in logs.items()}

@@ -1,5 +1,6 @@
 """`/metrics` counts what the product does, for whoever has its token."""
 
+import asyncio
 import re
 import uuid
 from pathlib import Path
@@ -10,7 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from chat.tests.live import open_socket, sign_in
 from chat.tests.redis_server import RedisServer
-from config.tests.support import ROOT, LiveDatabase, ServerProcess
+from config.tests.support import ROOT, LiveDatabase, ServerProcess, eventually
+from sessions_admin.schedules import MINUTELY
+from sessions_admin.tests.live_worker import NEXT_LOOK, look_at, worker
 
 TOKEN = "a token of Prometheus"
 
@@ -28,9 +31,11 @@ def scrape(server: ServerProcess) -> dict[str, float]:
 async def test_metrics_of_all_processes(live_database: LiveDatabase, tmp_path: Path) -> None:
     folder = tmp_path / "metrics"
     folder.mkdir()
+    look_at(live_database, MINUTELY)
     metrics = {"METRICS_TOKEN": TOKEN, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
     with (
         RedisServer(tmp_path) as redis,
+        worker(live_database, tmp_path, **metrics),
         ServerProcess(live_database, tmp_path, REDIS_URL=redis.url, **metrics) as server,
         ServerProcess(live_database, tmp_path, REDIS_URL=redis.url, **metrics) as other,
     ):
@@ -45,6 +50,8 @@ async def test_metrics_of_all_processes(live_database: LiveDatabase, tmp_path: P
             accepted = await socket.accepted(await socket.message("Add a task to buy milk"))
             await socket.end_of(accepted["turn"]["id"])
             httpx.get(f"{other.url}/no-such-page")
+            task = "threadkeeper_worker_task_seconds_count done look_after_runs"
+            await asyncio.to_thread(eventually, lambda: scrape(server).get(task), within=NEXT_LOOK, what="its task")
             found = scrape(other)
     expected = {
         "threadkeeper_messages_accepted_total": 1,
@@ -56,13 +63,17 @@ async def test_metrics_of_all_processes(live_database: LiveDatabase, tmp_path: P
         "threadkeeper_queue_depth": 0,
         "threadkeeper_sessions active": 1,
         "threadkeeper_oldest_turn_seconds queued": 0,
-        "threadkeeper_workers": 0,
+        "threadkeeper_workers": 1,
+        "threadkeeper_abandoned_turns": 0,
+        "threadkeeper_worker_queue_depth waiting": 0,
+        task: 1,
         "threadkeeper_cleanup_last_success_timestamp_seconds": 0,
         "threadkeeper_http_request_seconds_count pages 4xx": 1,
     }
     assert {name: found.get(name) for name in expected} == expected
-    named = set(re.findall(r"threadkeeper_\w+", (ROOT / "docs/examples/alerts.yml").read_text()))
-    assert named <= {name.split()[0] for name in found}
+    for example in ("alerts.yml", "grafana.json"):
+        named = set(re.findall(r"threadkeeper_\w+", (ROOT / "docs/examples" / example).read_text()))
+        assert named <= {name.split()[0] for name in found}
 
 
 @pytest.mark.service

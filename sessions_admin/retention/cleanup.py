@@ -5,6 +5,7 @@ The schedule, the admin and the command call the same function. A preview runs t
 
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
@@ -14,6 +15,8 @@ from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from chat.infra import tracing
+from chat.infra.tracing import Span
 from chat.memory.configured import opened, size_on_disk
 from chat.memory.statements import Size
 from chat.memory.sync_store import SyncStore
@@ -108,14 +111,42 @@ def _execute(
 ) -> CleanupReport:
     try:
         if runs.claim(run, older_than=older_than):
-            _Execution(run, on_progress, should_stop).run_stages()
-            runs.end(run, RunStatus.DONE)
-    except StopRequested:
-        runs.end(run, RunStatus.STOPPED)
+            _run_stages(_Execution(run, on_progress, should_stop))
     except BaseException as error:
         runs.end(run, RunStatus.FAILED, error)
         raise
     return runs.report(run)
+
+
+def _run_stages(execution: "_Execution") -> None:
+    run = execution.run
+    with tracing.recorded(_begin_span(run)) as span:
+        status = RunStatus.DONE
+        try:
+            execution.run_stages()
+        except StopRequested:
+            status = RunStatus.STOPPED
+        runs.end(run, status)
+        _record_report(span, runs.report(run))
+
+
+def _begin_span(run: CleanupRun) -> Span:
+    attributes: tracing.Attributes = {
+        "threadkeeper.cleanup.id": str(run.pk),
+        "threadkeeper.cleanup.trigger": run.trigger,
+        "threadkeeper.cleanup.dry_run": run.dry_run,
+    }
+    return tracing.begin_attempt("cleanup", run.pk, runs.times_resumed(run) + 1, attributes)
+
+
+def _record_report(span: Span, report: CleanupReport) -> None:
+    counts = ("examined", "held", "sessions", "items", "freed_bytes", "trashed", "purged")
+    span.set({f"threadkeeper.cleanup.{name}": getattr(report, name) for name in counts})
+    span.set({"threadkeeper.cleanup.status": str(report.status)})
+
+
+def _stage(name: str) -> AbstractContextManager[Span]:
+    return tracing.recorded(tracing.begin(f"cleanup.{name}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +165,17 @@ class _Execution:
             runs.log(self.run, str(doubt))
         self.check_clock()
         before = size_on_disk()
-        self.clean_sessions()
+        with _stage("sessions"):
+            self.clean_sessions()
         if not self.run.dry_run:
             release_ended(actor=runs.SCHEDULE)
-        apply_retention(self.run, check_continue=self.check_continue)
+        with _stage("conversations"):
+            apply_retention(self.run, check_continue=self.check_continue)
         if not self.run.dry_run:
-            self.check_digests()
-            self.shrink_file(before)
+            with _stage("digests"):
+                self.check_digests()
+            with _stage("file"):
+                self.shrink_file(before)
             sample()
 
     def check_continue(self) -> None:

@@ -285,15 +285,16 @@ def fail_stale_runs() -> None:
 def resumable_run() -> CleanupRun | None:
     """Return the stale run to resume, unless it was started by a command or resumed too often."""
     run = _stale_runs().filter(status=RunStatus.RUNNING).exclude(trigger=Trigger.COMMAND).first()
-    return run if run and _times_resumed(run) < MAX_RESUMES else None
+    return run if run and times_resumed(run) < MAX_RESUMES else None
 
 
 def was_resumed(run: CleanupRun) -> bool:
     """Return whether a run was resumed after its process died."""
-    return _times_resumed(run) > 0
+    return times_resumed(run) > 0
 
 
-def _times_resumed(run: CleanupRun) -> int:
+def times_resumed(run: CleanupRun) -> int:
+    """Return how often a run was resumed."""
     return [sentence for _, sentence in run.log].count(RESUMED)
 
 

@@ -3,12 +3,9 @@
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,40 +15,15 @@ from django.utils import timezone
 from chat.memory import file as session_file
 from chat.memory.identity import SessionId
 from chat.memory.statements import Size
-from config.runtime.processes import spawn
-from config.tests.support import ROOT, SECONDS, LiveDatabase, clean_environment, eventually, processes_of, run
+from config.tests.collector import Collector, tree
+from config.tests.support import SECONDS, LiveDatabase, eventually, processes_of, run
 from sessions_admin.retention.runs import RESUMED
 from sessions_admin.schedules import DAILY, MINUTELY
 from sessions_admin.tests.conftest import remember, stored
+from sessions_admin.tests.live_worker import NEXT_LOOK, look_at, worker
 
 # Among the first to be run: these wait the longest.
 pytestmark = [pytest.mark.service, pytest.mark.xdist_group("worker")]
-
-# The worker looks at its schedule at its start and every 30 seconds.
-NEXT_LOOK = 120.0
-
-
-@contextmanager
-def worker(database: LiveDatabase, data_dir: Path) -> "Iterator[subprocess.Popen[bytes]]":
-    """Run `manage.py qcluster` for a while."""
-    with open(data_dir / "worker.log", "ab") as log:
-        process = spawn(
-            [sys.executable, "manage.py", "qcluster"],
-            env=clean_environment(DATABASE_URL=database.url, DATA_DIR=str(data_dir)),
-            output=log,
-            cwd=ROOT,
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(SECONDS)
-
-
-def look_at(database: LiveDatabase, func: str) -> None:
-    """Let one schedule be due, and no other."""
-    database.query("UPDATE django_q_schedule SET next_run = now() + interval '1 day'")
-    database.query("UPDATE django_q_schedule SET next_run = now() - interval '1 minute' WHERE func = %s", func)
 
 
 def add_session(database: LiveDatabase, user: uuid.UUID, *, session_id: SessionId, idle: timedelta, size: Size) -> None:
@@ -80,7 +52,10 @@ def test_a_worker_removes_a_session_eight_days_old_when_its_schedule_is_due(
         add_session(live_database, user, session_id=session_id, idle=timedelta(days=days), size=size)
     look_at(live_database, DAILY)
 
-    with worker(live_database, tmp_path) as process:
+    with (
+        Collector() as collector,
+        worker(live_database, tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url) as process,
+    ):
         finished = "SELECT success, result IS NOT NULL FROM django_q_task WHERE func = %s"
         result = eventually(lambda: live_database.query(finished, DAILY), within=NEXT_LOOK, what="the worker's task")
         # By the clock that nobody sets, which is the same one in all processes of a machine.
@@ -88,6 +63,11 @@ def test_a_worker_removes_a_session_eight_days_old_when_its_schedule_is_due(
         now = time.monotonic()
         assert live_database.query(reported, now, now) == [(process.pid, True, True)]
 
+    spans = sorted(collector.spans, key=lambda span: span.began)
+    stages = ["cleanup.sessions", "cleanup.conversations", "cleanup.digests", "cleanup.file"]
+    assert tree(spans) == [("cleanup", stages)]
+    found = {name.removeprefix("threadkeeper.cleanup."): value for name, value in spans[0].attributes.items()}
+    assert (found["trigger"], found["status"], found["sessions"], found["items"]) == ("schedule", "done", 1, 4)
     runs = "SELECT trigger, status, dry_run, removed_sessions, removed_items, error FROM sessions_admin_cleanuprun"
     assert result == [(True, True)]
     assert live_database.query(runs) == [("schedule", "done", False, 1, 4, "")]

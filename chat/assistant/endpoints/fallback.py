@@ -24,17 +24,28 @@ class FirstAvailable(Model):
     """Tries models in order until one answers; that one answers the next request too.
 
     `wrapped` makes the model that is asked of an alternative, with what retries it. A response of which anything has
-    come is never begun anew by another model.
+    come is never begun anew by another model. `on_fallback` is called before another model is asked.
     """
 
-    def __init__(self, alternatives: Sequence[Alternative], wrapped: Callable[[Model], Model]) -> None:
+    def __init__(
+        self,
+        alternatives: Sequence[Alternative],
+        wrapped: Callable[[Model], Model],
+        on_fallback: Callable[[ModelFailed], None] = lambda failure: None,
+    ) -> None:
         self._left = list(alternatives)
         self._wrapped = wrapped
+        self._on_fallback = on_fallback
 
     @property
     def name(self) -> str:
         """The name of the current model."""
         return self._left[0].name
+
+    @property
+    def current(self) -> Model:
+        """The current model."""
+        return self._left[0].model
 
     async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
         return await self._left[0].model.get_response(*args, **kwargs)
@@ -57,6 +68,8 @@ class FirstAvailable(Model):
             except ModelFailed as failure:
                 if has_come or not failure.unavailable or len(self._left) == 1:
                     raise
+                failed = failure
             learned(asked.name).away_until = time.monotonic() + AWAY
             self._left = self._left[1:]
             logger.warning("The model %s is unavailable; %s is asked instead.", asked.name, self.name)
+            self._on_fallback(failed)

@@ -22,6 +22,7 @@ from openai.types import responses
 from chat.assistant.endpoints.failures import BrokenStream, explain, incomplete, incomplete_reason, retry_after
 from chat.assistant.endpoints.wrapping import Ask, Events, Given, WrappedModel, closed_after
 from chat.exceptions import ModelFailed
+from chat.infra.tracing import error_type
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +43,12 @@ LONGEST_STEP = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A retry that begins in some seconds; `attempt` counts from 1."""
+    """A retry that begins in some seconds; `attempt` counts from 1, `error` is the cause of a ModelFailed."""
 
     attempt: int
     of: int
     seconds: float
+    error: str
 
 
 class Retrying(WrappedModel):
@@ -77,12 +79,13 @@ class Retrying(WrappedModel):
                 deadline = deadline or time.monotonic() + BUDGET
                 wait = max(random.uniform(pause / 2, pause), retry_after(error))  # noqa: S311 - jitter
                 attempt += 1
+                failure.cause = str(getattr(error, "status_code", None) or error_type(error))
                 if not failure.retryable or attempt > RETRIES or time.monotonic() + wait > deadline:
                     logger.warning("The model did not answer: %s", _described(error))
                     # Not `from error`: an endpoint's text may repeat the key, and would be logged.
                     raise failure from None
                 logger.info("The model is asked again in %.1f s: %s", wait, _described(error))
-            self._on_retry(Retry(attempt, RETRIES, wait))
+            self._on_retry(Retry(attempt, RETRIES, wait, failure.cause))
             await asyncio.sleep(wait)
             pause = min(pause * 2, LONGEST_PAUSE)
             self._on_restart()

@@ -1,5 +1,6 @@
 """Several models: chosen per conversation, kept within a turn, and one in the place of another that is unavailable."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 
@@ -18,6 +19,7 @@ from chat.tests.endpoint.conftest import KEY, events_after, events_of, failure_o
 from chat.tests.model_entry import model_entry
 from chat.tests.model_server import Answer, Call, HttpError, ModelServer, Request, Step, Text, calls, says
 from chat.turns.events import ModelRetrying
+from config.tests.collector import Collector
 
 
 @pytest.fixture
@@ -159,6 +161,32 @@ async def test_another_model_answers_where_the_chosen_one_cannot(
     asked = len(endpoint.requests)
     assert reply_of(await events_of(several, "and now?")) == "Still here."
     assert len(endpoint.requests) == asked, "for a minute the unavailable model is not asked first"
+
+
+async def test_a_request_that_falls_back_is_one_span(
+    several: Chat, endpoint: ModelServer, second: ModelServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")  # milliseconds
+    endpoint.rule = always_down
+    second.play(says("I am slow."), HttpError(401, "Who?", "invalid_api_key"))
+
+    with Collector() as collector:
+        settings.OTEL_EXPORTER_OTLP_ENDPOINT = collector.url
+        await events_of(several, "hi")
+        await choose(several, "slow")
+        await events_of(several, "and now?")
+        spans = await asyncio.to_thread(collector.until, lambda spans: len(spans) == 6)
+
+    fell_back, failed = [span for span in spans if span.name == "chat stub-slow"]
+    assert fell_back.attributes["threadkeeper.model"] == "slow"
+    *retries, fallback = fell_back.events
+    assert {event.name for event in retries} == {"retry"}
+    assert (fallback.name, fallback.attributes["gen_ai.request.model"]) == ("fallback", "stub-slow")
+    assert fallback.attributes["error.type"] == retries[0].attributes["error.type"] == "503"
+    assert (failed.has_failed, failed.attributes["error.type"]) == (True, "401")
+    answered, unanswered = [span for span in spans if not span.parent_id]
+    assert (answered.has_failed, unanswered.has_failed) == (False, True)
+    assert unanswered.attributes["error.type"] == "model_error"
 
 
 async def test_the_guardrail_asks_the_model_that_answers(
