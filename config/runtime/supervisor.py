@@ -133,13 +133,15 @@ class Supervisor:
                 # Short: the path of a Unix socket has at most 107 bytes.
                 tempfile.TemporaryDirectory(prefix="threadkeeper-") as probes,
             ):
-                self._close_data_folder()
-                self._start(instance.mark, listener, Path(probes))
-                self._watch()
+                try:
+                    self._close_data_folder()
+                    self._start(instance.mark, listener, Path(probes))
+                    self._watch()
+                finally:
+                    self._stop_all()
         except embedded_postgres.EmbeddedPostgresError as error:
             raise CannotStart(str(error)) from error
         finally:
-            self._stop_all()
             instance.release()
 
     def _handle_signal(self, number: int, frame: FrameType | None) -> None:
