@@ -41,7 +41,7 @@ class Size:
     kills: int
     restarts: int
     cuts: int
-    servers: int = 1  # two or more share a Redis
+    servers: int = 1  # two or more share a Redis, and a session store in PostgreSQL
     redis_kills: int = 0
 
 
@@ -324,7 +324,7 @@ async def run(seed: int, size: Size, folder: Path, *, malformed_one_in: int = 0)
         strict = ModelServer(rule=rule, strict=Strictness())
         async with strict as endpoint, AsyncExitStack() as stack:
             redis = stack.enter_context(RedisServer(data_dir)) if size.servers > 1 else None
-            variables = {"REDIS_URL": redis.url} if redis else {}
+            variables = {"REDIS_URL": redis.url, "AGENT_SESSION_STORE": "database"} if redis else {}
             serving = [_serve(cluster, data_dir, endpoint, **variables) for _ in range(size.servers)]
             servers = [stack.enter_context(server) for server in serving]
             chaos = Chaos(make_plan(seed, size), figures, cluster, servers, redis)
@@ -350,7 +350,8 @@ async def _opened(chaos: Chaos, servers: Sequence[ServerProcess], size: Size) ->
     conversations = []
     async with AsyncExitStack() as open_pages:
         for number in range(size.conversations):
-            person, sessions = people[number // CONVERSATIONS_PER_PERSON], server.data_dir / "agent_sessions.db"
+            person = people[number // CONVERSATIONS_PER_PERSON]
+            sessions = None if size.servers > 1 else server.data_dir / "agent_sessions.db"
             conversation = Conversation(server.database, sessions, person.id, uuid.uuid4(), LIMIT)
             conversations.append(conversation)
             chaos.said.append([])
