@@ -87,7 +87,10 @@ def _ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True, capture_output=True)
 
 
-async def test_what_a_host_does_while_it_is_cut_off_has_no_effect(live_database: LiveDatabase, tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", ["file", "database"])
+async def test_what_a_host_does_while_it_is_cut_off_has_no_effect(
+    live_database: LiveDatabase, tmp_path: Path, store: str
+) -> None:
     words = [f"word{n} " for n in range(20)]
     script = tmp_path / "script.json"
     call = {"name": CALL.name, "arguments": CALL.arguments}
@@ -99,6 +102,7 @@ async def test_what_a_host_does_while_it_is_cut_off_has_no_effect(live_database:
         DATABASE_URL=f"postgres://{user}@{HERE}:{database}/{name}",
         REDIS_URL=f"redis://{HERE}:{shared}/0",
         DATA_DIR=str(tmp_path),
+        AGENT_SESSION_STORE=store,
         OPENAI_BASE_URL=f"http://127.0.0.1:{model_port}/v1",
         AGENT_GUARDRAIL="off",
         ALLOWED_HOSTS=THERE,
@@ -116,6 +120,7 @@ async def test_what_a_host_does_while_it_is_cut_off_has_no_effect(live_database:
             await asyncio.to_thread(eventually, partial(_answers, port), what="the server there")
             async with ModelServer(rule=_here) as own_model:
                 given = {"OPENAI_BASE_URL": own_model.url, "AGENT_GUARDRAIL": "off", "REDIS_URL": redis.url}
+                given["AGENT_SESSION_STORE"] = store
                 with ServerProcess(live_database, tmp_path, **given) as here:
                     await _play(host, here, port, tmp_path / "there.log")
         finally:
@@ -156,10 +161,13 @@ async def _play(host: Host, here: ServerProcess, port: int, log: Path) -> None:
     calls = here.database.query("SELECT count(*) FROM chat_toolcall WHERE turn_id = %s", turn_id)
     assert (len(replies), calls) == (1, [(1,)])
     assert titles.count(("Buy milk",)) <= 2, "one of each turn"
-    with closing(
-        SQLiteSession(str(SessionId(person.id, conversation_id)), here.data_dir / "agent_sessions.db")
-    ) as session:
-        items = await session.get_items()
+    session_id, path = str(SessionId(person.id, conversation_id)), here.data_dir / "agent_sessions.db"
+    if here.variables["AGENT_SESSION_STORE"] == "file":
+        with closing(SQLiteSession(session_id, path)) as session:
+            items = await session.get_items()
+    else:
+        rows = "SELECT message_data FROM agent_messages WHERE session_id = %s ORDER BY id"
+        items = [json.loads(data) for (data,) in here.database.query(rows, session_id)]
     stored = here.database.query("SELECT items FROM chat_turn WHERE conversation_id = %s ORDER BY seq", conversation_id)
     assert items == [item for (turn,) in stored for item in turn]
 
