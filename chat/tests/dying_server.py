@@ -1,6 +1,7 @@
-"""The server, but it dies at a point of a turn: `DIES=<point> python -m chat.tests.dying_server`.
+"""The server, but it dies at a point of a turn: `DIES=<file> python -m chat.tests.dying_server`.
 
-It ends as by `kill -9`: nothing is flushed, closed or let go of. The product knows nothing of it.
+The file names the point, and may be written while the server runs, so that one process serves what follows a death and
+the next one, too. It ends as by `kill -9`: nothing is flushed, closed or let go of. The product knows nothing of it.
 """
 
 import functools
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from config.runtime import asgi_server  # first: it decides which loop there is
@@ -19,7 +21,10 @@ from config.runtime import asgi_server  # first: it decides which loop there is
 
 @dataclass(frozen=True)
 class Point:
-    """Before or after a call of a function, by its number; those of a plain function never overlap."""
+    """Before or after a call of a function, by its number from when the file names the point.
+
+    The calls of a plain function never overlap from then on.
+    """
 
     where: str  # module:name
     when: str
@@ -53,8 +58,16 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def deadly(function: Callable[..., Any], point: Point) -> Callable[..., Any]:
-    """Return a function that does the same until the point is reached."""
+def named_point() -> str:
+    """Return the name of the point at which this process is to die, if there is one."""
+    try:
+        return Path(os.environ["DIES"]).read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def deadly(function: Callable[..., Any], name: str, point: Point) -> Callable[..., Any]:
+    """Return a function that does the same until the point is named and reached."""
     numbers = count(1)
 
     def pass_by(when: str, number: int) -> None:
@@ -65,6 +78,8 @@ def deadly(function: Callable[..., Any], point: Point) -> Callable[..., Any]:
 
         @functools.wraps(function)
         async def awaited(*args: Any, **kwargs: Any) -> Any:
+            if named_point() != name:
+                return await function(*args, **kwargs)
             number = next(numbers)
             pass_by("before", number)
             result = await function(*args, **kwargs)
@@ -76,6 +91,8 @@ def deadly(function: Callable[..., Any], point: Point) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def called(*args: Any, **kwargs: Any) -> Any:
+        if named_point() != name:
+            return function(*args, **kwargs)
         with alone:
             number = next(numbers)
             pass_by("before", number)
@@ -87,16 +104,16 @@ def deadly(function: Callable[..., Any], point: Point) -> Callable[..., Any]:
 
 
 def main() -> None:
-    """Serve until the point is reached."""
+    """Serve until a point is named and reached."""
     import django
 
-    point = (POINTS | OWN_TOOLS)[os.environ["DIES"]]
     os.environ.setdefault("DATABASE_POOL_SIZE", asgi_server.POOL_SIZE)
     django.setup(set_prefix=False)
-    module, _, path = point.where.partition(":")
-    *owners, name = path.split(".")
-    owner: Any = functools.reduce(getattr, owners, importlib.import_module(module))
-    setattr(owner, name, deadly(getattr(owner, name), point))
+    for name, point in (POINTS | OWN_TOOLS).items():
+        module, _, path = point.where.partition(":")
+        *owners, attribute = path.split(".")
+        owner: Any = functools.reduce(getattr, owners, importlib.import_module(module))
+        setattr(owner, attribute, deadly(getattr(owner, attribute), name, point))
     asgi_server.main()
 
 

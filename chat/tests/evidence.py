@@ -15,7 +15,7 @@ from chat.memory.identity import SessionId
 from chat.memory.items import Item, faults, is_user_message, window
 from chat.tests.orders import COMPLETE, CREATE, UPDATE, Order, OrderTaker
 from chat.tests.page import Page
-from config.tests.support import LiveDatabase
+from config.tests.support import LiveDatabase, eventually
 
 
 @dataclass(frozen=True)
@@ -133,11 +133,20 @@ class Conversation:
         assert window(items, self.limit) == window(recorded, self.limit), "too much was cut off"
 
     def check_mirror(self) -> None:
-        """Check that what staff see of the session is so."""
-        held, total = len(self.remembered()), len(self.recorded())
-        assert self.database.query(
+        """Check that what staff see of the session is so, once the last turn's session is pruned."""
+        eventually(lambda: self.mirror() == self.metadata(), what=f"{self.mirror()} of {self.metadata()}")
+
+    def mirror(self) -> list[tuple[int, int]]:
+        """Return the number of items that staff see in the session, and of those that were pruned."""
+        mirror: list[tuple[int, int]] = self.database.query(
             "SELECT item_count, pruned_count FROM chat_agentsession WHERE conversation_id = %s", self.id
-        ) == [(held, total - held)]
+        )
+        return mirror
+
+    def metadata(self) -> list[tuple[int, int]]:
+        """Return the same of the session file and the record."""
+        held, total = len(self.remembered()), len(self.recorded())
+        return [(held, total - held)]
 
     def remembered(self) -> list[Item]:
         """Return what stands in the session store."""

@@ -1,10 +1,13 @@
 """A `kill -9` at each named point of a turn: the next server ends the turn by itself, and nothing happens twice."""
 
 import asyncio
+import os
 import signal
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -15,7 +18,7 @@ from chat.tests.live import sign_in
 from chat.tests.model_server import ModelServer
 from chat.tests.orders import COMPLETE, CREATE, UPDATE, Order, OrderTaker
 from chat.tests.page import Page
-from config.tests.support import LiveDatabase, ServerProcess
+from config.tests.support import LiveDatabase, ServerProcess, database, free_port
 
 pytestmark = pytest.mark.service
 
@@ -50,11 +53,63 @@ LIMIT = 200
 SMALL_LIMIT = 6  # items: the second turn makes the first one too many
 
 
+class DyingServers:
+    """A server for each limit of the memory and each store; what starts after a death serves the next point, too.
+
+    Each has a database of its own: one would finish the turns of another that has died.
+    """
+
+    def __init__(self, template: str, folder: Path) -> None:
+        self.model_port = free_port()
+        self.point = folder / "dies"
+        self._template = template
+        self._folder = folder
+        self._servers: dict[tuple[int, str], ServerProcess] = {}
+        self._started = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._started.close()
+
+    def running(self, limit: int, store: str) -> ServerProcess:
+        """Return a running server that no point has been named to."""
+        self.point.unlink(missing_ok=True)
+        if (limit, store) not in self._servers:
+            self._servers[limit, store] = self._start(limit, store)
+        server = self._servers[limit, store]
+        if server.process.poll() is not None:
+            server.restart(program=server.program)
+        return server
+
+    def _start(self, limit: int, store: str) -> ServerProcess:
+        _, url = self._started.enter_context(database(os.environ["DATABASE_URL"], template=self._template))
+        data_dir = self._folder / f"{limit} {store}"
+        data_dir.mkdir()
+        configured = {
+            "DIES": str(self.point),
+            "OPENAI_BASE_URL": f"http://127.0.0.1:{self.model_port}/v1",
+            "AGENT_GUARDRAIL": "off",
+            "AGENT_SESSION_MAX_MESSAGES": str(limit),
+            "AGENT_SESSION_STORE": store,
+        }
+        server = ServerProcess(LiveDatabase(url), data_dir, program="chat.tests.dying_server", **configured)
+        return self._started.enter_context(server)
+
+
+@pytest.fixture(scope="module")
+def servers(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DyingServers]:
+    """The servers of these tests, each of which leaves a running one to the next."""
+    with DyingServers(_migrated_template, tmp_path_factory.mktemp("dying")) as dying:
+        yield dying
+
+
 @pytest.fixture
-async def model() -> AsyncIterator[tuple[ModelServer, OrderTaker]]:
+async def model(servers: DyingServers) -> AsyncIterator[tuple[ModelServer, OrderTaker]]:
     """The model's endpoint, which outlives the servers that ask it."""
     taker = OrderTaker()
-    async with ModelServer(rule=taker.answer) as endpoint:
+    async with ModelServer(rule=taker.answer, port=servers.model_port) as endpoint:
         yield endpoint, taker
     assert (endpoint.problems, taker.wrong) == ([], [])
 
@@ -79,51 +134,41 @@ def _statuses(conversation: Conversation) -> list[tuple[str]]:
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_killed(
-    point: str, model: tuple[ModelServer, OrderTaker], live_database: LiveDatabase, tmp_path: Path
-) -> None:
-    endpoint, taker = model
+async def test_killed(point: str, servers: DyingServers, model: tuple[ModelServer, OrderTaker]) -> None:
+    _, taker = model
     orders, asked = ORDERS[point]
     limit = SMALL_LIMIT if "pruning" in point else LIMIT
     store = DATABASE if "in the database" in point else FILE
-    configured = {
-        "OPENAI_BASE_URL": endpoint.url,
-        "AGENT_GUARDRAIL": "off",
-        "AGENT_SESSION_MAX_MESSAGES": str(limit),
-        "AGENT_SESSION_STORE": store,
-    }
-    server = ServerProcess(live_database, tmp_path, program="chat.tests.dying_server", DIES=point, **configured)
-    try:
-        person = await asyncio.to_thread(sign_in, server)
-        path = tmp_path / "agent_sessions.db" if store == FILE else None
-        conversation = Conversation(live_database, path, person.id, uuid.uuid4(), limit)
-        async with Page(server.ws_url, server.url, person, conversation.id) as page:
-            for order in orders:
-                await page.send(order.message)
-            await killed(server)
-            if point == "after accept":
-                assert not page.accepted, "it died before it could acknowledge what it had stored"
-            taker.held = {1}
-            server.restart()
-            if point == "mid-stream with text saved":
-                kept = await page.kept(attempt=2)
-                assert kept and SLOW.reply.startswith(kept), "it stays on the page until it is written anew"
-            taker.held = set()
-            await ended(conversation, len(orders), within=30)
-            await page.settled(len(orders), within=30)
-            conversation.check(orders, taker, page)
-            assert taker.asked_for(orders[0].name) == asked
+    server = await asyncio.to_thread(servers.running, limit, store)
+    person = await asyncio.to_thread(sign_in, server)
+    path = server.data_dir / "agent_sessions.db" if store == FILE else None
+    conversation = Conversation(server.database, path, person.id, uuid.uuid4(), limit)
+    async with Page(server.ws_url, server.url, person, conversation.id) as page:
+        servers.point.write_text(point)
+        for order in orders:
+            await page.send(order.message)
+        await killed(server)
+        if point == "after accept":
+            assert not page.accepted, "it died before it could acknowledge what it had stored"
+        taker.held = {1}
+        servers.running(limit, store)
+        if point == "mid-stream with text saved":
+            kept = await page.kept(attempt=2)
+            assert kept and SLOW.reply.startswith(kept), "it stays on the page until it is written anew"
+        taker.held = set()
+        await ended(conversation, len(orders), within=30)
+        await page.settled(len(orders), within=30)
+        conversation.check(orders, taker, page)
+        assert taker.asked_for(orders[0].name) == asked
 
-            async with Page(server.ws_url, server.url, person, conversation.id) as fresh:
-                for turn_id in page.turns:
-                    fresh.look_at(turn_id)
-                await fresh.settled(0, within=30)
-                conversation.check_page(fresh)
-                assert set(fresh.turns) == set(page.turns)
+        async with Page(server.ws_url, server.url, person, conversation.id) as fresh:
+            for turn_id in page.turns:
+                fresh.look_at(turn_id)
+            await fresh.settled(0, within=30)
+            conversation.check_page(fresh)
+            assert set(fresh.turns) == set(page.turns)
 
-            await page.send(LAST.message)
-            await page.settled(len(orders) + 1, within=30)
-            conversation.check([*orders, LAST], taker, page)
-    finally:
-        server.kill9()
+        await page.send(LAST.message)
+        await page.settled(len(orders) + 1, within=30)
+        conversation.check([*orders, LAST], taker, page)
     conversation.check_mirror()

@@ -82,7 +82,10 @@ FLOODS = {
 }
 
 
-@pytest.mark.parametrize("kind", FLOODS)
+# A stop of a turn that is not there costs what following it does.
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.long] if kind == "stops" else []) for kind in FLOODS]
+)
 async def test_who_sends_without_end_and_reads_nothing_waits_and_is_closed(
     server: ServerProcess, villain: Person, kind: str
 ) -> None:

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -21,7 +20,7 @@ from chat.tests.model_server import ModelServer
 from chat.tests.orders import CREATE, Order, OrderTaker
 from chat.tests.page import Page
 from chat.tests.session_file import locked
-from config.tests.support import LiveDatabase, ServerProcess
+from config.tests.support import LiveDatabase, ServerProcess, database, free_port
 
 pytestmark = pytest.mark.service
 
@@ -48,7 +47,10 @@ class Two:
 
     def steps(self) -> int:
         """Count the responses in the journal."""
-        ((steps,),) = self.conversation.database.query("SELECT count(*) FROM chat_turnstep")
+        ((steps,),) = self.conversation.database.query(
+            "SELECT count(*) FROM chat_turnstep s JOIN chat_turn t ON t.id = s.turn_id WHERE t.conversation_id = %s",
+            self.conversation.id,
+        )
         return int(steps)
 
     def waits_for_a_lock(self) -> bool:
@@ -99,32 +101,56 @@ class Two:
         return rows
 
 
-@pytest.fixture
-async def two(live_database: LiveDatabase, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Two]:
-    """Two servers with a kind of session store; the conversation is open at both."""
+@dataclass(frozen=True)
+class Servers:
+    """Two servers on one database and one session store, and the port of their model."""
+
+    hung: ServerProcess
+    other: ServerProcess
+    model_port: int
+    store: str
+
+
+@pytest.fixture(scope="module")
+def servers(
+    _migrated_template: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Servers]:
+    """The servers of these tests, none of which ends one."""
     store: str = getattr(request, "param", FILE)
+    port, data_dir = free_port(), tmp_path_factory.mktemp("suspended")
+    configured = {
+        "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
+        "AGENT_GUARDRAIL": "off",
+        "AGENT_SESSION_STORE": store,
+    }
+    with (
+        database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url),
+        ServerProcess(LiveDatabase(url), data_dir, **configured) as hung,
+        ServerProcess(LiveDatabase(url), data_dir, **configured) as other,
+    ):
+        yield Servers(hung, other, port, store)
+
+
+@pytest.fixture
+async def two(servers: Servers) -> AsyncIterator[Two]:
+    """A conversation that is open at both servers."""
     taker = OrderTaker()
     taker.held = {1}
-    async with ModelServer(rule=taker.answer) as endpoint:
-        configured = {"OPENAI_BASE_URL": endpoint.url, "AGENT_GUARDRAIL": "off", "AGENT_SESSION_STORE": store}
-        servers: list[ServerProcess] = []
-        try:
-            for _ in range(2):
-                servers.append(ServerProcess(live_database, tmp_path, **configured))
-            hung, other = servers
-            person = await asyncio.to_thread(sign_in, hung)
-            path = tmp_path / "agent_sessions.db" if store == FILE else None
-            conversation = Conversation(live_database, path, person.id, uuid.uuid4())
-            async with Page(hung.ws_url, hung.url, person, conversation.id) as mine:
-                await mine.send(TALE.message)
-                theirs = Page(other.ws_url, other.url, person, conversation.id)
-                two = Two(hung, other, taker, conversation, mine, theirs)
-                await two.until(lambda: mine.accepted)
-                async with theirs:
+    hung, other = servers.hung, servers.other
+    async with ModelServer(rule=taker.answer, port=servers.model_port) as endpoint:
+        person = await asyncio.to_thread(sign_in, hung)
+        path = hung.data_dir / "agent_sessions.db" if servers.store == FILE else None
+        conversation = Conversation(hung.database, path, person.id, uuid.uuid4())
+        async with Page(hung.ws_url, hung.url, person, conversation.id) as mine:
+            await mine.send(TALE.message)
+            theirs = Page(other.ws_url, other.url, person, conversation.id)
+            two = Two(hung, other, taker, conversation, mine, theirs)
+            await two.until(lambda: mine.accepted)
+            async with theirs:
+                try:
                     yield two
-        finally:
-            for server in servers:
-                server.kill9()
+                finally:
+                    os.kill(hung.process.pid, signal.SIGCONT)
     assert (endpoint.problems, taker.wrong) == ([], [])
 
 
@@ -199,12 +225,12 @@ async def check_that_it_changes_nothing(two: Two, moment: Moment, *, wait_for_le
 
 
 @pytest.mark.parametrize(
-    ("two", "moment"),
+    ("servers", "moment"),
     [
         *(pytest.param(FILE, moment, id=name) for name, moment in MOMENTS.items()),
         pytest.param(DATABASE, session_to_be_written, id="before it writes the session in the database"),
     ],
-    indirect=["two"],
+    indirect=["servers"],
 )
 async def test_a_suspended_server_changes_nothing_when_it_wakes(two: Two, moment: Moment) -> None:
     await check_that_it_changes_nothing(two, moment, wait_for_lease=False)

@@ -122,7 +122,8 @@ def test_every_operation_keeps_to_its_description(
         assert isinstance(found, Ok), found
         operation = found.ok()
         if operation.label not in NEEDS_A_RUNNER:
-            trial.operation(operation, examples=2)
+            # Who is refused is refused before what was sent is read.
+            trial.operation(operation, examples=1 if who in ("expired", "anonymous") else 2)
 
 
 def sent_within(case: Any, headers: Mapping[str, str]) -> httpx.Response:

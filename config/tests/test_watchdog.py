@@ -46,11 +46,24 @@ REASONS = {
 }
 
 
-@pytest.mark.parametrize("fault", REASONS)
+@pytest.mark.parametrize("fault", ["pool", "threads"])
 def test_a_server_that_is_stuck_ends(live_database: LiveDatabase, tmp_path: Path, fault: str) -> None:
     faulty = Faulty(live_database, tmp_path, fault, patience=SHORT)
     (line,) = faulty.damage(within=25)
     assert REASONS[fault] in line
+
+
+def test_a_server_that_was_suspended_goes_on_and_one_whose_loop_is_stuck_ends(
+    live_database: LiveDatabase, tmp_path: Path
+) -> None:
+    faulty = Faulty(live_database, tmp_path, "loop", patience=SHORT)
+    os.kill(faulty.server.process.pid, signal.SIGSTOP)
+    time.sleep(SHORT + 2)
+    os.kill(faulty.server.process.pid, signal.SIGCONT)
+    time.sleep(2)
+    assert httpx.get(f"{faulty.server.url}/healthz").status_code == 200
+    (line,) = faulty.damage(within=25)
+    assert REASONS["loop"] in line
 
 
 @pytest.mark.long
@@ -60,16 +73,6 @@ def test_it_is_given_fifteen_seconds(live_database: LiveDatabase, tmp_path: Path
     began = time.monotonic()
     faulty.damage(within=40)
     assert 14 < time.monotonic() - began < 30
-
-
-def test_a_server_that_was_suspended_goes_on(live_database: LiveDatabase, tmp_path: Path) -> None:
-    server = Faulty(live_database, tmp_path, "", patience=SHORT).server
-    os.kill(server.process.pid, signal.SIGSTOP)
-    time.sleep(SHORT + 2)
-    os.kill(server.process.pid, signal.SIGCONT)
-    time.sleep(2)
-    assert httpx.get(f"{server.url}/healthz").status_code == 200
-    server.kill9()
 
 
 # What `up` asks its children.

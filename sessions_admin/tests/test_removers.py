@@ -285,7 +285,11 @@ async def held(chat: Chat, script: ScriptedModel, settings: Settings, request: p
     return held
 
 
-@pytest.mark.parametrize("held", [False, True], indirect=True, ids=["ours", "with items of the SDK"])
+# What has items of the SDK has ours, too.
+HELD = [pytest.param(False, marks=pytest.mark.long, id="ours"), pytest.param(True, id="with items of the SDK")]
+
+
+@pytest.mark.parametrize("held", HELD, indirect=True)
 @pytest.mark.parametrize("name", REMOVERS)
 async def test_nothing_of_a_held_session_is_lost(held: Held, name: str) -> None:
     before = await in_database(held.everything)

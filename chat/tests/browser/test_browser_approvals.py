@@ -2,9 +2,9 @@
 
 import json
 import re
+from functools import partial
 from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from chat.tests.browser.conftest import Person, assert_same, assert_same_after_a_reload, expect_state, say
@@ -41,6 +41,10 @@ def decide(stage: Stage, turn: str, approved: bool, by: str, call_id: str = "c1"
     stage.log(turn, "approval.decided", attempt=attempt, call_id=call_id, approved=approved, by=by)
 
 
+def decisions(stage: Stage, start: int) -> list[dict[str, Any]]:
+    return stage.got("approval.decide")[start:]
+
+
 def chip(page: Page) -> Locator:
     return page.get_by_test_id("tool-call")
 
@@ -50,8 +54,13 @@ def focused(page: Page) -> str:
     return name
 
 
-def test_a_question_says_what_it_is_about(stage: Stage) -> None:
-    ask(stage, [1, 2, 3, 7])
+def end(stage: Stage, turn: str) -> None:
+    stage.log(turn, "turn.finished", attempt=2, message=stage.message("assistant", "Well.", turn, 2), usage={})
+    expect(stage.page.get_by_test_id("stop")).to_be_hidden()
+
+
+def test_a_question_says_what_it_is_about_and_is_decided_once_or_by_keyboard(stage: Stage) -> None:
+    turn = ask(stage, [1, 2, 3, 7])
     page = stage.page
     card = page.get_by_test_id("approval")
     expect(card).to_contain_text("Delete 4 tasks?")
@@ -70,19 +79,6 @@ def test_a_question_says_what_it_is_about(stage: Stage) -> None:
     expect(page.get_by_test_id("composer")).to_be_focused()
     expect(chip(page)).to_have_count(0)
 
-
-def test_a_question_about_anything_else_shows_its_arguments(stage: Stage) -> None:
-    turn = stage.accept(stage.say("Write to Mum"))
-    stage.log(turn, "approval.requested", call_id="c1", name="send_mail", arguments={"to": "<b>Mum</b>"})
-    card = stage.page.get_by_test_id("approval")
-    expect(card).to_contain_text("Allow send mail?")
-    expect(card.get_by_label("Arguments")).to_contain_text('"to": "<b>Mum</b>"')
-    expect(card.get_by_role("button")).to_have_text(["Decline", "Allow"])
-
-
-def test_a_decision_is_sent_once_and_becomes_a_line(stage: Stage) -> None:
-    turn = ask(stage, [1, 2])
-    page = stage.page
     page.get_by_test_id("approve").click()
     assert stage.wait_for("approval.decide") == {
         "type": "approval.decide", "turn_id": turn, "call_id": "c1", "approve": True,
@@ -99,22 +95,30 @@ def test_a_decision_is_sent_once_and_becomes_a_line(stage: Stage) -> None:
     expect(chip(page)).to_contain_text("Approved")
     # Who has decided by keyboard goes on from there.
     assert "Deleted 2 tasks" in focused(page)
+    end(stage, turn)
 
-
-def test_what_changes_nothing_comes_first_on_the_keyboard(stage: Stage) -> None:
+    # What changes nothing comes first on the keyboard.
     turn = ask(stage, [1, 2])
-    page = stage.page
     page.get_by_role("button", name="Copy message").last.focus()
     for _ in range(4):
         page.keyboard.press("Tab")
         if focused(page) == "decline":
             break
     page.keyboard.press("Enter")
-    assert stage.wait_for("approval.decide")["approve"] is False
+    (decision,) = eventually(partial(decisions, stage, 1))
+    assert decision["approve"] is False
     decide(stage, turn, approved=False, by="somebody")
     stage.log(turn, "tool.finished", attempt=2, call_id="c1", output='{"ok": false, "error": "declined"}')
-    expect(chip(page)).to_contain_text("Declined: delete 2 tasks")
-    expect(chip(page)).to_have_attribute("data-state", "declined")
+    expect(chip(page).last).to_contain_text("Declined: delete 2 tasks")
+    expect(chip(page).last).to_have_attribute("data-state", "declined")
+    end(stage, turn)
+
+    # About anything but tasks it shows the arguments.
+    turn = stage.accept(stage.say("Write to Mum"))
+    stage.log(turn, "approval.requested", call_id="c1", name="send_mail", arguments={"to": "<b>Mum</b>"})
+    expect(card).to_contain_text("Allow send mail?")
+    expect(card.get_by_label("Arguments")).to_contain_text('"to": "<b>Mum</b>"')
+    expect(card.get_by_role("button")).to_have_text(["Decline", "Allow"])
 
 
 def test_nothing_is_decided_without_a_connection(stage: Stage) -> None:
@@ -207,28 +211,27 @@ def test_a_message_that_would_decline_is_not_sent_unasked(stage: Stage) -> None:
     expect(composer).to_have_value("")
 
 
-@pytest.mark.parametrize(
-    ("text", "offered", "approve"),
-    [
-        ("Yes, please!", ["Delete them", "Keep them and send", "Cancel"], True),
-        ("No, thanks", ["Keep them", "Cancel", "Delete them"], False),
-    ],
-)
-def test_a_message_that_says_so_decides(stage: Stage, text: str, offered: list[str], approve: bool) -> None:
-    turn = ask(stage, [1, 2])
+def test_a_message_that_says_so_decides(stage: Stage) -> None:
     page = stage.page
     composer = page.get_by_test_id("composer")
-    composer.fill(text)
-    composer.press("Enter")
-    expect(page.get_by_test_id("decision")).to_contain_text("Is this your decision?")
-    expect(choices(page)).to_have_text(offered)
-    expect(choices(page).first).to_be_focused()
-    page.keyboard.press("Enter")
-    assert stage.wait_for("approval.decide") == {
-        "type": "approval.decide", "turn_id": turn, "call_id": "c1", "approve": approve,
-    }  # fmt: skip
-    expect(composer).to_have_value("")
-    assert len(stage.got("message.send")) == 1
+    for text, offered, approve in (
+        ("Yes, please!", ["Delete them", "Keep them and send", "Cancel"], True),
+        ("No, thanks", ["Keep them", "Cancel", "Delete them"], False),
+    ):
+        turn = ask(stage, [1, 2])
+        sent, decided = stage.got("message.send"), len(stage.got("approval.decide"))
+        composer.fill(text)
+        composer.press("Enter")
+        expect(page.get_by_test_id("decision")).to_contain_text("Is this your decision?")
+        expect(choices(page)).to_have_text(offered)
+        expect(choices(page).first).to_be_focused()
+        page.keyboard.press("Enter")
+        (frame,) = eventually(partial(decisions, stage, decided))
+        assert frame == {"type": "approval.decide", "turn_id": turn, "call_id": "c1", "approve": approve}
+        expect(composer).to_have_value("")
+        assert stage.got("message.send") == sent
+        decide(stage, turn, approved=approve, by="somebody")
+        end(stage, turn)
 
 
 def test_who_approves_while_writing_keeps_what_is_written(stage: Stage) -> None:
@@ -337,12 +340,16 @@ def asks(person: Person) -> Page:
     """Let the assistant ask whether it may delete two tasks of three."""
     page = person.chat()
     say(page, "Add three tasks: buy milk, call Mum, water the plants")
+    ask_to_delete_two(page)
+    return page
+
+
+def ask_to_delete_two(page: Page) -> None:
     page.get_by_test_id("composer").fill("Delete tasks 1 and 2")
     page.get_by_test_id("composer").press("Enter")
     card = page.get_by_test_id("approval")
     expect(card).to_contain_text("Delete 2 tasks?")
     expect(card.get_by_role("listitem")).to_have_text(["#1Buy milkOpen", "#2Call MumOpen"])
-    return page
 
 
 def tasks_of(page: Page) -> Locator:
@@ -353,19 +360,20 @@ def replies(page: Page) -> Locator:
     return page.locator('[data-testid="message"][data-role="assistant"]:not([data-streaming])')
 
 
-@pytest.mark.parametrize(
-    ("decision", "left", "told"),
-    [("approve", 1, "Deleted 2 tasks"), ("decline", 3, "Declined: delete 2 tasks")],
-)
-def test_what_is_approved_is_done_and_what_is_declined_is_not(
-    person: Person, decision: str, left: int, told: str
-) -> None:
+def test_what_is_declined_is_not_done_and_what_is_approved_is(person: Person) -> None:
     page = asks(person)
-    page.get_by_test_id(decision).click()
+    page.get_by_test_id("decline").click()
     expect(replies(page)).to_have_count(2)
-    expect(tasks_of(page)).to_have_count(left)
+    expect(tasks_of(page)).to_have_count(3)
     expect(page.get_by_test_id("approval")).to_have_count(0)
-    expect(chip(page).last).to_contain_text(told)
+    expect(chip(page).last).to_contain_text("Declined: delete 2 tasks")
+
+    ask_to_delete_two(page)
+    page.get_by_test_id("approve").click()
+    expect(replies(page)).to_have_count(3)
+    expect(tasks_of(page)).to_have_count(1)
+    expect(page.get_by_test_id("approval")).to_have_count(0)
+    expect(chip(page).last).to_contain_text("Deleted 2 tasks")
     assert_same_after_a_reload(page)
 
 
@@ -390,37 +398,43 @@ def test_the_first_of_two_tabs_decides(person: Person) -> None:
     assert decided == [(1,)]
 
 
-def test_every_tab_says_where_a_decision_is_wanted(person: Person) -> None:
+def test_every_tab_says_where_a_decision_is_wanted_and_one_without_frames_too(person: Person) -> None:
     page = asks(person)
     elsewhere = person.page("/")
     expect_state(elsewhere, "online")
+    hidden = person.page()
+    hidden.add_init_script("window.requestAnimationFrame = () => 1")
+    hidden.goto(person.url + "/")
+    expect_state(hidden, "online")
     for tab in (page, elsewhere):
         expect(tab.get_by_test_id("conversation-link").get_by_test_id("waiting")).to_have_count(1)
+    for tab in (page, elsewhere, hidden):
         expect(tab).to_have_title(re.compile(r"^\(1\) "))
     page.get_by_test_id("decline").click()
     for tab in (page, elsewhere):
         expect(tab.get_by_test_id("waiting")).to_have_count(0)
+    for tab in (page, elsewhere, hidden):
         expect(tab).not_to_have_title(re.compile(r"^\("))
-    page.get_by_test_id("composer").fill("Delete tasks 1 and 2")
-    page.get_by_test_id("composer").press("Enter")
+    ask_to_delete_two(page)
     expect(elsewhere.get_by_test_id("waiting")).to_have_count(1)
     page.get_by_test_id("stop").click()
     expect(elsewhere.get_by_test_id("waiting")).to_have_count(0)
 
 
-def test_a_tab_without_frames_says_so_too(person: Person) -> None:
+def test_a_question_is_read_without_scripts_and_outlives_a_reload_and_the_server(
+    person: Person, chromium: Browser
+) -> None:
     page = asks(person)
-    hidden = person.page()
-    hidden.add_init_script("window.requestAnimationFrame = () => 1")
-    hidden.goto(person.url + "/")
-    expect_state(hidden, "online")
-    expect(hidden).to_have_title(re.compile(r"^\(1\) "))
-    page.get_by_test_id("decline").click()
-    expect(hidden).not_to_have_title(re.compile(r"^\("))
+    bare = chromium.new_context(java_script_enabled=False, storage_state=person.context.storage_state())
+    plain = bare.new_page()
+    plain.goto(page.url)
+    card = plain.get_by_test_id("approval")
+    expect(card).to_contain_text("Waiting for your decision: Delete tasks")
+    expect(card.get_by_role("listitem")).to_have_text(["#1Buy milkOpen", "#2Call MumOpen"])
+    expect(plain.get_by_test_id("conversation-link").get_by_test_id("waiting")).to_have_count(1)
+    expect(plain).to_have_title(re.compile(r"^\(1\) "))
+    bare.close()
 
-
-def test_a_question_outlives_a_reload_and_the_server(person: Person) -> None:
-    page = asks(person)
     assert_same_after_a_reload(page)
     person.site.restart()
     expect_state(page, "online")
@@ -444,16 +458,3 @@ def test_who_declines_by_a_message_gets_both_replies(person: Person) -> None:
         expect(replies(tab)).to_have_count(3)
     assert_same(page, other)
     assert_same_after_a_reload(page)
-
-
-def test_a_question_is_read_without_scripts(person: Person, chromium: Browser) -> None:
-    page = asks(person)
-    bare = chromium.new_context(java_script_enabled=False, storage_state=person.context.storage_state())
-    plain = bare.new_page()
-    plain.goto(page.url)
-    card = plain.get_by_test_id("approval")
-    expect(card).to_contain_text("Waiting for your decision: Delete tasks")
-    expect(card.get_by_role("listitem")).to_have_text(["#1Buy milkOpen", "#2Call MumOpen"])
-    expect(plain.get_by_test_id("conversation-link").get_by_test_id("waiting")).to_have_count(1)
-    expect(plain).to_have_title(re.compile(r"^\(1\) "))
-    bare.close()

@@ -103,17 +103,14 @@ def test_offsets_snapshots_and_resumed_attempts_end_in_the_right_text(stage: Sta
     expect(reply(stage.page)).to_contain_text("anew again")
 
 
-def test_what_was_read_is_acknowledged(stage: Stage) -> None:
-    turn = stage.accept(stage.say("hello"))
-    for n in range(5):
-        stage.write(turn, str(n), at=n)
-    eventually(lambda: any(frame["n"] == 5 and frame["turn_id"] == turn for frame in stage.got("log.ack")), within=5)
-
-
-def test_a_running_turn_can_be_stopped(stage: Stage) -> None:
+def test_what_was_read_is_acknowledged_and_the_running_turn_can_be_stopped(stage: Stage) -> None:
     expect(stage.page.get_by_test_id("stop")).to_be_hidden()
     turn = stage.accept(stage.say("hello"))
-    stage.write(turn, "The first half")
+    at = 0
+    for part in ("The", " first", " half"):
+        stage.write(turn, part, at)
+        at += len(part)
+    eventually(lambda: any(frame["n"] == 3 and frame["turn_id"] == turn for frame in stage.got("log.ack")), within=5)
     stage.page.get_by_test_id("stop").click()
     assert stage.wait_for("turn.stop")["turn_id"] == turn
     stage.log(turn, "turn.stopped", message=stage.message("assistant", "The first half", turn, 2))
@@ -228,7 +225,7 @@ def test_who_scrolled_up_is_left_alone(stage: Stage) -> None:
     eventually(lambda: bottom() < 2)
 
 
-def test_a_finished_reply_is_announced_once_and_its_words_are_not(stage: Stage) -> None:
+def test_a_finished_reply_is_announced_once_and_a_warning_of_the_memory_is_shown(stage: Stage) -> None:
     turn = stage.accept(stage.say("hello"))
     stage.write(turn, "Half a")
     expect(reply(stage.page)).to_contain_text("Half a")
@@ -237,8 +234,6 @@ def test_a_finished_reply_is_announced_once_and_its_words_are_not(stage: Stage) 
     announced = "Threadkeeper: Half a reply: Done: the other half & more"
     expect(stage.page.locator("#announcer")).to_have_text(announced)
 
-
-def test_a_warning_of_the_memory_is_shown(stage: Stage) -> None:
     turn = stage.accept(stage.say("hello"))
     stage.log(turn, "warning", code="context_unavailable", detail="Context temporarily unavailable")
     stage.finish(turn, "Hello.")
@@ -313,7 +308,7 @@ def test_long_code_that_streams_is_a_row_of_texts_and_not_drawn_again(stage: Sta
     assert page.evaluate("window.code.isConnected")
 
 
-def test_code_that_streams_is_added_to(stage: Stage) -> None:
+def test_code_and_a_table_that_stream_are_added_to(stage: Stage) -> None:
     page = stage.page
     turn = stage.accept(stage.say("show me"))
     text = "```js\nlet a = '<b>';"
@@ -327,11 +322,9 @@ def test_code_that_streams_is_added_to(stage: Stage) -> None:
     stage.write(turn, "\n```\n\nDone", at=len(text) + 7)
     expect(reply(page)).to_contain_text("Done")
     expect(code).to_have_text("let a = '<b>';\nlet b;")
+    stage.finish(turn, text + "\nlet b;\n```\n\nDone")
 
-
-def test_a_table_that_streams_is_added_to(stage: Stage) -> None:
-    page = stage.page
-    turn = stage.accept(stage.say("show me"))
+    turn = stage.accept(stage.say("show me more"))
     text = "| a | b |\n|---|--:|\n| 1 | 2 |\n| 3"
     stage.write(turn, text)
     cells = reply(page).locator("td")

@@ -92,12 +92,31 @@ def test_several_messages_at_once_are_answered_in_order(person: Person) -> None:
     assert_same_after_a_reload(page)
 
 
-def test_an_example_starts_a_chat(person: Person) -> None:
+def test_an_example_starts_a_chat_that_is_read_without_scripts(person: Person, chromium: Browser) -> None:
     page = person.chat()
     expect(page.get_by_role("heading", name="What’s on your mind?")).to_be_visible()
     page.get_by_role("button", name="Add a task to buy groceries for the party").click()
     expect(page.locator("#task-list .task__title")).to_have_text(["Buy groceries for the party"])
     expect(page.get_by_role("heading", name="What’s on your mind?")).to_be_hidden()
+    expect(page.locator("[data-streaming]")).to_have_count(0)
+    expect(page).to_have_url(re.compile(r"/c/[0-9a-f-]{36}/$"))
+    bare = chromium.new_context(
+        java_script_enabled=False,
+        storage_state=person.context.storage_state(),
+        viewport={"width": 390, "height": 844},
+    )
+    plain = bare.new_page()
+    plain.goto(page.url)
+    for text in (
+        "Add a task to buy groceries for the party",
+        "Create task: Buy groceries for the party",
+        "Sending needs JavaScript.",
+    ):
+        expect(plain.get_by_text(text, exact=False).first).to_be_visible()
+    expect(plain.locator("#task-list .task__title")).to_be_visible()
+    expect(plain.get_by_test_id("conversation-link")).to_be_visible()
+    expect(plain.get_by_test_id("send")).to_be_hidden()
+    bare.close()
 
 
 def test_a_login_that_ends_elsewhere_ends_the_page_and_leads_back_to_it(person: Person, site: ServerProcess) -> None:
@@ -113,21 +132,3 @@ def test_a_login_that_ends_elsewhere_ends_the_page_and_leads_back_to_it(person: 
     page.get_by_role("button", name="Sign in").click()
     expect_state(page, "online")
     assert page.url == here
-
-
-def test_history_is_read_without_scripts(person: Person, chromium: Browser) -> None:
-    page = person.chat()
-    say(page, "Add a task to buy milk")
-    bare = chromium.new_context(
-        java_script_enabled=False,
-        storage_state=person.context.storage_state(),
-        viewport={"width": 390, "height": 844},
-    )
-    plain = bare.new_page()
-    plain.goto(page.url)
-    for text in ("Add a task to buy milk", "Create task: Buy milk", "Sending needs JavaScript."):
-        expect(plain.get_by_text(text, exact=False).first).to_be_visible()
-    expect(plain.locator("#task-list .task__title")).to_be_visible()
-    expect(plain.get_by_test_id("conversation-link")).to_be_visible()
-    expect(plain.get_by_test_id("send")).to_be_hidden()
-    bare.close()

@@ -37,7 +37,7 @@ def asked(page: Page) -> Locator:
     return page.locator('[data-testid="message"][data-role="user"] .message__text')
 
 
-def test_a_message_is_opened_where_it_stands(stage: Stage) -> None:
+def test_a_message_is_opened_where_it_stands_and_has_the_limits_of_any(stage: Stage) -> None:
     stage.answer("hello", "Hello.")
     page = stage.page
     edit_button(page, 0).click()
@@ -58,12 +58,8 @@ def test_a_message_is_opened_where_it_stands(stage: Stage) -> None:
     expect(editor).to_have_count(0)
     assert stage.got("message.edit") == []
 
-
-def test_an_edited_message_has_the_limits_of_any(stage: Stage) -> None:
-    stage.answer("hello", "Hello.")
-    page = stage.page
     edit_button(page, 0).click()
-    editor, save = page.get_by_test_id("editor"), page.get_by_test_id("save")
+    save = page.get_by_test_id("save")
     editor.fill("   ")
     expect(save).to_be_disabled()
     editor.fill("🧵" * 10_001)
@@ -76,7 +72,9 @@ def test_an_edited_message_has_the_limits_of_any(stage: Stage) -> None:
     assert stage.wait_for("message.edit")["text"] == "🧵" * 10_000
 
 
-def test_a_message_that_is_edited_in_the_middle_says_what_that_means(stage: Stage) -> None:
+def test_an_edit_in_the_middle_says_what_that_means_and_goes_again_after_a_reconnect(
+    stage: Stage,
+) -> None:
     stage.answer("one", "First.")
     turn = stage.accept(stage.say("two"))
     stage.log(turn, "tool.started", call_id="c1", name="create_task", arguments={"title": "Milk"})
@@ -95,6 +93,11 @@ def test_a_message_that_is_edited_in_the_middle_says_what_that_means(stage: Stag
         edit_button(page, number).click()
         expect(page.get_by_test_id("editor")).to_have_accessible_description(sentence)
         page.keyboard.press("Escape")
+
+    edit(page, "three, but better", 2)
+    frame = stage.wait_for("message.edit")
+    stage.sockets[-1].close(code=1012)
+    eventually(lambda: stage.got("message.edit") == [frame, frame])
 
 
 def test_what_was_edited_takes_the_place_of_what_was_said(stage: Stage) -> None:
@@ -159,14 +162,6 @@ def test_an_edit_that_is_refused_is_not_lost(stage: Stage) -> None:
     expect(unsent).to_contain_text("hello there")
     unsent.get_by_role("button", name="Discard").click()
     expect(asked(page)).to_have_text(["hello"])
-
-
-def test_an_edit_goes_again_after_a_reconnect(stage: Stage) -> None:
-    stage.answer("hello", "Hello.")
-    edit(stage.page, "hello there")
-    frame = stage.wait_for("message.edit")
-    stage.sockets[-1].close(code=1012)
-    eventually(lambda: stage.got("message.edit") == [frame, frame])
 
 
 def test_a_reply_in_the_middle_is_regenerated_after_a_question(stage: Stage) -> None:

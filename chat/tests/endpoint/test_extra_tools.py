@@ -114,7 +114,8 @@ async def test_killed_between_the_act_and_the_word_of_it_it_acts_once(
             "AGENT_EXTRA_TOOLS": EXAMPLE,
             "TIMESHEETS": str(tmp_path / "sheets"),
         }
-        dies = {"program": "chat.tests.dying_server", "DIES": "before what a tool said is journaled"}
+        (tmp_path / "dies").write_text("before what a tool said is journaled")
+        dies = {"program": "chat.tests.dying_server", "DIES": str(tmp_path / "dies")}
         server = ServerProcess(live_database, tmp_path, **dies, **configured)
         try:
             person = await asyncio.to_thread(sign_in, server)
