@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from django.conf import settings
 from django.contrib import auth
 from django.http import HttpRequest
 from ninja.utils import check_csrf
@@ -34,7 +35,8 @@ class CsrfFailed(Forbidden):
     code = "csrf_failed"
 
     def __init__(self) -> None:
-        super().__init__("With a login's cookie this needs the value of the cookie “csrftoken” as X-CSRFToken.")
+        cookie = settings.CSRF_COOKIE_NAME
+        super().__init__(f"With a login's cookie this needs the value of the cookie “{cookie}” as X-CSRFToken.")
 
 
 def check_parameters(request: HttpRequest) -> None:

@@ -43,7 +43,7 @@ class Requesters:
 
 def _bearer(request: HttpRequest) -> str | None:
     """Return the bearer token of an API request; pages use the cookie only."""
-    return tokens.bearer_of(request.headers.get("Authorization", "")) if request.path.startswith(ROOT) else None
+    return tokens.bearer_of(request.headers.get("Authorization", "")) if request.path_info.startswith(ROOT) else None
 
 
 def _look_up(bearer: str | None, cookie: str) -> uuid.UUID | None:
