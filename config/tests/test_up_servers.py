@@ -34,6 +34,7 @@ def test_one_of_two_servers_is_killed(live_database: LiveDatabase, tmp_path: Pat
         eventually(lambda: len(servers(up)) == 2 and first not in servers(up), what="the second server")
         assert second in servers(up)
         assert up.stop() == 0
+        assert "CRITICAL" not in up.output
         assert not processes_of(data_dir)
 
 
