@@ -10,6 +10,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 # This loads the apps; the imports below need models.
 django.setup(set_prefix=False)
 
+from chat.infra.root_path import within_site  # noqa: E402
 from chat.mcp.application import PATHS  # noqa: E402
 from chat.mcp.application import application as mcp  # noqa: E402
 from chat.realtime.consumer import application as websocket  # noqa: E402
@@ -26,7 +27,7 @@ probes = Probes(exposition)
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
     """Route an HTTP request by its path."""
-    path = scope["path"]
+    path = within_site(scope["path"])
     await (probes if path in PROBES else mcp if path in PATHS else pages)(scope, receive, send)
 
 

@@ -22,7 +22,7 @@ def compress_pages(get_response: GetResponse) -> GetResponse:
 
     def answer(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
-        if response.streaming or request.path.startswith(UNCOMPRESSED) or not _is_page(request, response):
+        if response.streaming or request.path_info.startswith(UNCOMPRESSED) or not _is_page(request, response):
             return response
         return gzip.process_response(request, response)
 

@@ -43,10 +43,12 @@ except OSError as error:
     ) from error
 
 # Who may reach it, and how.
-#: Scheme, host and port by which people reach the server; links in mails lead there. With https: secure cookies, HSTS,
-#: and a redirect where the proxy reports http. Such as `https://chat.example.com`.
-PUBLIC_URL = env.parsed("PUBLIC_URL", "", url_settings.origin)
+#: The URL by which people reach the server, with the path if the host has other sites; links in mails lead there. With
+#: https: secure cookies, HSTS, and a redirect where the proxy reports http. Such as `https://chat.example.com`.
+PUBLIC_URL = env.parsed("PUBLIC_URL", "", url_settings.site)
 _public = urlsplit(PUBLIC_URL)
+ROOT_PATH = _public.path
+FORCE_SCRIPT_NAME = ROOT_PATH or None
 # The host of PUBLIC_URL is always allowed, and its origin trusted. An IPv6 address is in brackets here.
 _public_hosts = [_public.netloc.removesuffix(f":{_public.port}")] if PUBLIC_URL else []
 #: Comma-separated; the host of `PUBLIC_URL` is always allowed. By default `localhost`.
@@ -54,11 +56,18 @@ ALLOWED_HOSTS = env.items("ALLOWED_HOSTS", url_settings.allowed_host) or ["local
 ALLOWED_HOSTS += _public_hosts
 #: Comma-separated, with scheme; `PUBLIC_URL` is always trusted.
 CSRF_TRUSTED_ORIGINS = env.items("CSRF_TRUSTED_ORIGINS", url_settings.trusted_origin)
-CSRF_TRUSTED_ORIGINS += [PUBLIC_URL] if PUBLIC_URL else []
+CSRF_TRUSTED_ORIGINS += [PUBLIC_URL.removesuffix(ROOT_PATH)] if PUBLIC_URL else []
 #: How many proxies append to `X-Forwarded-For`, which is read from the right. 0 ignores it and
 #: `X-Forwarded-Proto`. By default 1 with `PUBLIC_URL`, else 0.
 TRUSTED_PROXIES = env.whole("TRUSTED_PROXIES", 1 if PUBLIC_URL else 0, most=16)
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{ROOT_PATH}/"
+# Beside another Django site of the host: of two cookies with one name, Django reads that of the shorter path.
+COOKIE_SUFFIX = ROOT_PATH.replace("/", "_")
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"sessionid{COOKIE_SUFFIX}", f"csrftoken{COOKIE_SUFFIX}"
+if ROOT_PATH:
+    # The cookie of messages is one for all paths.
+    MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 if _public.scheme == "https":
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
@@ -322,7 +331,7 @@ REDIS_URL = env.parsed("REDIS_URL", "", url_settings.redis, secret=True)
 # Within a process; chat.infra.bus adds the others.
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
-STATIC_URL = "static/"
+STATIC_URL = f"{ROOT_PATH}/static/"  # absolute: it is the same in every thread
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA_DIR / "static"
 STORAGES = {

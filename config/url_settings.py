@@ -14,6 +14,12 @@ from psycopg.conninfo import conninfo_to_dict
 from config.env import InvalidValue, check_url
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+SEGMENT = re.compile(r"(?!\.+$)[A-Za-z0-9._~-]+", re.ASCII)
+# What paths of the site begin with. A proxy may pass the site's own path on or strip it: they must differ.
+OWN_PATHS = {
+    *("accounts", "admin", "api", "archive", "c", "chats", "favicon.ico", "healthz", "mcp", "metrics", "readyz"),
+    *("search", "settings", "state", "static", "trash", "ws"),
+}
 LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.ASCII)
 NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -27,14 +33,31 @@ def origin(value: str) -> str:
     Case, IDNA, IPv6 and the default port are normalised: `HTTPS://Bücher.example:443/` is
     `https://xn--bcher-kva.example`.
     """
+    found = _origin(value)
+    if urlsplit(value).path not in ("", "/"):
+        raise InvalidValue("it must not have a path")
+    return found
+
+
+def site(value: str) -> str:
+    """Return the URL of the site: its origin, and a path without a slash at its end. Raise InvalidValue."""
+    found = _origin(value)
+    path = urlsplit(value).path.removesuffix("/")
+    segments = path.split("/")[1:]
+    if not all(SEGMENT.fullmatch(segment) for segment in segments):
+        raise InvalidValue("its path may have letters, digits, hyphens, underscores, dots and tildes between slashes")
+    if segments and segments[0] in OWN_PATHS:
+        raise InvalidValue(f"its path must not begin with /{segments[0]}, as pages of the site do")
+    return found + path
+
+
+def _origin(value: str) -> str:
     check_url(value, "http", "https")
     parts = urlsplit(value)
     if "@" in parts.netloc:
         raise InvalidValue("it must not contain a user name or password")
     if "?" in value or "#" in value:
         raise InvalidValue("it must not contain a query or fragment")
-    if parts.path not in ("", "/"):
-        raise InvalidValue(f"it has the path {parts.path!r}, which is not supported; give the site its own host")
     host = normal_host(parts)
     port = "" if parts.port in (None, DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
     return f"{parts.scheme}://{host}{port}"

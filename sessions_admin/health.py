@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from chat.infra import bus
 from chat.infra.db_threads import in_database
+from chat.infra.root_path import within_site
 from chat.memory import database_tables
 from chat.memory.configured import database_alias, label
 from chat.memory.file import connect_to_read
@@ -150,11 +151,12 @@ class Probes:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Respond to a request."""
+        path = within_site(scope["path"])
         if scope["method"] not in ("GET", "HEAD"):
             await _send(send, 405, {"status": "method not allowed"}, (b"allow", b"GET, HEAD"))
-        elif scope["path"] == "/healthz":
+        elif path == "/healthz":
             await _send(send, 200, {"status": "ok"})
-        elif scope["path"] == "/metrics":
+        elif path == "/metrics":
             await self._send_metrics(scope, send)
         else:
             found = await self._health()

@@ -15,7 +15,6 @@ from django.utils.crypto import constant_time_compare
 from chat.accounts.links import password_mark
 from chat.models import User
 
-COOKIE = "known_devices"
 SALT = __name__
 MAX_AGE = 365 * 24 * 3600  # seconds
 MAX_ACCOUNTS = 5  # per browser: the last ones
@@ -36,9 +35,10 @@ def remember(request: HttpRequest, response: HttpResponseBase, user: User) -> No
     others = [entry for entry in _entries(request) if entry[0] != str(user.pk)]
     entries = [(str(user.pk), secrets.token_urlsafe(12), password_mark(user)), *others[: MAX_ACCOUNTS - 1]]
     response.set_cookie(
-        COOKIE,
+        _cookie(),
         signing.dumps(entries, salt=SALT),
         max_age=MAX_AGE,
+        path=settings.SESSION_COOKIE_PATH,
         secure=settings.SESSION_COOKIE_SECURE,
         httponly=True,
         samesite="Lax",
@@ -47,6 +47,10 @@ def remember(request: HttpRequest, response: HttpResponseBase, user: User) -> No
 
 def _entries(request: HttpRequest) -> list[Entry]:
     try:
-        return [tuple(entry) for entry in signing.loads(request.COOKIES.get(COOKIE, ""), salt=SALT, max_age=MAX_AGE)]
+        return [tuple(entry) for entry in signing.loads(request.COOKIES.get(_cookie(), ""), salt=SALT, max_age=MAX_AGE)]
     except signing.BadSignature:
         return []
+
+
+def _cookie() -> str:
+    return f"known_devices{settings.COOKIE_SUFFIX}"

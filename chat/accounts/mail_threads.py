@@ -11,9 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from smtplib import SMTPException
 
+from django.conf import settings
 from django.core.mail import send_mail
 from django.db import DatabaseError, close_old_connections
 from django.template.loader import render_to_string
+from django.urls import set_script_prefix
 
 from chat.exceptions import ServerBusy
 
@@ -41,6 +43,8 @@ def send(name: str, *, to: str, **context: object) -> None:
 
 
 def _run(function: Callable[[], None]) -> None:
+    # Links need the script prefix, which is set for the threads of requests only.
+    set_script_prefix(f"{settings.ROOT_PATH}/")
     try:
         function()
     except (SMTPException, OSError, DatabaseError) as error:

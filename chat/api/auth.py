@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from django.conf import settings
 from django.contrib import auth
 from django.http import HttpRequest
 from ninja.utils import check_csrf
@@ -32,7 +33,10 @@ class CsrfFailed(Forbidden):
     """A request with a login's cookie that a foreign page could have made."""
 
     code = "csrf_failed"
-    default_detail = "With a login's cookie this needs the value of the cookie “csrftoken” as X-CSRFToken."
+
+    def __init__(self) -> None:
+        cookie = settings.CSRF_COOKIE_NAME
+        super().__init__(f"With a login's cookie this needs the value of the cookie “{cookie}” as X-CSRFToken.")
 
 
 def check_parameters(request: HttpRequest) -> None:

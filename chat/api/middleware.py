@@ -34,7 +34,7 @@ def api_replies(get_response: Answer | AsyncAnswer) -> Answer | AsyncAnswer:
 
 def worded(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """Return an answer as programs are to get it."""
-    if not request.path.startswith(ROOT):
+    if not request.path_info.startswith(ROOT):
         return response
     if response.status_code >= 400 and not response.headers.get("Content-Type", "").startswith("application/json"):
         reply = error_reply(response.status_code)

@@ -5,6 +5,7 @@ from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
@@ -31,14 +32,14 @@ SCHEMES = {
     "cookie": {
         "type": "apiKey",
         "in": "cookie",
-        "name": "sessionid",
+        "name": settings.SESSION_COOKIE_NAME,
         "description": "The login of the pages. What changes something needs `csrf` too.",
     },
     "csrf": {
         "type": "apiKey",
         "in": "header",
         "name": "X-CSRFToken",
-        "description": "The value of the cookie `csrftoken`, beside a login's cookie.",
+        "description": f"The value of the cookie `{settings.CSRF_COOKIE_NAME}`, beside a login's cookie.",
     },
 }
 

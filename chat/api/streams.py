@@ -14,6 +14,7 @@ from contextvars import Context
 from typing import Any, TypeVar
 
 from django.http import StreamingHttpResponse
+from django.urls import reverse
 
 from chat.api.sse import EventPosition, EventStream
 from chat.exceptions import NotFound, ServerStopping
@@ -90,7 +91,7 @@ class TurnStream(OpenStream):
         self._events = EventStream(thread_id, turn_id, place)
         self._place = place
         super().__init__(slot, self._body())
-        self["Content-Location"] = f"/api/chatkit/threads/{thread_id}/turns/{turn_id}/events"
+        self["Content-Location"] = reverse("api:follow_turn", args=[thread_id, turn_id])
 
     async def _body(self) -> AsyncGenerator[bytes, None]:
         self.slot.open(self)

@@ -23,6 +23,7 @@ from chat.infra.db_threads import in_database
 from chat.infra.log_context import bind
 from chat.infra.notifications import user_group
 from chat.infra.request_origin import header, is_same_origin
+from chat.infra.root_path import within_site
 from chat.models import User
 from chat.realtime import client_frames, frame_limits, server_frames
 from chat.realtime.authentication import authenticate
@@ -291,7 +292,7 @@ _socket = cast(Application, ChatSocket.as_asgi())
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Route a websocket to its conversation, or refuse it."""
-    match = PATH.fullmatch(scope["path"])
+    match = PATH.fullmatch(within_site(scope["path"]))
     try:
         conversation_id = uuid.UUID(match[1]) if match else None
     except ValueError:

@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth import get_user
@@ -126,6 +127,7 @@ def test_a_link_that_is_used_twice_at_once_works_once(
     ("public_url", "hosts", "origin"),
     [
         ("https://chat.example.com", ["*"], "https://chat.example.com"),
+        ("https://example.com/team", ["*"], "https://example.com/team"),
         ("", ["*"], "http://localhost:80"),
         ("", [".example.com", "chat.example.com"], "http://chat.example.com:80"),
     ],
@@ -140,6 +142,7 @@ def test_the_link_does_not_lead_to_the_host_of_the_request(
     origin: str,
 ) -> None:
     settings.PUBLIC_URL, settings.ALLOWED_HOSTS = public_url, hosts
+    settings.ROOT_PATH = urlsplit(public_url).path
     client.defaults["HTTP_HOST"] = "evil.example.com:8443"
     client.defaults["HTTP_X_FORWARDED_HOST"] = "evil.example.com"
     ask(client, owner.email)

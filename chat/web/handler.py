@@ -56,8 +56,8 @@ class QueueingHandler(ASGIHandler):
 
     async def _turn_to_hash(self, request: HttpRequest) -> AbstractAsyncContextManager[None]:
         """Return the turn of a request that hashes a password. Raise RateLimited."""
-        is_anonymous = request.path.startswith(ANONYMOUS)
-        if request.method != "POST" or not (is_anonymous or request.path in SIGNED_IN):
+        is_anonymous = request.path_info.startswith(ANONYMOUS)
+        if request.method != "POST" or not (is_anonymous or request.path_info in SIGNED_IN):
             return nullcontext()
         address = limit_key(client_address(request))
         if is_anonymous:

@@ -39,7 +39,7 @@ class Refusals:
 
 def refusal(request: HttpRequest, error: RateLimited | ServerBusy) -> HttpResponse:
     """Return the response, as JSON or as a page."""
-    if request.path.startswith(ROOT):
+    if request.path_info.startswith(ROOT):
         return reply_to(error)
     status = 429 if isinstance(error, RateLimited) else 503
     detail = error.detail if isinstance(error, TooManyAtOnce) else ""

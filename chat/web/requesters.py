@@ -23,7 +23,7 @@ class Requesters:
     async def find(self, request: HttpRequest) -> uuid.UUID | None:
         """Return the user, or None for others, and while the database is unavailable."""
         authorization = request.headers.get("Authorization", "")
-        bearer = tokens.bearer_of(authorization) if request.path.startswith(ROOT) else None  # pages: cookies only
+        bearer = tokens.bearer_of(authorization) if request.path_info.startswith(ROOT) else None  # pages: cookies only
         cookie = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "") if bearer is None else ""
         credential = cookie if bearer is None else f"Bearer {bearer}"
         if (known := self._known.get(credential)) is not None:

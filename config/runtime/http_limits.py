@@ -14,12 +14,13 @@ from daphne.http_protocol import HTTPFactory, WebRequest
 from twisted.internet.interfaces import IDelayedCall
 from twisted.web import http
 
+from chat.infra.root_path import within_site
 from config.runtime.security_headers import DEFAULTS
 
 KIB = 1024
 BODY_LIMIT = 64 * KIB
-# By path prefix. A message of 10,000 characters takes 120 KiB as JSON in ASCII; staff choose up to 1,000 rows of a
-# list.
+# By the beginning of the path. A message of 10,000 characters takes 120 KiB as JSON in ASCII; staff choose up to 1,000
+# rows of a list.
 LARGER_BODIES = {"/api/chatkit": 256 * KIB, "/mcp": 256 * KIB, "/admin/": 256 * KIB}
 # The bodies of all requests together.
 TOTAL_BODY_LIMIT = 64 * KIB * KIB
@@ -32,7 +33,7 @@ MAX_HEADERS = 100
 MAX_CONNECTIONS = 2000
 
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
-JSON_PATHS = (b"/api/", b"/mcp")
+JSON_PATHS = ("/api/", "/mcp")
 REFUSALS = {
     400: ("bad_request", "This request cannot be read."),
     408: ("timeout", "The request was not complete within 30 seconds."),
@@ -47,14 +48,14 @@ REFUSALS = {
 
 def body_limit(path: bytes) -> int:
     """Return the maximum body size in bytes of a request to a path."""
-    text = path.decode("latin1")
+    text = within_site(path.decode("latin1"))
     return next((limit for beginning, limit in LARGER_BODIES.items() if text.startswith(beginning)), BODY_LIMIT)
 
 
 def refusal(status: int, path: bytes) -> bytes:
     """Return a complete response that refuses a request, in JSON for the API and MCP; then the connection closes."""
     code, detail = REFUSALS.get(status, REFUSALS[400])
-    if path.startswith(JSON_PATHS):
+    if within_site(path.decode("latin1")).startswith(JSON_PATHS):
         kind, body = "application/json", json.dumps({"error": {"code": code, "detail": detail}})
     else:
         kind, body = "text/plain; charset=utf-8", f"{detail}\n"

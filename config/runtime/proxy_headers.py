@@ -1,10 +1,11 @@
-"""Rewrite each ASGI scope once, on entry, so that every library sees the client's real address and scheme."""
+"""Rewrite each ASGI scope once, on entry: every library sees the address, scheme and path of the client's request."""
 
 from typing import Any
 
 from django.conf import settings
 
 from chat.infra.client_address import FORWARDED_FOR, client_address, joined_header
+from chat.infra.root_path import with_root
 
 FORWARDED_PROTO = b"x-forwarded-proto"
 SECURE = {"http": "https", "websocket": "wss"}
@@ -12,7 +13,7 @@ PLAIN = {"http": "http", "websocket": "ws"}
 
 
 def resolve_proxy_headers(application: Any) -> Any:
-    """Wrap an ASGI application: its scopes have the client's address and scheme, and no proxy headers."""
+    """Wrap an ASGI application: its scopes have the client's address, scheme and path, and no proxy headers."""
 
     async def resolved(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] in PLAIN:
@@ -23,7 +24,7 @@ def resolve_proxy_headers(application: Any) -> Any:
 
 
 def resolve(scope: dict[str, Any]) -> dict[str, Any]:
-    """Return a scope with the client's address and scheme, without the headers that are for the server only."""
+    """Return a scope with the client's address, scheme and path, without the headers that are for the server only."""
     peer = scope.get("client")
     address = client_address(scope)
     # The proxy's port is not the client's.
@@ -31,7 +32,8 @@ def resolve(scope: dict[str, Any]) -> dict[str, Any]:
     schemes = SECURE if is_secure(scope) else PLAIN
     headers = [(name, value) for name, value in scope["headers"] if name not in (FORWARDED_FOR, FORWARDED_PROTO)]
     # daphne reads the root path from a header that any client can send.
-    return {**scope, "client": client, "scheme": schemes[scope["type"]], "headers": headers, "root_path": ""}
+    paths = {"path": with_root(scope["path"]), "root_path": settings.ROOT_PATH}
+    return {**scope, **paths, "client": client, "scheme": schemes[scope["type"]], "headers": headers}
 
 
 def is_secure(scope: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from chat.infra.log_context import bind
 from chat.infra.metrics import REQUESTS
+from chat.infra.root_path import within_site
 
 AREAS = ("admin", "api", "mcp", "static", "accounts", "settings", "healthz", "readyz", "metrics")
 
@@ -19,7 +20,7 @@ def measure_requests(application: Any) -> Any:
 
         async def timed_send(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                labels = {"area": area_of(scope["path"]), "status": f"{message['status'] // 100}xx"}
+                labels = {"area": area_of(within_site(scope["path"])), "status": f"{message['status'] // 100}xx"}
                 REQUESTS.labels(**labels).observe(time.perf_counter() - begin)
             await send(message)
 

@@ -127,22 +127,23 @@ class Supervisor:
         instance = SingleInstance(settings.DATA_DIR)
         try:
             self._check()
-            with (
-                # Before anything is written, and after the last server has surely ended.
-                bind(self.host, self.port) as listener,
-                # Short: the path of a Unix socket has at most 107 bytes.
-                tempfile.TemporaryDirectory(prefix="threadkeeper-") as probes,
-            ):
-                try:
-                    self._close_data_folder()
-                    self._start(instance.mark, listener, Path(probes))
-                    self._watch()
-                finally:
-                    self._stop_all()
+            # Short: the path of a Unix socket has at most 107 bytes. The servers remove their sockets when they stop.
+            with tempfile.TemporaryDirectory(prefix="threadkeeper-") as probes:
+                self._serve(instance.mark, Path(probes))
         except embedded_postgres.EmbeddedPostgresError as error:
             raise CannotStart(str(error)) from error
         finally:
             instance.release()
+
+    def _serve(self, mark: str, probes: Path) -> None:
+        try:
+            # Before anything is written, and after the last server has surely ended.
+            with bind(self.host, self.port) as listener:
+                self._close_data_folder()
+                self._start(mark, listener, probes)
+                self._watch()
+        finally:
+            self._stop_all()
 
     def _handle_signal(self, number: int, frame: FrameType | None) -> None:
         # Ctrl-C arrives twice, from the terminal and from `uv`: the second one has no effect.

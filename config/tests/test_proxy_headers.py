@@ -14,7 +14,13 @@ Headers = list[tuple[bytes, bytes]]
 
 def resolved(*headers: tuple[bytes, bytes], kind: str = "http") -> dict[str, Any]:
     return resolve(
-        {"type": kind, "client": ["192.0.2.9", 4711], "headers": list(headers), "root_path": "//evil.example"}
+        {
+            "type": kind,
+            "path": "/",
+            "client": ["192.0.2.9", 4711],
+            "headers": list(headers),
+            "root_path": "//evil.example",
+        }
     )
 
 

@@ -1,13 +1,16 @@
 """Settings are read strictly: what cannot be used stops the start and says what can."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from django.urls import URLPattern, URLResolver, get_resolver
 
+from chat.mcp.application import PATHS
 from config import env, url_settings
 from config.exceptions import CannotStart
 from config.tests.support import run
+from sessions_admin.health import PROBES
 
 READ = "from config import settings; print(settings.{})"
 
@@ -101,7 +104,7 @@ def test_no_secret_is_repeated(monkeypatch: pytest.MonkeyPatch, name: str, value
         "EMAIL_URL": lambda: env.parsed(name, None, url_settings.mail, secret=True),
         "AGENT_SESSION_STORE": lambda: env.parsed(name, "", url_settings.session_store, secret=True),
         "OPENAI_BASE_URL": lambda: env.url(name, "http", "https"),
-        "PUBLIC_URL": lambda: env.parsed(name, "", url_settings.origin),
+        "PUBLIC_URL": lambda: env.parsed(name, "", url_settings.site),
         "OPENAI_API_KEY": lambda: env.parsed(name, "", env.api_key, secret=True),
     }
     with pytest.raises(env.BadSetting) as refused:
@@ -134,17 +137,21 @@ def test_the_start_prints_the_sentence_alone(tmp_path: Path, name: str) -> None:
         ("http://[2001:DB8:0:0::1]:8000", "http://[2001:db8::1]:8000"),
         ("http://[::ffff:192.0.2.1]", "http://[::ffff:c000:201]"),
         ("http://192.0.2.1:8000", "http://192.0.2.1:8000"),
+        ("https://Example.com:443/Team/chat-2/", "https://example.com/Team/chat-2"),
     ],
 )
 def test_a_public_url_is_written_as_browsers_write_it(value: str, origin: str) -> None:
-    assert url_settings.origin(value) == origin
+    assert url_settings.site(value) == origin
 
 
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ("https://example.com/chat", "it has the path '/chat', which is not supported"),
-        ("https://example.com//", "it has the path '//', which is not supported"),
+        ("https://example.com//", "its path may have letters, digits"),
+        ("https://example.com/a/../b", "its path may have letters, digits"),
+        ("https://example.com/a b", "it must not contain spaces or control characters"),
+        ("https://example.com/caf%C3%A9", "its path may have letters, digits"),
+        ("https://example.com/api/chat", "its path must not begin with /api, as pages of the site do"),
         ("https://example.com?", "it must not contain a query or fragment"),
         ("https://example.com/#top", "it must not contain a query or fragment"),
         ("https://me@example.com", "it must not contain a user name or password"),
@@ -168,7 +175,7 @@ def test_a_public_url_is_written_as_browsers_write_it(value: str, origin: str) -
 )
 def test_a_public_url_that_cannot_be_used(value: str, reason: str) -> None:
     with pytest.raises(env.InvalidValue) as refused:
-        url_settings.origin(value)
+        url_settings.site(value)
     assert str(refused.value).startswith(reason)
 
 
@@ -177,6 +184,17 @@ def test_session_stores() -> None:
         assert url_settings.session_store(value) == value
     with pytest.raises(env.InvalidValue, match="must be file, database, or the URL of a PostgreSQL"):
         url_settings.session_store("redis")
+
+
+def test_the_site_is_at_no_path_of_its_own() -> None:
+    def begins(patterns: Sequence[URLPattern | URLResolver]) -> Iterator[str]:
+        for each in patterns:
+            route = str(each.pattern).lstrip("^")
+            nested = getattr(each, "url_patterns", []) if not route else []
+            yield from begins(nested) if nested else [route.partition("/")[0]]
+
+    served = {*begins(get_resolver().url_patterns), *(path.strip("/") for path in (*PATHS, *PROBES))}
+    assert (served | {"static", "ws"}) - {""} == url_settings.OWN_PATHS
 
 
 def test_mail_servers() -> None:

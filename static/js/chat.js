@@ -14,6 +14,7 @@ import { Draft, forget, newConversationId, Outbox } from "./outbox.js";
 import { Resends } from "./resends.js";
 import { StickyScroll } from "./scroll.js";
 import { Shelf } from "./shelf.js";
+import { url } from "./site.js";
 import { Connection } from "./socket.js";
 import { asking, begin, receive, refresh, withConversations, withEarlier } from "./state.js";
 import { TaskEdits } from "./taskedits.js";
@@ -97,7 +98,7 @@ class ChatPage {
     this.moreChats = new More(byId("more-chats"), () => this.loadChats());
     this.earlier = new More(byId("earlier"), () => this.loadEarlier());
     this.scroll = new StickyScroll(byId("scroller"), byId("transcript"), byId("to-end"));
-    this.connection = new Connection(`/ws/chat/${id}/`, {
+    this.connection = new Connection(url(`/ws/chat/${id}/`), {
       frame: (frame) => this.frame(frame),
       state: (state) => this.showConnection(state),
       trouble: (why) => this.showTrouble(why),
@@ -134,7 +135,7 @@ class ChatPage {
       message ? turn.prompt_id === message || turn.reply?.id === message : turn.id === turnId;
     const isCurrent = message || query.has("turn");
     while (!this.state.turns.some(isIt)) {
-      if (!isCurrent) return location.replace(`/c/${this.state.conversation_id}/versions/${turnId}/#turn-${turnId}`);
+      if (!isCurrent) return location.replace(url(`/c/${this.state.conversation_id}/versions/${turnId}/#turn-${turnId}`));
       if (!this.state.earlier || !(await this.loadEarlier())) return;
     }
     // Once there, the address is that of the conversation again: the turn may be replaced.
@@ -152,7 +153,7 @@ class ChatPage {
   async fetchEarlier() {
     const before = this.state.earlier;
     if (before === null) return false;
-    const data = await this.ask(`/c/${this.state.conversation_id}/turns/?before=${before}`);
+    const data = await this.ask(url(`/c/${this.state.conversation_id}/turns/?before=${before}`));
     if (data === null) return false;
     this.state = withEarlier(this.state, data, before);
     this.scroll?.keep(() => this.render());
@@ -161,7 +162,7 @@ class ChatPage {
 
   async loadChats() {
     const after = this.state.conversations_after;
-    const data = after && (await this.ask(`/chats/?after=${encodeURIComponent(after.place)}`));
+    const data = after && (await this.ask(url(`/chats/?after=${encodeURIComponent(after.place)}`)));
     if (!after || data === null) return false;
     this.change(withConversations(this.state, data, after));
     return true;
@@ -397,7 +398,7 @@ class ChatPage {
     const query = new URLSearchParams({ chats: String(conversations.length) });
     if (this.openTasks) query.set("tasks", String(this.openTasks));
     if (turns.length > 0) query.set("since", turns[0].id);
-    return `${conversation || turns.length ? `/c/${conversation_id}` : ""}/state/?${query}`;
+    return url(`${conversation || turns.length ? `/c/${conversation_id}` : ""}/state/?${query}`);
   }
 
   /** @param {any} frame */
@@ -407,7 +408,7 @@ class ChatPage {
     this.resends.go();
     // What took another's place stands at the end now.
     if (own && frame.turn.replaces) this.scroll?.follow();
-    const path = `/c/${this.state.conversation_id}/`;
+    const path = url(`/c/${this.state.conversation_id}/`);
     if (location.pathname !== path) {
       history.replaceState(null, "", path);
       if (this.composer) {

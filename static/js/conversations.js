@@ -3,6 +3,7 @@
 
 import { byId, h, icon, place } from "./dom.js";
 import { menu } from "./menu.js";
+import { url } from "./site.js";
 import { ago } from "./time.js";
 
 /** @typedef {import("./state.js").Conversation} Conversation */
@@ -47,7 +48,7 @@ export class ConversationList {
     const known = this.items.get(conversation.id);
     if (known?.drawn === drawn) return known.element;
     const link = h("a", {
-      class: "conversation", href: `/c/${conversation.id}/`, "data-testid": "conversation-link", "data-id": conversation.id,
+      class: "conversation", href: url(`/c/${conversation.id}/`), "data-testid": "conversation-link", "data-id": conversation.id,
       "aria-current": current ? "page" : null,
     },
       conversation.pinned && h("span", { class: "conversation__pin" }, icon("pin"), h("span", { class: "sr-only" }, "Pinned")),

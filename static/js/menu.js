@@ -2,6 +2,7 @@
 /** What can be done with a chat: a menu at its line, and where it lies. The buttons belong to the form #shelf. */
 
 import { h, icon } from "./dom.js";
+import { url } from "./site.js";
 
 /** @typedef {import("./state.js").Conversation} Conversation */
 
@@ -22,7 +23,7 @@ function choices(line) {
   if (line.trashed) return [put("restore", "Restore", "undo")];
   return [
     line.pinned ? put("unpin", "Unpin", "pin") : put("pin", "Pin", "pin"),
-    h("a", { class: "menu__item", href: `/c/${line.id}/rename/`, "data-renames": line.id, "data-title": line.title }, icon("pencil"), "Rename"),
+    h("a", { class: "menu__item", href: url(`/c/${line.id}/rename/`), "data-renames": line.id, "data-title": line.title }, icon("pencil"), "Rename"),
     exported(line, "markdown", "Export as Markdown"),
     exported(line, "json", "Export as JSON"),
     line.archived ? put("unarchive", "Unarchive", "archive") : put("archive", "Archive", "archive"),
@@ -36,7 +37,7 @@ function choices(line) {
  * @param {string} label
  */
 function exported(line, format, label) {
-  return h("a", { class: "menu__item", href: `/api/chatkit/threads/${line.id}/export?format=${format}`, download: true }, icon("down"), label);
+  return h("a", { class: "menu__item", href: url(`/api/chatkit/threads/${line.id}/export?format=${format}`), download: true }, icon("down"), label);
 }
 
 /**
@@ -47,7 +48,7 @@ function exported(line, format, label) {
  * @param {...(Node | string)} label
  */
 export function putter(line, verb, look, ...label) {
-  return h("button", { class: look, form: "shelf", formaction: `/c/${line.id}/shelf/`, name: "do", value: verb }, ...label);
+  return h("button", { class: look, form: "shelf", formaction: url(`/c/${line.id}/shelf/`), name: "do", value: verb }, ...label);
 }
 
 /** One menu is open at a time; Escape and a click elsewhere close it, arrows go through it. */

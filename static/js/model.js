@@ -2,6 +2,7 @@
 /** Which model answers in the chat, where there are several. */
 
 import { byId } from "./dom.js";
+import { url } from "./site.js";
 
 /** @typedef {import("./state.js").Conversation} Conversation */
 /** @typedef {import("./state.js").State} State */
@@ -40,7 +41,7 @@ export class ModelChoice {
     const token = /** @type {HTMLInputElement} */ (document.querySelector("#shelf [name=csrfmiddlewaretoken]")).value;
     const body = new URLSearchParams({ csrfmiddlewaretoken: token, model: select.value });
     try {
-      const answer = await fetch(`/c/${id}/model/`, { method: "POST", body, headers: { accept: "application/json" } });
+      const answer = await fetch(url(`/c/${id}/model/`), { method: "POST", body, headers: { accept: "application/json" } });
       if (answer.redirected) return this.page.signedOut();
       const data = await answer.json();
       if (answer.ok) return this.page.changed(data.conversation);

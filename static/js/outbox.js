@@ -4,6 +4,8 @@
  * reconnect with the same `client_id`, which the server takes once.
  */
 
+import { url } from "./site.js";
+
 /**
  * @typedef {object} Unsent
  * @property {string} client_id
@@ -15,8 +17,8 @@
  * @property {boolean} [held]         the server takes it later: see resends.js
  */
 
-// Of one person: whoever signs in next in this tab sees nothing of it, and sends nothing of it.
-const PREFIX = `threadkeeper:${document.getElementById("chat")?.dataset.person ?? ""}:`;
+// Of one person of this site: whoever signs in next in this tab sees nothing of it, and sends nothing of it.
+const PREFIX = `threadkeeper:${url("")}${document.getElementById("chat")?.dataset.person ?? ""}:`;
 
 /** @param {string} key */
 function load(key) {

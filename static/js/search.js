@@ -3,6 +3,7 @@
 
 import { byId, h } from "./dom.js";
 import { More } from "./more.js";
+import { url } from "./site.js";
 import { ago } from "./time.js";
 
 const WAIT = 250; // ms after the last key
@@ -85,7 +86,7 @@ export class Search {
     const asking = (this.asking = new AbortController());
     const query = new URLSearchParams({ q: this.words, limit: String(PAGE), ...(this.after && { after: this.after }) });
     try {
-      const answer = await fetch(`/api/search?${query}`, { signal: asking.signal });
+      const answer = await fetch(url(`/api/search?${query}`), { signal: asking.signal });
       const data = await answer.json();
       if (asking.signal.aborted) return false;
       if (!answer.ok) this.show([], data.error.detail);
@@ -122,7 +123,7 @@ export class Search {
   line({ thread_id, title, updated_at, archived, message_id, snippet, title_marks, snippet_marks }) {
     const when = ago(updated_at, new Date(), this.zone);
     return h("li", {},
-      h("a", { class: "result", "data-testid": "search-result", href: `/c/${thread_id}/${message_id ? `?message=${message_id}` : ""}` },
+      h("a", { class: "result", "data-testid": "search-result", href: url(`/c/${thread_id}/${message_id ? `?message=${message_id}` : ""}`) },
         h("span", { class: "result__title" }, ...marked(title || "New chat", title_marks)),
         h("span", { class: "result__when" }, archived ? `Archived, ${when}` : when),
         snippet && h("span", { class: "result__text" }, ...marked(snippet, snippet_marks))));

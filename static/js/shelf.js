@@ -3,6 +3,7 @@
 
 import { byId, h } from "./dom.js";
 import { closeMenus, menu, putter, setUpMenus } from "./menu.js";
+import { url } from "./site.js";
 import { onDay } from "./time.js";
 import { toast } from "./toast.js";
 
@@ -45,7 +46,7 @@ export class Shelf {
     closeMenus(null);
     try {
       const { rename } = await import("./rename.js");
-      rename(place, () => line()?.title ?? title, (changed) => this.put(`/c/${renames}/shelf/`, "rename", changed));
+      rename(place, () => line()?.title ?? title, (changed) => this.put(url(`/c/${renames}/shelf/`), "rename", changed));
     } catch {
       location.assign(link.href);
     }
@@ -101,7 +102,7 @@ export class Shelf {
     const day = (/** @type {string} */ at) => onDay(at, this.page.zone);
     if (!line && leaving) {
       const one = leaving === 1;
-      return [h("span", {}, `${leaving} chat${one ? "" : "s"} will move to the trash within a week`), h("a", { href: "/trash/" }, `View ${one ? "it" : "them"}`)];
+      return [h("span", {}, `${leaving} chat${one ? "" : "s"} will move to the trash within a week`), h("a", { href: url("/trash/") }, `View ${one ? "it" : "them"}`)];
     }
     if (line?.trashed) {
       return [h("span", {}, `In the trash${line.purge_on ? ` until ${day(line.purge_on)}` : ""}`), putter(line, "restore", "strip__button", "Restore")];

@@ -6,6 +6,7 @@
 
 import { ask, Refused } from "./api.js";
 import { h } from "./dom.js";
+import { url } from "./site.js";
 import { toast } from "./toast.js";
 
 /**
@@ -63,13 +64,13 @@ export class TaskEdits {
    */
   async tick(task, done) {
     const shown = { ...task, is_completed: done, completed_at: done ? new Date().toISOString() : null };
-    const send = () => ask("PATCH", `/api/tasks/${task.task_id}`, { is_completed: done });
+    const send = () => ask("PATCH", url(`/api/tasks/${task.task_id}`), { is_completed: done });
     await this.attempt(task, shown, send, done ? "completed" : "is open again");
   }
 
   /** @param {Task} task */
   async remove(task) {
-    await this.attempt(task, null, () => ask("DELETE", `/api/tasks/${task.task_id}`), "deleted");
+    await this.attempt(task, null, () => ask("DELETE", url(`/api/tasks/${task.task_id}`)), "deleted");
   }
 
   /**
@@ -79,7 +80,7 @@ export class TaskEdits {
    * @returns {Promise<string | null>}
    */
   async change(task, fields) {
-    return this.attempt(task, undefined, () => ask("PATCH", `/api/tasks/${task.task_id}`, fields), "changed", true);
+    return this.attempt(task, undefined, () => ask("PATCH", url(`/api/tasks/${task.task_id}`), fields), "changed", true);
   }
 
   /**
@@ -92,7 +93,7 @@ export class TaskEdits {
     // Sent again after a failure it is the same task.
     if (this.adding?.body !== body) this.adding = { body, key: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` };
     try {
-      const { data, change } = await ask("POST", "/api/tasks", fields, { "idempotency-key": this.adding.key });
+      const { data, change } = await ask("POST", url("/api/tasks"), fields, { "idempotency-key": this.adding.key });
       this.adding = null;
       this.answered(data.task_id, data);
       this.say(`Task ${data.number} added`, change);
@@ -108,7 +109,7 @@ export class TaskEdits {
    */
   async undo(change) {
     try {
-      const { data } = await ask("POST", `/api/tasks/changes/${change}/undo`);
+      const { data } = await ask("POST", url(`/api/tasks/changes/${change}/undo`));
       for (const task of data.tasks) this.answered(task.task_id, task);
       for (const id of data.removed) this.answered(id, null);
       toast.say("Undone", { focus: document.activeElement === document.body, passes: true });

@@ -2,6 +2,7 @@
 /** The versions of a turn: links from one to the next, and what becomes of a conversation that goes another way. */
 
 import { h, icon } from "./dom.js";
+import { url } from "./site.js";
 
 /**
  * Find the neighbours of a turn among its versions.
@@ -14,7 +15,7 @@ export function neighbours(versions, id, conversationId) {
   const index = versions.indexOf(id);
   const last = versions.length - 1;
   const address = (/** @type {number} */ at) =>
-    `/c/${conversationId}/${at === last ? "" : `versions/${versions[at]}/`}#turn-${versions[at]}`;
+    url(`/c/${conversationId}/${at === last ? "" : `versions/${versions[at]}/`}#turn-${versions[at]}`);
   return {
     number: index + 1,
     total: versions.length,
