@@ -31,6 +31,7 @@ from benchmarks.turns import endpoint
 from benchmarks.turns_clients import Tree
 from chat.tests.redis_server import RedisServer
 from config.runtime import embedded_postgres
+from config.runtime.embedded_postgres import EmbeddedPostgres
 from config.tests.support import LiveDatabase, ServerProcess, database, prepare
 
 PEOPLE = 50
@@ -66,6 +67,8 @@ class Row:
     cpu: float  # seconds of processor: a second for idle sockets, a turn for turns
     megabytes: float  # resident, of all servers
     redis_cpu: float = 0.0
+    postgres_cpu: float = 0.0
+    commits: float = 0.0  # of PostgreSQL, a turn
     first: list[float] = field(default_factory=list)  # seconds to the first token
     delays: list[float] = field(default_factory=list)  # seconds between the two servers
 
@@ -100,8 +103,9 @@ class Watcher:
 class Site:
     """The servers of an arrangement, and people who are signed in."""
 
-    def __init__(self, servers: Sequence[ServerProcess], redis: RedisServer | None) -> None:
+    def __init__(self, servers: Sequence[ServerProcess], redis: RedisServer | None, postgres: int) -> None:
         self.servers = servers
+        self.postgres = Tree(postgres)
         self.trees = [Tree(server.process.pid) for server in servers]
         self.redis = Tree(redis.pid) if redis else None
         emails = [f"person{n}@example.com" for n in range(PEOPLE)]
@@ -116,6 +120,12 @@ class Site:
     def redis_cpu(self) -> float:
         """Return the processor seconds of Redis so far."""
         return self.redis.cpu() if self.redis else 0.0
+
+    def commits(self) -> int:
+        """Return the transactions that PostgreSQL has committed so far."""
+        statement = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+        [(count,)] = self.servers[0].database.query(statement)
+        return int(count)
 
     def megabytes(self) -> float:
         """Return the resident memory of the servers."""
@@ -160,7 +170,8 @@ async def stream(site: Site, name: str, count: int) -> Row:
             opened = [await site.open(stack, n + at, n, conversation) for at in range(len(site.servers))]
             watched.append([Watcher(connection) for connection in opened])
         readers = [asyncio.create_task(tab.read()) for tabs in watched for tab in tabs]
-        spent, redis, sent = site.cpu(), site.redis_cpu(), []
+        spent, redis, postgres, commits = site.cpu(), site.redis_cpu(), site.postgres.cpu(), site.commits()
+        sent = []
         for tabs in watched:
             sent.append(time.perf_counter())
             message = {"type": "message.send", "client_id": str(uuid.uuid4()), "text": "Tell me."}
@@ -172,6 +183,9 @@ async def stream(site: Site, name: str, count: int) -> Row:
                     await tab.ended.wait()
         cpu, redis_cpu = (site.cpu() - spent) / count, (site.redis_cpu() - redis) / count
         row = Row(name, "turns", count, cpu, site.megabytes(), redis_cpu)
+        row.postgres_cpu = (site.postgres.cpu() - postgres) / count
+        await asyncio.sleep(2)  # its statistics are late
+        row.commits = (site.commits() - commits) / count
         row.first = [(tabs[0].first or at) - at for tabs, at in zip(watched, sent, strict=True)]
         for own, *others in watched:
             for other in others:
@@ -196,9 +210,10 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 @contextmanager
-def serving(arrangement: Arrangement, server_url: str, model: str, folder: Path) -> Iterator[Site]:
+def serving(arrangement: Arrangement, postgres: EmbeddedPostgres, model: str, folder: Path) -> Iterator[Site]:
     """Start the servers of an arrangement on a database of their own."""
-    with database(server_url) as (_, url), tempfile.TemporaryDirectory(dir=folder) as name:
+    assert postgres.process is not None
+    with database(postgres.url) as (_, url), tempfile.TemporaryDirectory(dir=folder) as name:
         data_dir = Path(name)
         prepare(url, data_dir)
         redis = RedisServer(data_dir) if arrangement.with_redis else None
@@ -208,7 +223,7 @@ def serving(arrangement: Arrangement, server_url: str, model: str, folder: Path)
         try:
             for _ in range(arrangement.servers):
                 servers.append(ServerProcess(LiveDatabase(url), data_dir, **variables))
-            yield Site(servers, redis)
+            yield Site(servers, redis, postgres.process.pid)
         finally:
             for server in servers:
                 server.kill9()
@@ -229,6 +244,7 @@ async def measure(site: Site, name: str, idles: Sequence[int], turns: Sequence[i
 
 def _line(row: Row) -> str:
     cells = [row.arrangement, row.kind, f"{row.count:,}", f"{row.cpu * 1000:.1f}", f"{row.redis_cpu * 1000:.2f}"]
+    cells += [f"{row.postgres_cpu * 1000:.1f}", f"{row.commits:.0f}"] if row.commits else ["", ""]
     cells += [f"{row.megabytes:.0f}"]
     cells += [f"{percentile(row.first, share):.0f}" if row.first else "" for share in (0.5, 0.95)]
     cells += [f"{percentile(row.delays, share):.0f}" if row.delays else "" for share in (0.5, 0.95)]
@@ -236,9 +252,9 @@ def _line(row: Row) -> str:
 
 
 HEADER = (
-    "| arrangement | what | how many | processor, ms a turn (or a second, idle) | of Redis | MB |"
+    "| arrangement | what | how many | processor, ms a turn (or a second, idle) | of Redis | of PostgreSQL | commits | MB |"
     " first token, ms, p50 | p95 | delay between servers, ms, p50 | p95 |\n"
-    "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+    "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
 )
 
 
@@ -286,7 +302,7 @@ def main() -> None:
         postgres = embedded_postgres.start(Path(name) / "postgres")
         try:
             for arrangement in ARRANGEMENTS:
-                with serving(arrangement, postgres.url, model, Path(name)) as site:
+                with serving(arrangement, postgres, model, Path(name)) as site:
                     rows += asyncio.run(measure(site, arrangement.name, options.idle, options.turns))
         finally:
             postgres.stop()
