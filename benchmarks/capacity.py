@@ -252,8 +252,8 @@ def _line(row: Row) -> str:
 
 
 HEADER = (
-    "| arrangement | what | how many | processor, ms a turn (or a second, idle) | of Redis | of PostgreSQL | commits | MB |"
-    " first token, ms, p50 | p95 | delay between servers, ms, p50 | p95 |\n"
+    "| arrangement | what | how many | ms of processor a turn (a second, idle) | of Redis |"
+    " of PostgreSQL | commits | MB | first token, ms, p50 | p95 | delay between servers, ms, p50 | p95 |\n"
     "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
 )
 
