@@ -156,6 +156,19 @@ async def test_the_death_of_a_server_is_survived_in_another(pair: Pair) -> None:
     pair.a.restart()
 
 
+async def test_a_sign_out_closes_sockets_in_another_server(pair: Pair) -> None:
+    email = f"leaver-{uuid.uuid4().hex[:8]}@example.com"
+    user_id = pair.a.database.add_user(email)
+    with pair.a.client(email) as browser:
+        cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+        async with open_socket(pair.b, Person(user_id, email, cookie), uuid.uuid4()) as at_b:
+            await at_b.ready()
+            form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+            await asyncio.to_thread(browser.post, "/accounts/logout/", data=form)
+            assert await at_b.closed(within=2) == 4401  # before logins are checked
+
+
+# At the end: the servers connect to Redis again after a while.
 @pytest.mark.parametrize("returns", [True, False])
 async def test_redis_is_killed_in_the_middle_of_a_turn(pair: Pair, returns: bool) -> None:
     async with pair.opened() as (at_a, at_b):
@@ -177,15 +190,3 @@ async def test_redis_is_killed_in_the_middle_of_a_turn(pair: Pair, returns: bool
             pair.model.play(says("Still here."))
             assert "Still here." in await at_b.reply("And now?")
             pair.redis.start()
-
-
-async def test_a_sign_out_closes_sockets_in_another_server(pair: Pair) -> None:
-    email = f"leaver-{uuid.uuid4().hex[:8]}@example.com"
-    user_id = pair.a.database.add_user(email)
-    with pair.a.client(email) as browser:
-        cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
-        async with open_socket(pair.b, Person(user_id, email, cookie), uuid.uuid4()) as at_b:
-            await at_b.ready()
-            form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
-            await asyncio.to_thread(browser.post, "/accounts/logout/", data=form)
-            assert await at_b.closed(within=2) == 4401  # before logins are checked
