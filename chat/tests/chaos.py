@@ -228,8 +228,8 @@ class Chaos:
                 pace = min(max(1.0, (time.monotonic() - launched) / STARTING), 2.0)
                 await asyncio.sleep(life.seconds * pace)
                 self._kill(server)
-        for server in self._servers:
-            await self._serving(server)
+            await self._all_serving()  # sockets to be cut must come back
+        await self._all_serving()
         back = time.monotonic()
         for page, orders in zip(self.senders, self.said, strict=True):
             try:
@@ -280,6 +280,10 @@ class Chaos:
         server.kill9()
         self.figures.kills += 1
         server.launch()
+
+    async def _all_serving(self) -> None:
+        for server in self._servers:
+            await self._serving(server)
 
     async def _serving(self, server: ServerProcess) -> None:
         """Wait until a server answers; one that ended since it found no database is started again."""
