@@ -18,7 +18,8 @@ from pathlib import Path
 from config.runtime.processes import exit_with_parent
 
 _context = multiprocessing.get_context("forkserver")
-# Nothing that reads the settings, as ninja does, and nothing that makes an event loop.
+# Nothing that reads the settings, as ninja does, or the environment, as prometheus_client does; nothing that makes an
+# event loop.
 _context.set_forkserver_preload(
     [
         "agents",
@@ -55,7 +56,6 @@ _context.set_forkserver_preload(
         "nh3",
         "openai.types.responses",
         "packaging.version",
-        "prometheus_client.exposition",
         "psutil",
         "psycopg_pool",
         "pydantic.root_model",

@@ -29,9 +29,9 @@ from chat.tasks import services as tasks
 from chat.tests import talk
 from chat.tests.api import bearer, shown
 from config.tests.support import LiveDatabase, ServerProcess
-from sessions_admin.tests.conftest import GivenSession, given_session, session_file
+from sessions_admin.tests.conftest import GivenSession, given_session, session_file, store_kind
 
-__all__ = ["given_session", "session_file"]
+__all__ = ["given_session", "session_file", "store_kind"]
 
 CHECKS = (status_code_conformance, content_type_conformance, response_schema_conformance)
 CALLERS = ("owner", "outsider", "expired", "anonymous")
