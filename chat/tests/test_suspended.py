@@ -58,10 +58,10 @@ class Two:
         waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         return bool(self.conversation.database.query(waiting))
 
-    def is_idle_in_transaction(self) -> bool:
-        """Return whether a transaction waits for its process."""
-        idle = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'"
-        return bool(self.conversation.database.query(idle))
+    def has_open_transaction(self) -> bool:
+        """Return whether a statement runs or waits, or a transaction waits for its process."""
+        is_open = "datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()"
+        return bool(self.conversation.database.query(f"SELECT pid FROM pg_stat_activity WHERE {is_open}"))  # noqa: S608
 
     def suspend(self) -> None:
         """Stop the first server in its tracks."""
@@ -207,7 +207,7 @@ async def check_that_it_changes_nothing(two: Two, moment: Moment, *, wait_for_le
         await two.until(reached)
         two.suspend()
     # Before its lease ends, the database ends a transaction that hangs.
-    await two.until(lambda: not two.is_idle_in_transaction())
+    await two.until(lambda: not two.has_open_transaction())
     if not wait_for_lease:
         await asyncio.to_thread(two.end_lease)
     await two.ended_by_the_other(within=50)
