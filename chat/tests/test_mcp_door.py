@@ -276,7 +276,9 @@ async def call_behind(lock: psycopg.Connection[Any], key: dict[str, str]) -> "as
     """Call a tool that waits for a lock, and return once it does."""
     call = {**LIST, "method": "tools/call", "params": {"name": "list_tasks", "arguments": {}}}
     asked = asyncio.create_task(ask(key, body=call))
-    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'chat_task'::regclass"
+    # Other processes' databases are copies of the same one, and have the same numbers of tables.
+    here = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    waiting = f"SELECT 1 FROM pg_locks WHERE NOT granted AND {here} AND relation = 'chat_task'::regclass"  # noqa: S608
     await asyncio.to_thread(eventually, lambda: lock.execute(waiting).fetchone(), what="the wait for the lock")
     return asked
 

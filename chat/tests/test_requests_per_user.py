@@ -16,7 +16,10 @@ from config.tests.support import PASSWORD, ServerProcess, eventually
 pytestmark = pytest.mark.service
 
 AT_ONCE = 2
-WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'chat_task'::regclass"
+WAITING = (
+    "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'chat_task'::regclass"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 TABS = 24
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 LIST_TASKS = {

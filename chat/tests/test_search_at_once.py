@@ -14,7 +14,10 @@ from config.tests.support import LiveDatabase, ServerProcess, eventually
 
 pytestmark = pytest.mark.service
 
-WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'chat_messagevector'::regclass"
+WAITING = (
+    "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'chat_messagevector'::regclass"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 
 
 @contextmanager

@@ -213,6 +213,7 @@ def holds_sessions() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_locks WHERE relation = 'chat_agentsession'::regclass AND mode = 'RowShareLock'"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         )
         return bool(cursor.fetchone()[0])
 
