@@ -122,7 +122,7 @@ async def test_a_drill_restores_the_newest_backup_beside_a_running_site(
         assert ended.returncode == 0, ended.stderr
         done = json.loads(ended.stdout)
         assert (done["sessions"], done["items"] > 2, done["drifted"]) == (1, True, 0)
-        scratch = "SELECT datname FROM pg_database WHERE datname LIKE 'threadkeeper_drill_%'"
+        scratch = "SELECT datname FROM pg_database WHERE starts_with(datname, 'threadkeeper_drill_')"
         assert live_database.query(scratch) == []
         assert not list(tmp_path.glob(".drill-*"))
 
