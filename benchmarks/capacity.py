@@ -148,7 +148,7 @@ class Site:
 
 
 async def idle(site: Site, name: str, count: int) -> Row:
-    """Measure open sockets that nobody uses."""
+    """Measure idle sockets."""
     async with AsyncExitStack() as stack:
         for start in range(0, count, OPENED_AT_ONCE):
             numbers = range(start, min(start + OPENED_AT_ONCE, count))

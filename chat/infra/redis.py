@@ -28,7 +28,7 @@ def key(*parts: object) -> str:
 
 
 def async_client(**options: Any) -> redis.asyncio.Redis:
-    """Return a client for an event loop, whose owner closes it."""
+    """Return a client for an event loop; the caller closes it."""
     retry = AsyncRetry(NoBackoff(), 0)
     timeouts = {"socket_connect_timeout": CONNECT_TIMEOUT, "socket_timeout": TIMEOUT}
     return redis.asyncio.Redis.from_url(settings.REDIS_URL, retry=retry, **NAME, **(timeouts | options))
@@ -36,7 +36,7 @@ def async_client(**options: Any) -> redis.asyncio.Redis:
 
 @cache
 def request_client() -> redis.Redis:
-    """Return this process's client for threads, whose commands fail soon."""
+    """Return this process's client for threads, with short timeouts."""
     retry = Retry(NoBackoff(), 0)
     timeouts = {"socket_connect_timeout": REQUEST_TIMEOUT, "socket_timeout": REQUEST_TIMEOUT}
     return redis.Redis.from_url(settings.REDIS_URL, retry=retry, **NAME, **timeouts)

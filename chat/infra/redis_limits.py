@@ -38,7 +38,7 @@ redis.call('EXPIRE', KEYS[1], ARGV[2])
 """
 
 _down_until = 0.0
-# What nobody waits for, in order.
+# Runs commands in the background, in order.
 _later = ThreadPoolExecutor(1, "redis limits")
 
 

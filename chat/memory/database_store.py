@@ -46,5 +46,5 @@ class DatabaseStore(SessionStore):
 
 
 def unavailable(error: Error) -> MemoryUnavailable:
-    """Return the error of a store whose database failed."""
+    """Convert a database error into MemoryUnavailable."""
     return MemoryUnavailable(f"The session store cannot be used: {summary(error)}")

@@ -1,6 +1,6 @@
 """The logs of running turns as Redis streams, so that a turn that runs in one server process is followed in another.
 
-The process that runs a turn publishes its log. Another process keeps a copy (a mirror) while somebody follows the turn
+The process that runs a turn publishes its log. Another process keeps a copy (a mirror) while a client follows the turn
 there. One connection of each process reads for all its mirrors. A stream is short-lived, and may be lost: its publisher
 then writes it again, and followers read the database until it has.
 """
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 # Seconds. Events that follow one another within the first are published, and read, together.
 COLLECT = 0.004
-BEAT_EVERY, BEAT_LATE = 2.0, 5.0  # a log with no new entry says that its process lives
+BEAT_EVERY, BEAT_LATE = 2.0, 5.0  # heartbeats: an empty entry shows that the process is alive
 RETRY_AFTER = 1.0
 FIRST_ENTRIES_WITHIN = 1.0
 EXPIRES_AFTER = 3600  # without a beat
@@ -164,7 +164,7 @@ class Mirror:
         self._changed.set()
 
     def lose(self) -> None:
-        """Let the followers read the database, until the log goes on."""
+        """Mark the copy incomplete: followers read the database until it is complete again."""
         if self.log is not None:
             self.log.running = False
             self.log.wake()
