@@ -21,7 +21,7 @@ from agents import SQLiteSession
 
 from chat.memory.identity import SessionId
 from chat.tests.live import open_socket, sign_in
-from chat.tests.model_server import Answer, Call, ModelServer, Text, says
+from chat.tests.model_server import Answer, Call, ModelServer, Request, Text, says
 from chat.tests.redis_server import RedisServer
 from config.runtime.processes import spawn
 from config.tests.support import (
@@ -129,9 +129,9 @@ async def test_what_a_host_does_while_it_is_cut_off_has_no_effect(
                 process.wait(SECONDS)
 
 
-async def _here(request: object) -> Answer:
+async def _here(request: Request) -> Answer:
     """Answer as the other model does: the call, and once it is done, its end."""
-    is_done = '"function_call_output"' in json.dumps(request.body)  # type: ignore[attr-defined]
+    is_done = '"function_call_output"' in json.dumps(request.body)
     return says("Done here.") if is_done else Answer(parts=(Text(("Let me see. ",)), CALL))
 
 
