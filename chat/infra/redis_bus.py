@@ -12,6 +12,7 @@ from channels.layers import get_channel_layer
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
+from chat.infra import background
 from chat.infra.metrics import redis_connected
 from chat.infra.redis import ERRORS, async_client, key
 
@@ -34,13 +35,11 @@ class Bus:
         self._id = uuid.uuid4().hex
         self._waiting: deque[str] = deque(maxlen=MAX_WAITING)
         self._has_waiting = asyncio.Event()
-        self._tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._send())]
+        self._tasks = background.start(self._receive, self._send)
 
     async def stop(self) -> None:
         """Send what waits, and disconnect."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.wait(self._tasks)
+        await background.stop(self._tasks)
         async with async_client() as client:
             await self._send_waiting(client)
         self.is_connected = False

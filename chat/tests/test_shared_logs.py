@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -142,3 +143,17 @@ async def test_a_stream_without_its_beginning_is_not_read(here: streams.SharedLo
     assert await newcomer.follow(log.turn_id) is None
     for shared in (reader, newcomer):
         await shared.stop()
+
+
+@pytest.mark.parametrize("fields", [{"format": "2"}, {"attempt": "x", "after": "0", "owner": "", "at": "0"}])
+async def test_an_entry_of_another_version_ends_one_copy_alone(
+    here: streams.SharedLogs, there: streams.SharedLogs, redis_server: RedisServer, fields: dict[Any, Any]
+) -> None:
+    unknown = uuid.uuid4()
+    async with redis.asyncio.Redis.from_url(redis_server.url) as client:
+        await client.xadd(streams.stream_key(unknown), fields)
+    assert await there.follow(unknown) is None
+    log = begun(*BEGINNING)
+    here.publish(log)
+    copy = await there.follow(log.turn_id)
+    assert copy is not None and await until(copy, 3) == list(BEGINNING)

@@ -5,6 +5,7 @@ import logging
 
 from django.db import DatabaseError
 
+from chat.infra import background
 from chat.infra.db_threads import in_database
 from chat.turns.lease import RENEWAL, renew, take_over
 from chat.turns.process_lock import ProcessLock
@@ -19,20 +20,18 @@ class Housekeeping:
     def __init__(self, turns: RunningTurns) -> None:
         self._turns = turns
         self._lock = ProcessLock(turns.owner)
-        self._task: asyncio.Task[None] | None = None
+        self._task: list[asyncio.Task[None]] = []
         self._taking_over = asyncio.Lock()
 
     async def start(self) -> None:
         """Take over interrupted turns at once, and continue every few seconds."""
         await self._lock.acquire()
         await self.take_over()
-        self._task = asyncio.create_task(self._keep())
+        self._task = background.start(self._keep)
 
     async def end_task(self) -> None:
         """Take over no more turns; the process still holds its lock."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        await background.stop(self._task)
 
     async def release_lock(self) -> None:
         """Show that this process runs no turns any more."""

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from chat.assistant.endpoints.providers import Choose
-from chat.infra import notifications
+from chat.infra import background, notifications
 from chat.memory.store import SessionStore
 from chat.turns.admission import Admission
 from chat.turns.housekeeping import Housekeeping
@@ -27,14 +27,14 @@ class TurnRunner(Admission):
         super().__init__(RunningTurns(uuid.uuid4(), choose=choose, store=store))
         self.owner, self.logs, self.store = self.turns.owner, self.turns.logs, store
         self._housekeeping = Housekeeping(self.turns)
-        self._listener: asyncio.Task[None] | None = None
+        self._listener: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Start to renew leases, and take over interrupted turns at once."""
         self.loop = asyncio.get_running_loop()
         self.logs.shared = self._shared = _shared_logs(self.owner)
         await self._housekeeping.start()
-        self._listener = asyncio.create_task(self._listen())
+        self._listener = background.start(self._listen)
 
     async def drain(self, seconds: float) -> None:
         """Let turns finish for a few seconds, then release the rest for the next process."""
@@ -43,8 +43,7 @@ class TurnRunner(Admission):
         await self.turns.drain(seconds)
         await self._housekeeping.release_lock()
         notifications.to_servers("turns.waiting")
-        if self._listener is not None:
-            self._listener.cancel()
+        await background.stop(self._listener)
         if self._shared is not None:
             await self._shared.stop()
         await self.store.close()

@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
+from chat.infra import background
 from chat.infra.metrics import EVENT_DELAY
 from chat.infra.redis import ERRORS, async_client, key
 from chat.turns import event_json
@@ -138,7 +139,7 @@ class Mirror:
                     await self._changed.wait()
 
     def apply(self, entry_id: str, fields: Mapping[bytes, bytes]) -> None:
-        """Add the events of an entry of the stream. Raise ValueError for those of another version."""
+        """Add the events of an entry of the stream. Raise KeyError or ValueError for those of another version."""
         self.last_id = entry_id
         attempt, after, owner = int(fields[b"attempt"]), int(fields[b"after"]), fields[b"owner"].decode()
         log = self.log
@@ -231,7 +232,7 @@ class Reader:
                     continue
                 try:
                     mirror.apply(entry_id.decode(), fields)
-                except ValueError:
+                except (KeyError, ValueError):
                     mirror.lose()
         for mirror in mirrors.values():
             if time.monotonic() - mirror.heard_at > BEAT_LATE:
@@ -248,21 +249,12 @@ class SharedLogs:
     def __init__(self, owner: uuid.UUID) -> None:
         self._publisher, reader = Publisher(owner), Reader(owner)
         self.publish, self.follow = self._publisher.add, reader.follow
-        self._tasks = [asyncio.create_task(self._publisher.run()), asyncio.create_task(reader.run())]
-        for task in self._tasks:
-            task.add_done_callback(_log_failure)
+        self._tasks = background.start(self._publisher.run, reader.run)
 
     async def stop(self) -> None:
         """Publish what is left, and disconnect."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.wait(self._tasks)
+        await background.stop(self._tasks)
         await self._publisher.publish_last()
-
-
-def _log_failure(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        logger.error("Turns are not shared with other server processes any more.", exc_info=error)
 
 
 def stream_key(turn_id: uuid.UUID) -> str:

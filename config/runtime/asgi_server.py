@@ -177,7 +177,11 @@ class Server(daphne.server.Server):  # type: ignore[misc]
     async def _shut_down(self) -> None:
         self._port.stopListening()
         try:
-            await self._drain(DRAIN_SECONDS)
+            try:
+                async with asyncio.timeout(DRAIN_SECONDS + EXIT_TIMEOUT):
+                    await self._drain(DRAIN_SECONDS)
+            except TimeoutError:
+                logger.error("Not everything has ended; the server stops, and another process continues its turns.")
             await self._close_connections()
         finally:
             self.stop()

@@ -1,0 +1,36 @@
+"""Tasks that run as long as their process."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+
+logger = logging.getLogger(__name__)
+
+RESTART_AFTER = 1.0  # seconds
+CANCEL_AGAIN_AFTER = 0.2  # seconds
+
+
+def start(*runs: Callable[[], Awaitable[None]]) -> "list[asyncio.Task[None]]":
+    """Run functions that never return, each in a task."""
+    return [asyncio.create_task(_keep_running(run)) for run in runs]
+
+
+async def stop(tasks: "Collection[asyncio.Task[None]]") -> None:
+    """Cancel tasks, and wait until they have ended.
+
+    Once is not enough: a client of Redis that connects takes the cancellation for its own timeout.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_AFTER)
+
+
+async def _keep_running(run: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await run()
+        except Exception:  # a later message may not cause it
+            logger.exception("A background task failed; it is restarted.")
+        await asyncio.sleep(RESTART_AFTER)
