@@ -17,6 +17,7 @@ from django.conf import settings
 from psycopg import sql
 
 from chat.exceptions import BadInput, NotFound, ThreadkeeperError
+from chat.memory.configured import DATABASE, FILE, database_alias
 from config.runtime.embedded_postgres import url_of
 from sessions_admin.reports import Report
 from sessions_admin.stores.places import place_of
@@ -85,7 +86,10 @@ def _scratch_database() -> Iterator[str]:
 
 def _run(words: list[str], url: str, data_dir: Path, *, may_fail: bool = False) -> dict[str, object]:
     """Run a command on the scratch database; return its report. Raise DrillFailed."""
-    environment = {**os.environ, "DATABASE_URL": url, "DATA_DIR": str(data_dir), "REDIS_URL": ""}
+    # Whatever the settings file names is in the environment already, and the child must not read it again: the site's
+    # session store is named there.
+    environment = {**os.environ, "ENV_FILE": os.devnull, "DATABASE_URL": url, "DATA_DIR": str(data_dir)}
+    environment |= {"AGENT_SESSION_STORE": FILE if database_alias() is None else DATABASE, "REDIS_URL": ""}
     environment.pop("AGENT_SESSION_DB_PATH", None)
     ended = subprocess.run(
         [sys.executable, "manage.py", *words],

@@ -1,6 +1,7 @@
 """Backups in a folder and in S3-compatible storage, and the proof that they can be restored."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from time_machine import travel
 
 from chat.tests.live import open_socket, sign_in
 from config.runtime.processes import spawn
-from config.tests.support import LiveDatabase, ServerProcess, eventually, free_port, run
+from config.tests.support import LiveDatabase, ServerProcess, database, eventually, free_port, run
 from sessions_admin import schedules, tasks
 from sessions_admin.tests.conftest import printed
 
@@ -109,8 +110,15 @@ def test_a_bucket_that_is_missing_and_names_that_are_none(bucket: str, tmp_path:
 async def test_a_drill_restores_the_newest_backup_beside_a_running_site(
     live_database: LiveDatabase, tmp_path: Path, storage: str
 ) -> None:
-    given = {"DATABASE_URL": live_database.url, "DATA_DIR": str(tmp_path), **credentials(storage)}
-    with ServerProcess(live_database, tmp_path) as server:
+    with database(os.environ["DATABASE_URL"]) as (_, sessions_url):
+        await drill_beside_a_site(live_database, LiveDatabase(sessions_url), tmp_path, storage)
+
+
+async def drill_beside_a_site(record: LiveDatabase, sessions: LiveDatabase, tmp_path: Path, storage: str) -> None:
+    # A store of its own, which the drill must not touch.
+    store = {"AGENT_SESSION_STORE": sessions.url}
+    given = {"DATABASE_URL": record.url, "DATA_DIR": str(tmp_path), **store, **credentials(storage)}
+    with ServerProcess(record, tmp_path, **store) as server:
         async with open_socket(server, sign_in(server), uuid.uuid4()) as socket_:
             await socket_.say("Add a task to buy milk")
         boto3.client("s3", endpoint_url=storage, aws_access_key_id="key", aws_secret_access_key="hidden").create_bucket(
@@ -118,12 +126,15 @@ async def test_a_drill_restores_the_newest_backup_beside_a_running_site(
         )
         place = "s3://drills/"
         assert run("manage.py", "backup", place, **given).returncode == 0
+        rows = "SELECT *, xmin::text FROM agent_messages"
+        before = sessions.query(rows)
         ended = run("manage.py", "restore_drill", "--json", BACKUP_TO=place, **given)
         assert ended.returncode == 0, ended.stderr
         done = json.loads(ended.stdout)
         assert (done["sessions"], done["items"] > 2, done["drifted"]) == (1, True, 0)
         scratch = "SELECT datname FROM pg_database WHERE starts_with(datname, 'threadkeeper_drill_')"
-        assert live_database.query(scratch) == []
+        assert record.query(scratch) == []
+        assert sessions.query(rows) == before != []
         assert not list(tmp_path.glob(".drill-*"))
 
         damaged = tmp_path / "damaged.zip"
