@@ -4,42 +4,16 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import pytest
 
-from chat.tests.live import LiveSocket, Person, check_log, open_socket, sign_in
+from chat.tests.live import LiveSocket, Person, check_log, open_socket
 from chat.tests.model_server import Call, ModelServer, calls, says
 from chat.tests.redis_server import RedisServer
-from config.tests.support import LiveDatabase, ServerProcess, database, eventually, free_port
+from chat.tests.two_servers import REPLY, WORDS, Pair, awaited_call, has_text, shown
+from config.tests.support import LiveDatabase, ServerProcess, database, free_port
 
 pytestmark = [pytest.mark.service, pytest.mark.xdist_group("several servers")]
-
-WORDS = [f"word{n} " for n in range(60)]
-REPLY = "".join(WORDS)
-
-
-@dataclass
-class Pair:
-    """Two servers on one database, their Redis, and their model's endpoint."""
-
-    a: ServerProcess
-    b: ServerProcess
-    redis: RedisServer
-    endpoint_port: int
-    model: ModelServer
-
-    @asynccontextmanager
-    async def opened(self) -> AsyncIterator[tuple[LiveSocket, LiveSocket]]:
-        """Open a conversation at both servers."""
-        person, conversation_id = sign_in(self.a), uuid.uuid4()
-        async with (
-            open_socket(self.a, person, conversation_id) as at_a,
-            open_socket(self.b, person, conversation_id) as at_b,
-        ):
-            await at_b.ready()
-            yield at_a, at_b
 
 
 @pytest.fixture(scope="module")
@@ -63,39 +37,8 @@ def servers(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 async def pair(servers: Pair) -> AsyncIterator[Pair]:
-    async with ModelServer(port=servers.endpoint_port) as model:
-        servers.model = model
+    async with servers.with_model():
         yield servers
-        model.play(*[says("Over.")] * 20)
-        model.release()
-        active = "SELECT 1 FROM chat_turn WHERE status IN ('queued', 'running')"
-        await asyncio.to_thread(eventually, lambda: not servers.a.database.query(active), what="the end of all turns")
-
-
-async def begun(pair: Pair, socket: LiveSocket, words: int = 5) -> str:
-    """Send a message, whose reply stops after some words; return its turn's id."""
-    pair.model.hold()
-    pair.model.play(says(*WORDS))
-    pair.model.release(words)
-    turn_id = str((await socket.accepted(await socket.message("Talk to me")))["turn"]["id"])
-    await has_text(socket, turn_id)
-    return turn_id
-
-
-async def has_text(socket: LiveSocket, turn_id: str, text: str = "word2") -> None:
-    """Wait until a socket was sent a part of a turn's reply."""
-    await socket.until(lambda _: text in shown(socket, turn_id))
-
-
-def shown(socket: LiveSocket, turn_id: str) -> str:
-    """Return the text of a turn as a page shows it."""
-    text = ""
-    for frame in socket.log_of(turn_id):
-        if frame["type"] in ("turn.snapshot", "turn.resumed"):
-            text = frame["text"]
-        elif frame["type"] == "text.delta":
-            text = text[: frame["at"]] + frame["text"]
-    return text
 
 
 def by_log(socket: LiveSocket, turn_id: str) -> list[str]:
@@ -105,7 +48,7 @@ def by_log(socket: LiveSocket, turn_id: str) -> list[str]:
 
 async def test_a_turn_is_followed_and_stopped_in_another_server(pair: Pair) -> None:
     async with pair.opened() as (at_a, at_b):
-        turn_id = await begun(pair, at_a)
+        turn_id = await pair.begun(at_a)
         await has_text(at_b, turn_id)
         pair.model.release(5)
         await has_text(at_b, turn_id, "word9")
@@ -121,7 +64,7 @@ async def test_a_turn_is_followed_and_stopped_in_another_server(pair: Pair) -> N
 
 async def test_a_client_continues_in_another_server_where_it_was(pair: Pair) -> None:
     async with pair.opened() as (at_a, at_b):
-        turn_id = await begun(pair, at_a, words=20)
+        turn_id = await pair.begun(at_a, words=20)
         for socket in (at_a, at_b):
             await has_text(socket, turn_id, "word19 ")
         seen, already = at_a.log_of(turn_id)[-1]["n"], len(at_b.frames)
@@ -137,19 +80,24 @@ async def test_an_approval_is_decided_in_another_server(pair: Pair) -> None:
     async with pair.opened() as (at_a, at_b):
         pair.model.play(calls(Call("delete_tasks", {"numbers": [1, 2]})), says("They are gone."))
         turn_id = (await at_a.accepted(await at_a.message("Delete everything")))["turn"]["id"]
-        asked = await at_b.until(lambda frame: frame["type"] == "approval.requested")
-        await at_b.send("approval.decide", turn_id=turn_id, call_id=asked["call_id"], approve=True)
+        call_id = await awaited_call(at_b, turn_id)
+        await at_b.send("approval.decide", turn_id=turn_id, call_id=call_id, approve=True)
         for socket in (at_a, at_b):
             end = await socket.end_of(turn_id)
             assert end["message"]["text"] == "They are gone."
 
 
-async def test_the_death_of_a_server_is_survived_in_another(pair: Pair) -> None:
+@pytest.mark.parametrize("is_killed", [True, False])
+async def test_the_end_of_a_server_is_survived_in_another(pair: Pair, is_killed: bool) -> None:
     async with pair.opened() as (at_a, at_b):
-        turn_id = await begun(pair, at_a)
+        turn_id = await pair.begun(at_a)
         await has_text(at_b, turn_id)
         pair.model.play(says(*WORDS))
-        pair.a.kill9()
+        if is_killed:
+            pair.a.kill9()
+        else:
+            assert await asyncio.to_thread(pair.a.terminate) == 0
+            assert await at_a.closed() == 1012
         pair.model.release()
         end = await at_b.end_of(turn_id)
         assert end["message"]["text"] == shown(at_b, turn_id) == REPLY
@@ -172,7 +120,7 @@ async def test_a_sign_out_closes_sockets_in_another_server(pair: Pair) -> None:
 @pytest.mark.parametrize("returns", [True, False])
 async def test_redis_is_killed_in_the_middle_of_a_turn(pair: Pair, returns: bool) -> None:
     async with pair.opened() as (at_a, at_b):
-        turn_id = await begun(pair, at_a)
+        turn_id = await pair.begun(at_a)
         await has_text(at_b, turn_id)
         pair.redis.kill9()
         pair.model.release(20)
