@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import DatabaseError
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 
 from chat.exceptions import BadInput, NotFound, ThreadkeeperError
 from chat.models import AgentSession, Conversation, User
@@ -109,6 +109,12 @@ def record_disclosure(
 def successful_records() -> QuerySet[AuditRecord]:
     """Return the records of actions that did not fail."""
     return AuditRecord.objects.exclude(result__has_key="failed")
+
+
+def last_backup() -> datetime | None:
+    """Return when the last backup was made."""
+    at: datetime | None = successful_records().filter(action=Action.BACKUP).aggregate(at=Max("at"))["at"]
+    return at
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from chat.models.turn import Status
+from sessions_admin import audit
 from sessions_admin.heartbeat import workers
 from sessions_admin.metrics.histograms import FOLDER
 from sessions_admin.metrics.objectives import count_abandoned
@@ -38,6 +39,12 @@ class DatabaseState(Collector):
         name = "abandoned_turns"
         yield _gauge(name, "Turns that no process runs since a minute, nor has taken over.", value=count_abandoned())
         yield from _cleanups()
+        backup = audit.last_backup()
+        yield _gauge(
+            "backup_last_success_timestamp_seconds",
+            "When the last backup was made; 0 without one.",
+            value=backup.timestamp() if backup else 0,
+        )
         queue = worker_queue()
         tasks = _gauge(
             "worker_queue_depth", "Tasks of the worker: those that wait, and those that it has taken.", "state"

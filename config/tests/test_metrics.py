@@ -68,6 +68,7 @@ async def test_metrics_of_all_processes(live_database: LiveDatabase, tmp_path: P
         "threadkeeper_worker_queue_depth waiting": 0,
         task: 1,
         "threadkeeper_cleanup_last_success_timestamp_seconds": 0,
+        "threadkeeper_backup_last_success_timestamp_seconds": 0,
         "threadkeeper_http_request_seconds_count pages 4xx": 1,
     }
     assert {name: found.get(name) for name in expected} == expected

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db.models import Min
 from django.utils import timezone
 
 from chat.models import Turn
 from chat.models.sql import select
 from chat.models.turn import Status
+from sessions_admin import audit
 from sessions_admin.metrics.histograms import quantiles
 from sessions_admin.models import CleanupRun, RunStatus
 
@@ -110,6 +112,8 @@ def _ages(now: datetime) -> Iterator[Objective]:
     yield Objective("oldest_waiting", label, oldest(Status.WAITING), 7 * DAY, "seconds")
     since = age(last.ended_at if last else None)
     yield Objective("last_cleanup", "age of the last clean-up", since, 2 * DAY, "seconds")
+    if settings.BACKUP_TO:
+        yield Objective("last_backup", "age of the last backup", age(audit.last_backup()), 2 * DAY, "seconds")
 
 
 def count_abandoned() -> int:

@@ -11,12 +11,14 @@ import pytest
 from django.core.management import CommandError
 from django.utils import timezone
 from pytest_django import Settings
+from time_machine import travel
 
 from chat.models import Turn, User
 from chat.models.turn import Status
 from config.tests.support import ROOT
+from sessions_admin import audit
 from sessions_admin.metrics.objectives import count_abandoned, measure
-from sessions_admin.models import CleanupRun, RunStatus, Trigger
+from sessions_admin.models import Action, CleanupRun, RunStatus, Trigger
 from sessions_admin.tests.conftest import give_turn, printed
 from sessions_admin.tests.talks import talked
 
@@ -76,6 +78,16 @@ def test_failures_and_ages_are_measured(owner: User, session_file: Path) -> None
     CleanupRun.objects.create(trigger=Trigger.SCHEDULE, status=RunStatus.DONE, started_at=old, ended_at=old)
 
     assert missed() == {"failed_turns", "oldest_queued", "oldest_waiting", "last_cleanup"}
+
+
+def test_daily_backups_must_be_made(owner: User, settings: Settings) -> None:
+    with travel(timezone.now() - timedelta(days=3)):
+        audit.record(Action.BACKUP, actor="schedule")
+    assert "last_backup" not in missed()
+    settings.BACKUP_TO = "/backups/"
+    assert "last_backup" in missed()
+    audit.record(Action.BACKUP, actor="schedule")
+    assert "last_backup" not in missed()
 
 
 def test_delays_are_those_that_the_processes_counted(db: None, tmp_path: Path, settings: Settings) -> None:
