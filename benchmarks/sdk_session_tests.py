@@ -1,39 +1,43 @@
 """The SDK's own session tests, run against our handle: how many of them pass, and why the others do not.
 
-    uv run python -m benchmarks.sdk_session_tests path/to/openai-agents-python
+    uv run python -m benchmarks.sdk_session_tests [--database] path/to/openai-agents-python
 
-Takes the tests as they are from a checkout of the SDK. Only construction is adapted: where a test makes a
-`SQLiteSession`, an `AsyncSQLiteSession` or a `SimpleListSession`, it gets an `AgentSessionMemory` over a store of its
-own, and a plain connection where it puts bad rows into the file. Ends with an error where a test fails that is not
-listed as one that cannot apply. docs/explanation/conformance.md keeps the count.
+Our handle is over the session file or, with `--database`, over tables in a PostgreSQL of its own. Takes the tests as
+they are from a checkout of the SDK. Only construction is adapted: where a test makes a `SQLiteSession`, an
+`AsyncSQLiteSession` or a `SimpleListSession`, it gets an `AgentSessionMemory` over a store of its own, and a plain
+connection where it puts bad rows into the store. Ends with an error where a test fails that is not listed as one that
+cannot apply. docs/explanation/conformance.md keeps the count.
 """
 
 import argparse
 import asyncio
 import importlib
+import os
 import signal
 import sqlite3
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import agents
 import agents.extensions.memory
 import aiosqlite
+import psycopg
 import pytest
 from agents import SessionSettings, TResponseInputItem
 from agents.memory.session import SessionABC
 from agents.memory.session_settings import coerce_session_settings
 
+from benchmarks.place import place, set_up
 from benchmarks.session_peers import prepare
 from benchmarks.upstream import Count, Upstream, importable
 
 if TYPE_CHECKING:
-    from chat.memory.file_store import FileStore
     from chat.memory.session import AgentSessionMemory
+    from chat.memory.store import SessionStore
 
 FILES = (
     "tests/memory/test_session.py",
@@ -76,6 +80,34 @@ PATIENCE, PATIENCE_IN_VAIN = 60, 3
 made: list["Adapted"] = []
 
 
+def is_in_database() -> bool:
+    """Return whether the sessions are in PostgreSQL."""
+    return bool(os.environ.get("DATABASE_URL"))
+
+
+def open_store(path: Path) -> "SessionStore":
+    """Open the file, or the tables, which all stores of a test share."""
+    if is_in_database():
+        from chat.memory.database_store import DatabaseStore
+
+        return DatabaseStore("default")
+    from chat.memory.file_store import FileStore
+
+    return FileStore(path)
+
+
+class Translated:
+    """A connection of psycopg that takes the statements of SQLite."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.commit, self.close = connection.commit, connection.close
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> Any:
+        """Run a statement; await the result of an asynchronous connection."""
+        return self._connection.execute(statement.replace("?", "%s"), values)
+
+
 class Adapted(SessionABC):
     """Our handle, made as the SDK's classes are made.
 
@@ -88,29 +120,25 @@ class Adapted(SessionABC):
         db_path: str | Path = ":memory:",
         session_settings: SessionSettings | dict[str, Any] | None = None,
     ) -> None:
-        from chat.memory.file_store import FileStore
-
         self.session_id = session_id
         self.session_settings = coerce_session_settings(session_settings or SessionSettings())
         self.path = Path(tempfile.mkdtemp(), "sessions.db") if str(db_path) == ":memory:" else Path(db_path)
-        self.store = FileStore(self.path)
+        self.store = open_store(self.path)
         self.loop = _running_loop()
         made.append(self)
 
     @asynccontextmanager
     async def _handle(self) -> AsyncIterator["AgentSessionMemory"]:
-        from chat.memory.file_store import FileStore
-
         if asyncio.get_running_loop() is self.loop:
             yield self._over(self.store)
             return
-        store = FileStore(self.path)
+        store = open_store(self.path)
         try:
             yield self._over(store)
         finally:
             await store.close()
 
-    def _over(self, store: "FileStore") -> "AgentSessionMemory":
+    def _over(self, store: "SessionStore") -> "AgentSessionMemory":
         from chat.memory.session import AgentSessionMemory
 
         handle = AgentSessionMemory(self.session_id, store)
@@ -144,7 +172,11 @@ class AdaptedSQLite(Adapted):
             self.closing = self.loop.create_task(self.store.close())
 
     @contextmanager
-    def _locked_connection(self) -> Iterator[sqlite3.Connection]:
+    def _locked_connection(self) -> Iterator[Any]:
+        if is_in_database():
+            with psycopg.connect(os.environ["DATABASE_URL"]) as connected:
+                yield Translated(connected)
+            return
         from chat.memory import file
 
         file.connect(self.path, busy_ms=1000).close()  # makes the tables
@@ -156,15 +188,17 @@ class AdaptedAsyncSQLite(Adapted):
     """In the place of `AsyncSQLiteSession`."""
 
     messages_table = "agent_messages"
-    _connection: aiosqlite.Connection | None = None
+    _connection: Any = None
 
     async def close(self) -> None:
         await self.store.close()
         if self._connection is not None:
             await self._connection.close()
 
-    async def _get_connection(self) -> aiosqlite.Connection:
+    async def _get_connection(self) -> Any:
         await self.store.rows("")  # makes the file
+        if self._connection is None and is_in_database():
+            self._connection = Translated(await psycopg.AsyncConnection.connect(os.environ["DATABASE_URL"]))
         if self._connection is None:
             self._connection = await aiosqlite.connect(self.path)
         return self._connection
@@ -214,6 +248,9 @@ class Watched(Count):
             raise TimeoutError("This waits for what never comes.")
 
         made.clear()
+        if is_in_database():
+            with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+                connection.execute("TRUNCATE agent_sessions, agent_messages, threadkeeper_turns, threadkeeper_digests")
         signal.signal(signal.SIGALRM, ring)
         signal.alarm(PATIENCE_IN_VAIN if AGENTS.why_not(item.name) else PATIENCE)
         try:
@@ -238,12 +275,17 @@ def run(checkout: Path) -> Watched:
 def main() -> None:
     """Run the tests of the checkout that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--database", action="store_true", help="keep the sessions in PostgreSQL")
     parser.add_argument("checkout", type=Path)
-    checkout = parser.parse_args().checkout.resolve()
-    with tempfile.TemporaryDirectory() as folder:
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         tempfile.tempdir = folder
-        prepare(Path(folder))
-        count = run(checkout)
+        if options.database:
+            stack.enter_context(place())
+            set_up()
+        else:
+            prepare(Path(folder))
+        count = run(options.checkout.resolve())
         passed = AGENTS.report(count, without_a_session=count.without_session)
     sys.exit(not passed)
 

@@ -17,14 +17,15 @@ from config.tests.support import SECONDS, eventually, free_port
 class RedisServer:
     """A real `redis-server` on a free port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         if not (program := shutil.which("redis-server")):
             if os.environ.get("THREADKEEPER_REQUIRE_SERVICES"):
                 pytest.fail("redis-server is not installed")
             pytest.skip("redis-server is not installed")
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+        where = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+        self._command = [program, *where, *options]
         self.start()
 
     def __enter__(self) -> Self:
