@@ -1,14 +1,13 @@
 """No message costs the built-in model, or the guardrail's rules, more than a bounded time, and everybody else none."""
 
 import asyncio
-import gc
 import importlib
 import json
 import pkgutil
 import random
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -28,6 +27,7 @@ from chat.assistant.relevance import judge
 from chat.assistant.tools import TOOLS
 from chat.models.conversation import USER_TEXT_LENGTH
 from chat.tests.patterns import Automaton, patterns_in, words_in
+from config.runtime.gc_freeze import freeze
 
 INSTRUCTIONS = "Now: 2026-03-11T10:00:00+01:00 (Wednesday)\n"
 NOW = datetime(2026, 3, 11, 10, tzinfo=UTC)
@@ -58,12 +58,12 @@ Item = dict[str, Any]
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _frozen() -> Iterator[None]:
-    """Collect as little garbage as a server, which freezes its objects: a collection counts as time of the rules."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+def _frozen() -> None:
+    """Collect as little garbage as a server, which freezes its objects: a collection counts as time of the rules.
+
+    They stay frozen: what was frozen when the tests began is frozen with them.
+    """
+    freeze()
 
 
 def pieces() -> st.SearchStrategy[str]:
