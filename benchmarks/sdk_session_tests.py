@@ -48,6 +48,8 @@ FILES = (
 CLOSED = "asks for a RuntimeError that names the SDK's class; ours raises MemoryUnavailable"
 NOTHING = "wants an error when nothing is added to a closed session; ours does nothing then"
 DROPPED = "asks for SQLite's own error once a table is gone; ours raises MemoryUnavailable, then makes it anew"
+IN_FILE = "looks for the rows in a SQLite file"
+REFERENCES = "adds bad rows to a session that does not exist, which PostgreSQL refuses"
 PRIVATE = "reads or replaces private connections, locks or methods of the SDK's class"
 
 CANNOT_APPLY = {
@@ -72,6 +74,11 @@ CANNOT_APPLY = {
     "cancelled_initialization_finishes_candidate_close": PRIVATE,
     "initialization_failure_then_cancellation_during_candidate_close": PRIVATE,
     "cancelled_connect_closes_eventually_acquired_connection": PRIVATE,
+}
+ONLY_IN_FILE = {
+    "failed_add_items_releases_write_lock": IN_FILE,
+    "failed_add_items_rolls_back": IN_FILE,
+    "pop_item_returns_none_after_dropping_only_corrupt_rows": REFERENCES,
 }
 AGENTS = Upstream("openai-agents", FILES, CANNOT_APPLY)
 # Seconds for a test. One that cannot apply may wait for a call of a private method that never comes.
@@ -209,13 +216,15 @@ class AdaptedList(Adapted):
 
     def __init__(self, session_id: str = "test", history: list[TResponseInputItem] | None = None) -> None:
         super().__init__(session_id)
-        self._history = list(history or ())
+        self._history: list[TResponseInputItem] | None = list(history or ())
 
     @asynccontextmanager
     async def _handle(self) -> AsyncIterator["AgentSessionMemory"]:
         async with super()._handle() as handle:
-            history, self._history = self._history, []
-            await handle.add_items(history)
+            if self._history is not None:
+                history, self._history = self._history, None
+                await handle.clear_session()  # stores in one database have the same sessions
+                await handle.add_items(history)
             yield handle
 
 
@@ -281,6 +290,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         tempfile.tempdir = folder
         if options.database:
+            CANNOT_APPLY.update(ONLY_IN_FILE)
             stack.enter_context(place())
             set_up()
         else:

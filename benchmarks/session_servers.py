@@ -28,6 +28,7 @@ from benchmarks.place import place, set_up
 from benchmarks.session_crowds import crowd, timed
 from benchmarks.session_peers import LONG_ITEMS, OneEach, Ours, Peer, exchange
 from chat.tests.redis_server import RedisServer
+from config.runtime.asgi_server import POOL_SIZE
 
 CONVERSATIONS, TURNS, LONG, WRITES = 100, 10, 40, 100
 
@@ -140,8 +141,8 @@ async def measure(kind: type[Peer], folder: Path, number: int, results: Results)
     for n in range(WRITES):
         add("write of two items, alone", await timed(peer.session(f"{prefix}alone", n).add_items(exchange(n)[::3])))
     told = await crowd(peer, [f"{prefix}conversation {n}" for n in range(CONVERSATIONS)], TURNS)
-    assert not told.failed, f"{kind.name}: {told.failed} calls failed"
     what = f"{CONVERSATIONS} × {TURNS}"
+    add(f"{what}: failed turns", told.failed)
     add(f"{what}: turns a second", len(told.writes) / told.seconds)
     add(f"{what}: read", *told.reads)
     add(f"{what}: write of two items", *told.writes)
@@ -157,8 +158,8 @@ def lines(results: Results) -> list[str]:
         for name in names:
             ordered = sorted(figures[name])
             median = f"{statistics.median(ordered):,.1f}"
-            is_rate = what.endswith("a second")
-            cells.append(median if is_rate else f"{median} / {ordered[int(len(ordered) * 0.95)]:,.1f}")
+            is_count = what.endswith(("a second", "turns"))
+            cells.append(median if is_count else f"{median} / {ordered[int(len(ordered) * 0.95)]:,.1f}")
         table.append(f"| {what} | {' | '.join(cells)} |")
     return table
 
@@ -170,7 +171,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     results: Results = {}
     os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "1"
-    with place() as folder:
+    with place(DATABASE_POOL_SIZE=POOL_SIZE) as folder:
         set_up()
         with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
             connection.execute("CREATE DATABASE theirs")
