@@ -32,6 +32,7 @@ from config.runtime.bootstrap import FirstAdmin, prepare
 from config.runtime.probe import Probe, ProbeTimings
 from config.runtime.processes import spawn
 from config.runtime.single_instance import MARK, SingleInstance
+from config.runtime.stop_request import StopRequest
 from config.static_files import collect
 from sessions_admin.heartbeat import workers
 
@@ -116,7 +117,7 @@ class Supervisor:
         self.servers = servers
         self.worker = worker
         self.print_line = print_line
-        self._stop = threading.Event()
+        self._stop = StopRequest()
         self._database: embedded_postgres.EmbeddedPostgres | None = None
         self._services: list[Service] = []
 
@@ -147,7 +148,7 @@ class Supervisor:
 
     def _handle_signal(self, number: int, frame: FrameType | None) -> None:
         # Ctrl-C arrives twice, from the terminal and from `uv`: the second one has no effect.
-        self._stop.set()
+        self._stop.make()
 
     # Start.
 
@@ -159,7 +160,7 @@ class Supervisor:
         admin = self._prepare()
         collecting.join()
         env = {**os.environ, MARK: mark, "DATABASE_URL": url, **_metrics_folder()}
-        if self._stop.is_set():
+        if self._stop.is_made:
             return
         for n in range(1, self.servers + 1):
             self._start_server(n, env, listener, probes)
@@ -169,7 +170,7 @@ class Supervisor:
         from chat.assistant.configured import describe
 
         self._await_servers()
-        if not self._stop.is_set():
+        if not self._stop.is_made:
             self._print_summary(describe(), admin)
 
     def _check(self) -> None:
@@ -220,7 +221,7 @@ class Supervisor:
     def _await_servers(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         for server in self._services[: self.servers]:
-            while not self._stop.is_set() and not (server.probe and server.probe.check()):
+            while not self._stop.is_made and not (server.probe and server.probe.check()):
                 if server.has_ended() or time.monotonic() > deadline:
                     raise CannotStart("The server did not start.")
                 self._stop.wait(0.05)
@@ -254,7 +255,7 @@ class Supervisor:
                 self._check_service(service)
             if parent and os.getppid() != parent:
                 # A signal to `uv` is meant for its child.
-                self._stop.set()
+                self._stop.make()
 
     def _check_database(self) -> None:
         database = self._database
