@@ -6,7 +6,8 @@ from pathlib import Path
 import helm_python
 
 CHART = Path(__file__).parent / "helm/threadkeeper"
-SETTINGS = {"SECRET_KEY": "…", "DATABASE_URL": "postgres://postgres/threadkeeper", "REDIS_URL": "redis://redis"}
+SETTINGS: dict[str, object] = {"SECRET_KEY": "…", "DATABASE_URL": "postgres://postgres/threadkeeper"}
+SETTINGS |= {"REDIS_URL": "redis://redis", "TOKENS_PER_DAY": 1_000_000, "AGENT_TEMPERATURE": 0.5}
 INSTALLATIONS: list[dict[str, object]] = [
     {"settings": SETTINGS},
     {"existingSecret": "settings", "rootPath": "/chat", "ingress": {"enabled": False}},
@@ -24,6 +25,8 @@ def main() -> None:
     with helm_python.Chart.load(str(CHART)) as chart:
         for values in INSTALLATIONS:
             for manifest in chart.render(values, name="threadkeeper", namespace="threadkeeper").values():
+                if "e+0" in manifest:
+                    sys.exit("A number is written as a float.")
                 if manifest.strip():
                     sys.stdout.write(f"---\n{manifest}\n")
         for values in REFUSED:

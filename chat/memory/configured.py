@@ -74,6 +74,19 @@ def opened_to_read(name: str | None = None) -> Iterator[SyncStore]:
         yield DatabaseSessions(alias)
 
 
+def is_configured(name: str) -> bool:
+    """Return whether a name is that of the store in the settings, or another one of the same tables.
+
+    Raise MemoryUnavailable.
+    """
+    if name == settings.AGENT_SESSION_STORE:
+        return True
+    configured, other = database_alias(), database_alias(name)
+    if configured is None or other is None:
+        return False
+    return DatabaseSessions(configured).is_same(DatabaseSessions(other))
+
+
 @contextmanager
 def unused() -> Iterator[list[SyncStore]]:
     """Open the stores that the settings do not name, and that may have copies of sessions, as after a migration.
@@ -81,7 +94,7 @@ def unused() -> Iterator[list[SyncStore]]:
     Raise MemoryUnavailable.
     """
     alias, path = database_alias(), settings.AGENT_SESSION_DB_PATH
-    stores: list[SyncStore] = [] if alias == DEFAULT_DB_ALIAS else [DatabaseSessions(DEFAULT_DB_ALIAS)]
+    stores: list[SyncStore] = [] if is_configured(DATABASE) else [DatabaseSessions(DEFAULT_DB_ALIAS)]
     if alias is None or not path.exists():
         yield stores
     else:

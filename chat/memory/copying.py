@@ -1,9 +1,11 @@
 """Copy sessions from one store to another, whichever databases they are in, and verify the copies."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from chat.exceptions import MemoryUnavailable
+from chat.exceptions import InvalidSessionId, MemoryUnavailable
+from chat.memory.identity import SessionId
 from chat.memory.sync_store import StoredId, SyncStore
 
 PAGE_SIZE = 100  # sessions
@@ -27,6 +29,15 @@ def pages(store: SyncStore, size: int = PAGE_SIZE) -> Iterator[list[StoredId]]:
     while ids := store.next_ids(after, size):
         after = ids[-1]
         yield ids
+
+
+def own_ids(session_ids: Sequence[StoredId]) -> list[str]:
+    """Return the ids that are of this application; other programs may use the same store."""
+    own = []
+    for name in session_ids:
+        with suppress(InvalidSessionId):
+            own.append(str(SessionId.parse(name)))
+    return own
 
 
 def copy_sessions(source: SyncStore, target: SyncStore, session_ids: Sequence[StoredId]) -> Copied:

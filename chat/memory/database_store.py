@@ -47,4 +47,5 @@ class DatabaseStore(SessionStore):
 
 def unavailable(error: Error) -> MemoryUnavailable:
     """Convert a database error into MemoryUnavailable."""
+    database_tables.look_again(error)
     return MemoryUnavailable(f"The session store cannot be used: {summary(error)}")

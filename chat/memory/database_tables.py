@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, DataError, IntegrityError, OperationalError, connections, transaction
-from psycopg.errors import DeadlockDetected
+from django.db import DEFAULT_DB_ALIAS, DataError, Error, IntegrityError, OperationalError, connections, transaction
+from psycopg.errors import DeadlockDetected, UndefinedTable
 
 from chat.memory import digest
 from chat.memory.apply import RawRow, Tables, apply
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS agent_sessions (
     updated_at TIMESTAMP WITHOUT TIME ZONE DEFAULT CURRENT_TIMESTAMP NOT NULL
 );
 CREATE TABLE IF NOT EXISTS agent_messages (
-    id SERIAL NOT NULL PRIMARY KEY,
+    id BIGSERIAL NOT NULL PRIMARY KEY,
     session_id VARCHAR NOT NULL REFERENCES agent_sessions (session_id) ON DELETE CASCADE,
     message_data TEXT NOT NULL,
     created_at TIMESTAMP WITHOUT TIME ZONE DEFAULT CURRENT_TIMESTAMP NOT NULL
@@ -47,13 +47,19 @@ CREATE TABLE IF NOT EXISTS threadkeeper_turns (
     session_id VARCHAR NOT NULL PRIMARY KEY,
     turn INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
-    base INTEGER NOT NULL
+    base BIGINT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS threadkeeper_digests (
     session_id VARCHAR NOT NULL PRIMARY KEY,
     crc BIGINT NOT NULL,
     adler BIGINT NOT NULL
 );
+"""
+# For tables of 0.12.0, or of the SDK.
+WIDEN = """
+ALTER TABLE agent_messages ALTER COLUMN id TYPE bigint;
+ALTER SEQUENCE agent_messages_id_seq AS bigint;
+ALTER TABLE threadkeeper_turns ALTER COLUMN base TYPE bigint;
 """
 # Errors that a single write of a batch may cause; all others concern the database.
 WRITE_ERRORS = (IntegrityError, DataError, TypeError, ValueError)
@@ -111,13 +117,25 @@ _MESSAGES, _SESSIONS, _TURNS, _DIGESTS = TABLES
 
 @cache
 def ensure_tables(alias: str) -> None:
-    """Create the missing tables of a database that only has sessions; a migration creates those of the record's."""
+    """Create the missing tables of a database that only has sessions; a migration creates those of the record's.
+
+    Existing ones need no right to create any. Call `ensure_tables.cache_clear()` if a table turns out to be missing.
+    """
     if alias == DEFAULT_DB_ALIAS:
+        return
+    missing = "SELECT count(*) FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NULL"
+    if query(alias, missing, list(TABLES)) == [(0,)]:
         return
     with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
         # Another process may create them at the same moment, and IF NOT EXISTS would not wait for it.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('threadkeeper_sessions'), 0)")
         cursor.execute(SCHEMA)
+
+
+def look_again(error: Error) -> None:
+    """Look for the tables again if one was missing, as in a database that was created anew."""
+    if isinstance(error.__cause__, UndefinedTable):
+        ensure_tables.cache_clear()
 
 
 def query(alias: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:

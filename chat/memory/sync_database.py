@@ -30,6 +30,11 @@ _COLUMNS = """
 SELECT attrelid::regclass::text, attname FROM pg_attribute
 WHERE attrelid = ANY(%s::regclass[]) AND attnum > 0 AND NOT attisdropped
 """
+# The server since its start, the database, the table: the same by whatever name it is reached.
+_IDENTITY = """
+SELECT pg_postmaster_start_time(), d.oid, to_regclass('agent_messages')::oid
+FROM pg_database d WHERE d.datname = current_database()
+"""
 SIZE_ON_DISK = "SELECT coalesce(sum(pg_total_relation_size(to_regclass(name))), 0)::bigint FROM unnest(%s) AS name"
 
 
@@ -38,6 +43,11 @@ class DatabaseSessions(SyncStore):
 
     def __init__(self, alias: str) -> None:
         self._alias = alias
+
+    def is_same(self, other: "DatabaseSessions") -> bool:
+        """Return whether two names are those of the same tables."""
+        with self._converted_errors(), other._converted_errors():
+            return query(self._alias, _IDENTITY) == query(other._alias, _IDENTITY)
 
     def measure(self, session_ids: Sequence[str]) -> dict[str, Size]:
         """Return the size of each session; a missing one is empty."""

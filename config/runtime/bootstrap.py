@@ -3,15 +3,23 @@
 import logging
 import os
 import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+import psycopg
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.validators import validate_email
+from django.db import DatabaseError, OperationalError, connection
+from psycopg.errors import LockNotAvailable
 
 from config.exceptions import CannotStart
 
 logger = logging.getLogger(__name__)
+
+LOCK_TIMEOUT = "20s"  # of a migration: every request would wait behind it
 
 
 @dataclass(frozen=True)
@@ -23,21 +31,65 @@ class FirstAdmin:
 
 
 def prepare() -> FirstAdmin | None:
-    """Bring the database up to date; return the administrator if one was created. Raise CannotStart."""
+    """Bring the database up to date, and tidy the data folder, which no other process of this installation uses now.
+
+    Return the administrator if one was created. Raise CannotStart.
+    """
     from chat.memory.removal import finish_deletions
-    from config.versions import refuse_newer_database
-    from sessions_admin import schedules
     from sessions_admin.stores.leftovers import remove_leftovers
 
+    with _alone_at_the_database():
+        _migrate()
+        admin = _first_admin()
+    remove_leftovers(is_alone=True)
+    finish_deletions(seconds=1)
+    return admin
+
+
+def prepare_database() -> None:
+    """Bring the database up to date, while servers may use it. Raise CannotStart.
+
+    The first `up` creates the administrator, and shows the password; this does if ADMIN_PASSWORD says what it is.
+    """
+    with _alone_at_the_database():
+        _migrate()
+        if os.environ.get("ADMIN_PASSWORD"):
+            _first_admin()
+
+
+@contextmanager
+def _alone_at_the_database() -> Iterator[None]:
+    """Wait until no other process prepares the same database.
+
+    The lock belongs to a transaction, so that none is left behind a pooler.
+    """
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT pg_advisory_xact_lock(hashtext('threadkeeper_prepare'), 0)")
+        yield
+
+
+def _migrate() -> None:
+    from config.versions import refuse_newer_database
+    from sessions_admin import schedules
+
     refuse_newer_database()
-    call_command("migrate", interactive=False, verbosity=0)
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = %s", [LOCK_TIMEOUT])
+    try:
+        call_command("migrate", interactive=False, verbosity=0)
+    except OperationalError as error:
+        if not isinstance(error.__cause__, LockNotAvailable):
+            raise
+        raise CannotStart(
+            "A migration waited too long for a table that another transaction uses; what it did was undone. "
+            "End that transaction, such as an open psql or a backup, and start again."
+        ) from error
+    finally:
+        with suppress(DatabaseError), connection.cursor() as cursor:
+            cursor.execute("RESET lock_timeout")
     call_command("createcachetable", verbosity=0)
     schedules.ensure()
     schedules.ensure_samples()
-    remove_leftovers(is_alone=True)
-    # No process of this installation reads the session file now, so that pending deletions can be finished.
-    finish_deletions(seconds=1)
-    return _first_admin()
 
 
 def _first_admin() -> FirstAdmin | None:
@@ -64,8 +116,17 @@ def _first_admin() -> FirstAdmin | None:
     return FirstAdmin(email, None if chosen else password)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Bring the database up to date before a rolling upgrade: `python -m config.runtime.bootstrap`."""
     import django
 
-    django.setup()
-    prepare()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    try:
+        django.setup()
+        prepare_database()
+    except CannotStart as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

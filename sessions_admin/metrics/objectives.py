@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models import Min
 from django.utils import timezone
 
-from chat.models import Turn
+from chat.models import Turn, User
 from chat.models.sql import select
 from chat.models.turn import Status
 from sessions_admin import audit
@@ -110,10 +110,12 @@ def _ages(now: datetime) -> Iterator[Objective]:
     yield Objective("oldest_queued", "age of the oldest queued turn", oldest(Status.QUEUED), 120.0, "seconds")
     label = "age of the oldest awaited decision"
     yield Objective("oldest_waiting", label, oldest(Status.WAITING), 7 * DAY, "seconds")
-    since = age(last.ended_at if last else None)
+    installed = User.objects.aggregate(at=Min("created_at"))["at"]
+    since = age(last.ended_at if last else installed)
     yield Objective("last_cleanup", "age of the last clean-up", since, 2 * DAY, "seconds")
     if settings.BACKUP_TO:
-        yield Objective("last_backup", "age of the last backup", age(audit.last_backup()), 2 * DAY, "seconds")
+        since = age(audit.last_backup() or installed)
+        yield Objective("last_backup", "age of the last backup", since, 2 * DAY, "seconds")
 
 
 def count_abandoned() -> int:

@@ -89,9 +89,10 @@ def backup_to(
         with temporary_folder("backup", settings.DATA_DIR) as folder:
             made = _make(file := folder / "backup.zip", **arguments)
             made = replace(made, file=place.put(file, name or new_name(), force=force))
+    _recorded(made, actor)
     for old in place.names()[:-keep] if keep else ():
         place.delete(old)
-    return _recorded(made, actor)
+    return made
 
 
 def _recorded(made: Backup, actor: str) -> Backup:

@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import psycopg
 from django.conf import settings
+from django.utils import timezone
 from psycopg import sql
 
 from chat.exceptions import BadInput, NotFound, ThreadkeeperError
@@ -22,6 +24,8 @@ from config.runtime.embedded_postgres import url_of
 from sessions_admin.reports import Report
 from sessions_admin.stores.places import place_of
 from sessions_admin.stores.temporary import temporary_folder
+
+PREFIX = "threadkeeper_drill_"
 
 
 class DrillFailed(ThreadkeeperError):
@@ -72,9 +76,10 @@ def drill(text: str) -> Drill:
 def _scratch_database() -> Iterator[str]:
     """Create a database on the site's own server for a while. Raise BadInput."""
     own = settings.DATABASE_URL or url_of(settings.EMBEDDED_POSTGRES_DIR)
-    name = f"threadkeeper_drill_{uuid4().hex[:12]}"
+    name = f"{PREFIX}{timezone.now():%Y%m%d%H%M}_{uuid4().hex[:8]}"
     try:
         with psycopg.connect(own, autocommit=True) as server:
+            _drop_abandoned(server)
             server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
             try:
                 yield urlunsplit(urlsplit(own)._replace(path=f"/{name}"))
@@ -82,6 +87,14 @@ def _scratch_database() -> Iterator[str]:
                 server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
     except psycopg.Error as error:
         raise BadInput(f"A drill needs a database of its own on the server: {str(error).strip()}") from error
+
+
+def _drop_abandoned(server: "psycopg.Connection[tuple[str]]") -> None:
+    """Drop the scratch databases of drills that were killed: they hold what people wrote."""
+    recent = f"{PREFIX}{timezone.now() - timedelta(hours=1):%Y%m%d%H%M}"
+    found = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND datname < %s"
+    for (name,) in server.execute(found, [PREFIX, recent]).fetchall():
+        server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def _run(words: list[str], url: str, data_dir: Path, *, may_fail: bool = False) -> dict[str, object]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import transaction
 
-from chat.exceptions import BadInput, Conflict, InvalidSessionId
-from chat.memory.configured import label, opened, opened_to_read
-from chat.memory.copying import PAGE_SIZE, Copied, copy_sessions, pages
+from chat.exceptions import BadInput, Conflict
+from chat.memory.configured import is_configured, label, opened, opened_to_read
+from chat.memory.copying import PAGE_SIZE, Copied, copy_sessions, own_ids, pages
 from chat.memory.identity import SessionId
 from chat.memory.sync_store import StoredId, SyncStore
 from chat.models import Conversation, Turn
@@ -87,7 +87,7 @@ def migrate(to: str, *, actor: str, dry_run: bool = False, on_progress: OnProgre
     """
     _check_name(to)
     source, begun = settings.AGENT_SESSION_STORE, time.monotonic()
-    if to == source:
+    if is_configured(to):
         raise Conflict(
             f"AGENT_SESSION_STORE names {label(to)} already; --remove removes the sessions of the other one."
         )
@@ -125,13 +125,13 @@ def remove(name: str, *, actor: str, dry_run: bool = False, on_progress: OnProgr
     Raise BadInput, Conflict if the settings name it, MemoryUnavailable.
     """
     _check_name(name)
-    if name == settings.AGENT_SESSION_STORE:
+    if is_configured(name):
         raise Conflict(f"AGENT_SESSION_STORE names {label(name)}: its sessions are in use.")
     done = 0
     with (opened_to_read if dry_run else opened)(name) as store:
         total = store.count()
         for ids in pages(store):
-            ours = _ours(ids)
+            ours = own_ids(ids)
             if not dry_run:
                 store.secure_delete(ours)
             done += len(ours)
@@ -171,7 +171,7 @@ def _copy_once(source: SyncStore, target: SyncStore, on_progress: OnProgress) ->
 
 def _copy_page(source: SyncStore, target: SyncStore, ids: Sequence[StoredId]) -> tuple[Copied, int]:
     """Copy some sessions with their conversations locked; return how many were skipped as busy, too."""
-    conversations = {str(name): SessionId.parse(name).conversation_id for name in _ours(ids)}
+    conversations = {str(name): SessionId.parse(name).conversation_id for name in own_ids(ids)}
     with transaction.atomic(durable=True):
         chosen = list(conversations.values())
         locked = set(
@@ -193,7 +193,7 @@ def _remove_extra(source: SyncStore, target: SyncStore) -> int:
     """Remove the sessions that only the target has: they were removed from the source since they were copied."""
     removed = 0
     for ids in pages(target, PAGE_SIZE):
-        ours = _ours(ids)
+        ours = own_ids(ids)
         there = source.load(ours)
         gone = [name for name in ours if not there[name].has_rows]
         target.secure_delete(gone)
@@ -201,13 +201,3 @@ def _remove_extra(source: SyncStore, target: SyncStore) -> int:
     if removed:
         target.purge_removed()
     return removed
-
-
-def _ours(ids: Sequence[StoredId]) -> list[str]:
-    ours = []
-    for name in ids:
-        try:
-            ours.append(str(SessionId.parse(name)))
-        except InvalidSessionId:
-            continue
-    return ours

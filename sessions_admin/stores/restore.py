@@ -1,7 +1,8 @@
 """Restore a backup atomically, while no server runs.
 
 One transaction includes the tables and migrations, and replaces the session file as its last step; a failure leaves
-both stores as they were.
+both stores as they were. Sessions in a PostgreSQL of their own are replaced just before it ends: if it fails then, they
+are those of the backup, and differing ones are rebuilt from the record.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,14 +17,14 @@ from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.core.management.color import no_style
-from django.db import DatabaseError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from psycopg import sql
 
 from chat.exceptions import BadInput, Conflict
 from chat.memory import sync_file
-from chat.memory.configured import database_alias, opened
-from chat.memory.copying import copy_all, pages
+from chat.memory.configured import database_alias, label, opened, opened_to_read
+from chat.memory.copying import copy_sessions, own_ids, pages
 from config.exceptions import CannotStart
 from config.runtime.single_instance import SingleInstance
 from config.versions import unknown_migrations
@@ -86,6 +87,8 @@ def restore(
             )
         if not force and not _is_empty():
             raise Conflict("This database already has users; --force replaces all data.")
+        if not force and _has_sessions():
+            raise Conflict(f"The session store ({label()}) already has sessions; --force replaces all data.")
         erased_since = _erased_since(manifest.made_at)  # before the audit is replaced
         if not dry_run:
             remove_leftovers(is_alone=True)  # before the audit, which tells which restores were committed, is replaced
@@ -139,6 +142,16 @@ def _is_empty() -> bool:
             return True
         cursor.execute("SELECT EXISTS (SELECT FROM chat_user)")
         return not cursor.fetchone()[0]
+
+
+def _has_sessions() -> bool:
+    """Return whether the store has sessions of this application. Raise MemoryUnavailable."""
+    if database_alias() == DEFAULT_DB_ALIAS:
+        return False  # there are no tables yet, or sessions without users, which are of no use
+    if database_alias() is None and not settings.AGENT_SESSION_DB_PATH.exists():
+        return False
+    with opened_to_read() as store:
+        return any(own_ids(ids) for ids in pages(store))
 
 
 def _erased_since(made_at: str) -> tuple[str, ...]:
@@ -203,14 +216,17 @@ def _replacing_memory(*, aside: Path) -> Iterator[Callable[[Path], None]]:
 
 
 def _fill_tables(memory: Path) -> None:
+    """Replace the sessions of this application; those of other programs are added where there are none."""
     with (
         transaction.atomic(using=database_alias()),
         opened() as target,
         sync_file.opened_to_read(memory) as source,
     ):
         for ids in pages(target):
-            target.secure_delete(ids)
-        copy_all(source, target)
+            target.secure_delete(own_ids(ids))
+        for ids in pages(source):
+            there = target.load([name for name in ids if isinstance(name, str)])
+            copy_sessions(source, target, [name for name in ids if name not in there or not there[name].has_rows])
 
 
 def _empty(cursor: Any) -> None:

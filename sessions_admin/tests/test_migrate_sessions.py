@@ -23,7 +23,7 @@ from chat.memory.sync_store import RawSession, SyncStore
 from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat, StartRunner
-from config.tests.support import LiveDatabase, database, with_name
+from config.tests.support import LiveDatabase, database, prepare, with_name
 from config.tests.support import run as run_process
 from sessions_admin.models import Action, AuditRecord
 from sessions_admin.people.erase import erase_person
@@ -197,6 +197,65 @@ def test_another_postgresql_is_given_its_tables_and_used(owner: User, session_fi
     assert (report["copied"], report["target"], items) == (1, "another PostgreSQL", 6)
     assert (json.loads(checked.stdout)["sessions"], json.loads(checked.stdout)["is_sound"]) == (1, True)
     assert stored(session_file, session.session_id) == [6, 1, 1]
+
+
+@pytest.mark.service
+@pytest.mark.django_db(transaction=True)
+def test_a_store_is_recognised_by_another_name(owner: User, session_file: Path, tmp_path: Path) -> None:
+    session, server = talked(owner, session_file), os.environ["DATABASE_URL"]
+    run("--to", DATABASE)
+    own = with_name(server, connection.settings_dict["NAME"])
+    where = {"DATABASE_URL": own, "DATA_DIR": str(tmp_path), "AGENT_SESSION_STORE": own + "&application_name=other"}
+    for arguments in (["--remove", own], ["--remove", DATABASE], ["--to", own], ["--to", DATABASE]):
+        refused = run_process("manage.py", "migrate_sessions", *arguments, **where)
+        assert refused.returncode == 1 and "AGENT_SESSION_STORE names" in refused.stderr, refused.stderr
+    assert set(raw(DATABASE)) == {session.session_id}
+    # Nor is it taken for a second store, in which what is erased would be locked by the first.
+    erased = run_process("manage.py", "erase_user", owner.email, "--reason", "asked to", "--yes", **where)
+    assert erased.returncode == 0, erased.stderr
+    assert raw(DATABASE) == {}
+
+
+@pytest.mark.service
+@pytest.mark.django_db(transaction=True)
+def test_a_restore_replaces_no_sessions_of_another_site_or_program(session_file: Path, tmp_path: Path) -> None:
+    server = os.environ["DATABASE_URL"]
+    with database(server) as (_, sessions), database(server) as (_, first), database(server) as (_, second):
+        store = {"AGENT_SESSION_STORE": sessions}
+        prepare(first, tmp_path)
+        theirs = LiveDatabase(sessions)
+        at_first = {"DATABASE_URL": first, "DATA_DIR": str(tmp_path / "first")} | store
+        assert run_process("manage.py", "backup", str(tmp_path / "b.zip"), **at_first).returncode == 0
+        ours = f"user_{uuid.uuid4()}_conv_{uuid.uuid4()}"
+        theirs.query("INSERT INTO agent_sessions (session_id) VALUES (%s), ('other program')", ours)
+
+        at_second = {"DATABASE_URL": second, "DATA_DIR": str(tmp_path / "second")} | store
+        refused = run_process("manage.py", "restore", str(tmp_path / "b.zip"), **at_second)
+        assert "The session store (another PostgreSQL) already has sessions" in refused.stderr
+        assert run_process("manage.py", "restore", str(tmp_path / "b.zip"), "--force", **at_second).returncode == 0
+        assert theirs.query("SELECT session_id FROM agent_sessions") == [("other program",)]
+
+
+DROPPED = """
+import django
+django.setup()
+from django.db import connections
+from chat.exceptions import MemoryUnavailable
+from chat.memory.configured import opened
+with opened() as store:
+    print(store.count())
+    connections["sessions"].cursor().execute("DROP TABLE agent_messages, agent_sessions")
+    try:
+        store.count()
+    except MemoryUnavailable:
+        print(store.count())
+"""
+
+
+def test_tables_that_are_gone_are_made_anew(tmp_path: Path) -> None:
+    with database(os.environ["DATABASE_URL"]) as (_, url):
+        done = run_process("-c", DROPPED, DATA_DIR=str(tmp_path), AGENT_SESSION_STORE=url)
+    assert done.stdout.split() == ["0", "0"], done.stderr
 
 
 @pytest.mark.parametrize(("each_store", "to"), [(FILE, DATABASE), (DATABASE, FILE)], indirect=["each_store"])

@@ -80,14 +80,18 @@ def test_failures_and_ages_are_measured(owner: User, session_file: Path) -> None
     assert missed() == {"failed_turns", "oldest_queued", "oldest_waiting", "last_cleanup"}
 
 
-def test_daily_backups_must_be_made(owner: User, settings: Settings) -> None:
+def test_daily_backups_and_clean_ups_must_be_made(owner: User, settings: Settings) -> None:
+    settings.BACKUP_TO = "/backups/"
+    assert missed() == set(), "the installation is new"
+    User.objects.update(created_at=timezone.now() - timedelta(days=3))
+    assert missed() == {"last_backup", "last_cleanup"}
     with travel(timezone.now() - timedelta(days=3)):
         audit.record(Action.BACKUP, actor="schedule")
-    assert "last_backup" not in missed()
-    settings.BACKUP_TO = "/backups/"
     assert "last_backup" in missed()
     audit.record(Action.BACKUP, actor="schedule")
-    assert "last_backup" not in missed()
+    assert missed() == {"last_cleanup"}
+    settings.BACKUP_TO = ""
+    assert "last_backup" not in {objective.name for objective in measure(30).objectives}
 
 
 def test_delays_are_those_that_the_processes_counted(db: None, tmp_path: Path, settings: Settings) -> None:

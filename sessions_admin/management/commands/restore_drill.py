@@ -1,3 +1,5 @@
+import signal
+import sys
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +20,8 @@ class Command(ShellCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["file"]:
             raise CommandError("Name a backup, or set BACKUP_TO.")
+        # So that the scratch database is dropped.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         with self.failures_reported():
             done = drill(options["file"])
         if options["json"]:
