@@ -21,6 +21,15 @@ from config.tests.support import PASSWORD, LiveDatabase, ServerProcess, database
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run tests that share a fixture of their module in one process: each process would make it once more."""
+    for item in items:
+        if isinstance(item, pytest.Function) and not item.get_closest_marker("xdist_group"):
+            found = item._fixtureinfo.name2fixturedefs.values()
+            if any(one.scope == "module" and one.baseid for one in (defs[-1] for defs in found if defs)):
+                item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(scope="session")
 def _tables_template(tmp_path_factory: pytest.TempPathFactory) -> str:
     def migrate(url: str) -> None:

@@ -119,6 +119,8 @@ class Forked:
 
 def _run(module: str, words: Sequence[str], env: Mapping[str, str], cwd: str, output: str, errors: str) -> None:
     os.setsid()
+    # Unlike those of this module, a program's own processes may be made by multiprocessing, too.
+    multiprocessing.current_process().daemon = False
     exit_with_parent(os.getppid(), signal.SIGTERM)()
     for descriptor, path in ((1, output), (2, errors)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)

@@ -41,6 +41,21 @@ RUN_ID = "THREADKEEPER_TEST_RUN"
 # Attacks mostly wait: each of their groups has its own process.
 ATTACK_GROUPS = 4
 
+
+def _share_bytecode(folder: Path) -> None:
+    """Compile modules once for all processes, where none may write beside the sources.
+
+    Without it, each of the many processes of a run would compile all that it imports.
+    """
+    if sys.dont_write_bytecode:
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(folder)
+        sys.dont_write_bytecode = False
+
+
+# Before the other plugins are imported: their modules take seconds to compile.
+_share_bytecode(Path(__file__).parent.parent.parent / ".pytest_cache" / "bytecode")
+
 _folder: Path | None = None
 _begins_the_run = RUN_ID not in os.environ
 _server: EmbeddedPostgres | None = None
@@ -52,7 +67,6 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
     global _folder, _server
     options = early_config.known_args_namespace
     if not (options.help or options.version):
-        _share_bytecode(early_config.rootpath / ".pytest_cache" / "bytecode")
         _remove_leftovers()
         _folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         _lock_folder(_folder)
@@ -106,17 +120,6 @@ def pytest_unconfigure() -> None:
         _drop_templates(run)
     if _folder:
         shutil.rmtree(_folder, ignore_errors=True)
-
-
-def _share_bytecode(folder: Path) -> None:
-    """Compile modules once for all processes, where none may write beside the sources.
-
-    Without it, each of the many processes of a run would compile all that it imports.
-    """
-    if sys.dont_write_bytecode:
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(folder)
-        sys.dont_write_bytecode = False
 
 
 def _drop_templates(run: str) -> None:

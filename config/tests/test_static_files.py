@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -26,12 +27,17 @@ def collected(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with collected files, which takes seconds."""
+    return collected(tmp_path_factory.mktemp("static"))
+
+
+@pytest.fixture(scope="module")
+def site(_migrated_template: str, collection: Path) -> Iterator[ServerProcess]:
     """A server with collected files."""
-    folder = collected(tmp_path_factory.mktemp("static"))
     with (
         database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url),
-        ServerProcess(LiveDatabase(url), folder) as server,
+        ServerProcess(LiveDatabase(url), collection) as server,
     ):
         server.database.add_user(EMAIL)
         yield server
@@ -108,8 +114,10 @@ def test_without_a_collection_files_come_from_the_apps_folders(client: Client) -
         assert answer.status_code == 200
 
 
-def test_files_are_collected_again_only_when_a_source_changed(tmp_path: Path, settings: Settings) -> None:
-    folder = collected(tmp_path) / "static"
+def test_files_are_collected_again_only_when_a_source_changed(
+    collection: Path, tmp_path: Path, settings: Settings
+) -> None:
+    folder = shutil.copytree(collection / "static", tmp_path / "static")
     settings.STATIC_ROOT = folder
     mark, manifest = folder / MARKER, folder / "staticfiles.json"
     os.utime(manifest, (1, 1))

@@ -1,12 +1,10 @@
 """A real worker process."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from config.runtime.processes import spawn
+from config.tests.forked import Forked
 from config.tests.support import ROOT, SECONDS, LiveDatabase, clean_environment
 
 # The worker looks at its schedule at its start and every 30 seconds.
@@ -14,15 +12,10 @@ NEXT_LOOK = 120.0
 
 
 @contextmanager
-def worker(database: LiveDatabase, data_dir: Path, **variables: str) -> "Iterator[subprocess.Popen[bytes]]":
-    """Run `manage.py qcluster` for a while."""
-    with open(data_dir / "worker.log", "ab") as log:
-        process = spawn(
-            [sys.executable, "manage.py", "qcluster"],
-            env=clean_environment(DATABASE_URL=database.url, DATA_DIR=str(data_dir), **variables),
-            output=log,
-            cwd=ROOT,
-        )
+def worker(database: LiveDatabase, data_dir: Path, **variables: str) -> Iterator[Forked]:
+    """Run `manage.py qcluster` for a while, without the checks, as `up` does."""
+    env = clean_environment(DATABASE_URL=database.url, DATA_DIR=str(data_dir), **variables)
+    process = Forked("manage", "qcluster", "--skip-checks", env=env, cwd=ROOT, output=data_dir / "worker.log")
     try:
         yield process
     finally:

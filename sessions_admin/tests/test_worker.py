@@ -9,6 +9,7 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 from django.utils import timezone
 
@@ -16,7 +17,8 @@ from chat.memory import file as session_file
 from chat.memory.identity import SessionId
 from chat.memory.statements import Size
 from config.tests.collector import Collector, tree
-from config.tests.support import SECONDS, LiveDatabase, eventually, processes_of, run
+from config.tests.support import SECONDS, LiveDatabase, eventually, run
+from sessions_admin.retention.cleanup import BATCH
 from sessions_admin.retention.runs import RESUMED
 from sessions_admin.schedules import DAILY, MINUTELY
 from sessions_admin.tests.conftest import remember, stored
@@ -105,7 +107,7 @@ def add_many(database: LiveDatabase, path: Path, user: uuid.UUID, count: int) ->
 def test_a_run_whose_worker_is_killed_in_the_midst_of_it_is_finished_by_the_next_one(
     live_database: LiveDatabase, tmp_path: Path
 ) -> None:
-    user, path, count = live_database.add_user("owner@example.com"), tmp_path / "agent_sessions.db", 2000
+    user, path, count = live_database.add_user("owner@example.com"), tmp_path / "agent_sessions.db", 3 * BATCH
     add_many(live_database, path, user, count)
     figures = "SELECT status, examined, removed_sessions, removed_items FROM sessions_admin_cleanuprun"
     look_at(live_database, DAILY)
@@ -115,9 +117,10 @@ def test_a_run_whose_worker_is_killed_in_the_midst_of_it_is_finished_by_the_next
         eventually(lambda: live_database.query(begun), within=NEXT_LOOK, what="the first batch")
         with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as file:
             file.execute("BEGIN IMMEDIATE")  # it stays in the midst of a batch
+            children = psutil.Process(process.pid).children(recursive=True)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(SECONDS)
-            eventually(lambda: not processes_of(tmp_path), what="the end of its processes")
+            assert psutil.wait_procs(children, timeout=SECONDS)[1] == []
     ((status, examined, removed, items),) = live_database.query(figures)
     assert (status, removed, items) == ("running", examined, 2 * examined)
     assert 0 < examined < count

@@ -1,7 +1,7 @@
 """A real browser before a real server.
 
-Playwright keeps an event loop running in this thread while it is up, so it is up for one module at a time, and these
-tests look into the database by SQL.
+Playwright keeps an event loop running in this thread while it is up, so it is up for the tests of one folder, and these
+look into the database by SQL.
 """
 
 import os
@@ -48,9 +48,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """A browser for one module."""
+    """A browser for the modules of this folder that a process runs, which starts in seconds."""
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if path is None:
         message = "there is no Chromium on this machine"

@@ -1,39 +1,37 @@
 """Staff at a real browser, before all that `up` starts."""
 
 import os
+import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
 from chat.tests.browser.conftest import Visitor, chromium
-from config.runtime.embedded_postgres import url_of
-from config.tests.support import LiveDatabase, Up
+from config.tests.support import LiveDatabase, Up, database, processes_of
 
 __all__ = ["chromium"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of this folder, and begin with them: each takes a minute."""
+    """Mark all tests of this folder, which share a site, and begin with them: they take a minute."""
     here = [item for item in items if item.path.is_relative_to(os.path.dirname(__file__))]
     for item in here:
         item.add_marker("browser")
         item.add_marker("service")
+        item.add_marker(pytest.mark.xdist_group("staff"))
     items[:] = here + [item for item in items if item not in here]
 
 
 class Site:
     """All that `up` starts, and people who come to it."""
 
-    def __init__(self, up: Up, chromium: Browser, stack: ExitStack) -> None:
+    def __init__(self, up: Up, live_database: LiveDatabase, chromium: Browser) -> None:
         self.up = up
         self.url = up.url
-        self.database = LiveDatabase(url_of(up.data_dir / "postgres"))
-        self._chromium = chromium
-        self._stack = stack
+        self.database = live_database
         self.people: list[Visitor] = []
+        self._chromium = chromium
 
     def person(self, email: str, *, group: str | None = None) -> Visitor:
         """Let somebody in at a browser of their own, who is staff with a group's rights where one is named."""
@@ -43,21 +41,30 @@ class Site:
             join = "INSERT INTO chat_user_groups (user_id, group_id) SELECT %s, id FROM auth_group WHERE name = %s"
             self.database.query(join, user_id, group)
         context = self._chromium.new_context(locale="en-GB", viewport={"width": 1280, "height": 900})
-        self._stack.callback(context.close)
         someone = Visitor(self.url, self.database, self.up.data_dir, context, email)
         self.people.append(someone)
         return someone
 
 
-@pytest.fixture
-def site(chromium: Browser, tmp_path: Path) -> Iterator[Site]:
-    """An empty data folder on which `up` was run, its worker included."""
-    data_dir = tmp_path / "data"
+@pytest.fixture(scope="package")
+def _up(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, LiveDatabase]]:
+    data_dir = tmp_path_factory.mktemp("staff") / "data"
     data_dir.mkdir()
-    with ExitStack() as stack:
-        up = Up(data_dir)
-        stack.callback(up.stop)
-        up.await_ready()
-        site = Site(up, chromium, stack)
-        yield site
+    with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
+        up = Up(data_dir, DATABASE_URL=url)
+        try:
+            yield up.await_ready(), LiveDatabase(url)
+        finally:
+            # As Ctrl-C does it, with the worker.
+            assert up.stop(signal.SIGINT) == 0
+            assert not processes_of(data_dir)
+
+
+@pytest.fixture
+def site(_up: tuple[Up, LiveDatabase], chromium: Browser) -> Iterator[Site]:
+    """What `up` runs for all tests of this folder, its worker included."""
+    site = Site(*_up, chromium)
+    yield site
+    for person in site.people:
+        person.context.close()
     assert [person.faults for person in site.people if person.faults] == []
