@@ -1,12 +1,12 @@
 """How long a clean-up takes, and what people who chat notice of it, with sessions in a file and in PostgreSQL.
 
-    uv run python -m benchmarks.cleanup [--quick] [--store file] [--days 3] [--alone 40]
+    uv run python -m benchmarks.cleanup [--quick] [--store file] [--slice 20] [--no-chat]
 
 Each store has 100,000 sessions of 30 items. First half of them are removed while no one chats. Then, on a copy with all
-sessions, fifty people chat over the websocket, and a clean-up removes a seventh of the sessions at a time: without it,
-with it, without it, and so on, so that the load of the machine is the same for both. `cleanup_sessions` runs with the
-niceness of the worker. Prints the table of docs/explanation/benchmarks-at-scale.md, with a verdict for each goal.
-`--quick` takes a tenth of the sessions.
+sessions, fifty people chat over the websocket, and a clean-up removes a seventh of the sessions. It is stopped after
+some seconds, and continued after as many: so the load of the machine is the same with and without it.
+`cleanup_sessions` runs with the niceness of the worker. Prints the table of docs/explanation/benchmarks-at-scale.md,
+with a verdict for each goal. `--quick` takes a tenth of the sessions.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -34,7 +35,7 @@ from config.tests.support import ROOT, LiveDatabase, ServerProcess, clean_enviro
 SESSIONS = 100_000
 PEOPLE = 50
 WARM_UP = 15.0  # seconds
-SHARES = ("12d", "10d", "8d")  # cutoffs, each for a seventh of the sessions
+SEVENTH = ("--older-than", "12d")
 MOST_SECONDS, MOST_TIMES = 30.0, 1.2
 FILE = "agent_sessions.db"
 
@@ -48,6 +49,7 @@ class Run:
     ended: float
     sessions: int
     freed: int
+    is_done: bool  # not stopped
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Outcome:
 
     store: str
     half: Run
-    shares: list[Run] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)  # of a seventh
     alone: list[tuple[float, float]] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
 
@@ -65,19 +67,23 @@ class Outcome:
         """How many turns failed."""
         return sum(first is None for _, first in self.turns)
 
-    def first_tokens(self, *, meanwhile: bool, only: int | None = None) -> list[float]:
+    @property
+    def seventh(self) -> tuple[int, float]:
+        """How many sessions the runs beside chat removed, and in how many seconds."""
+        return sum(run.sessions for run in self.runs), sum(run.ended - run.began for run in self.runs)
+
+    def first_tokens(self, *, meanwhile: bool) -> list[float]:
         """Return how long first tokens took without a clean-up, or meanwhile, in milliseconds, in order of size."""
-        spans = [(run.began, run.ended) for run in self.shares] if meanwhile else self.alone
-        spans = spans if only is None else spans[only : only + (1 if meanwhile else 2)]
+        spans = [(run.began, run.ended) for run in self.runs] if meanwhile else self.alone
         return sorted(
             first * 1000
             for sent, first in self.turns
             if first is not None and any(begun <= sent <= ended for begun, ended in spans)
         )
 
-    def times(self, only: int | None = None) -> float:
+    def times(self) -> float:
         """Return how many times as high the 95th percentile is during a clean-up."""
-        with_it, without = (self.first_tokens(meanwhile=meanwhile, only=only) for meanwhile in (True, False))
+        with_it, without = (self.first_tokens(meanwhile=meanwhile) for meanwhile in (True, False))
         return percentile(with_it, 0.95) / percentile(without, 0.95)
 
 
@@ -99,28 +105,32 @@ class Place:
         """The settings of its processes."""
         return {"DATABASE_URL": self.url, "DATA_DIR": str(self.folder), "AGENT_SESSION_STORE": self.store}
 
-    def clean_up(self, *words: str) -> Run:
-        """Run the command, as the worker would."""
+    def clean_up(self, *words: str, seconds: float = 1e6) -> Run:
+        """Run the command with the worker's niceness; stop it after some seconds of work."""
         from config.runtime.supervisor import WORKER_NICENESS
 
         command = ["nice", "-n", str(WORKER_NICENESS), sys.executable, "manage.py", "cleanup_sessions", *words]
         process = subprocess.Popen(
             command, cwd=ROOT, env=clean_environment(**self.variables), stdout=subprocess.DEVNULL
         )
-        removed = 0.0
+        removed, stop_at = 0.0, None
         with psycopg.connect(self.url, autocommit=True) as connection:
             while process.poll() is None:
                 time.sleep(0.1)
-                query = "SELECT FROM sessions_admin_cleanuprun WHERE ended_at IS NULL AND examined = total"
-                if not removed and connection.execute(query).fetchall():
-                    removed = time.time()
-            assert process.returncode == 0
+                query = "SELECT examined = total FROM sessions_admin_cleanuprun WHERE status = 'running'"
+                for (is_removed,) in connection.execute(query).fetchall():
+                    stop_at = stop_at or time.time() + seconds
+                    removed = removed or (time.time() if is_removed else 0.0)
+                    if time.time() > stop_at:
+                        process.terminate()
+                        stop_at = float("inf")  # a second signal would interrupt the batch
+            assert process.returncode in (0, 128 + signal.SIGTERM)
             query = (
                 "SELECT extract(epoch FROM started_at)::float, extract(epoch FROM ended_at)::float, removed_sessions,"
-                " freed_bytes FROM sessions_admin_cleanuprun ORDER BY started_at DESC LIMIT 1"
+                " freed_bytes, status = 'done' FROM sessions_admin_cleanuprun ORDER BY started_at DESC LIMIT 1"
             )
-            ((began, ended, sessions, freed),) = connection.execute(query).fetchall()
-        return Run(began, removed or ended, ended, sessions, freed)
+            ((began, ended, sessions, freed, is_done),) = connection.execute(query).fetchall()
+        return Run(began, removed or ended, ended, sessions, freed, is_done)
 
 
 class Source:
@@ -162,24 +172,22 @@ class Source:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def measure(source: Source, store: str, model_url: str, shares: Sequence[str], alone: float) -> Outcome:
-    """Measure with a store."""
+def measure(source: Source, store: str, model_url: str, seconds: float) -> Outcome:
+    """Measure with a store; with chat in slices of some seconds, if there are any."""
     with source.copied(store) as place:
         outcome = Outcome(store, place.clean_up())
     log(f"{store}: {outcome.half.sessions:,} in {outcome.half.removed - outcome.half.began:.1f} s")
-    if not shares:
+    if not seconds:
         return outcome
     with source.copied(store) as place, serving(place, model_url) as server, chatting(server) as turns:
         time.sleep(WARM_UP)
-        for cutoff in [*shares, None]:
+        while not outcome.runs or not outcome.runs[-1].is_done:
             began = time.time()
-            time.sleep(alone)
+            time.sleep(seconds)
             outcome.alone.append((began, time.time()))
-            if cutoff:
-                outcome.shares.append(place.clean_up("--older-than", cutoff))
+            outcome.runs.append(place.clean_up(*SEVENTH, seconds=seconds))
+            log(f"{store}: {outcome.runs[-1].sessions:,} in {outcome.runs[-1].ended - outcome.runs[-1].began:.1f} s")
     outcome.turns = turns
-    for n, run in enumerate(outcome.shares):
-        log(f"{store}: {run.sessions:,} in {run.ended - run.began:.1f} s, p95 {outcome.times(n):.2f} times as high")
     return outcome
 
 
@@ -255,16 +263,13 @@ HALF: Cells = (
     ("returned to the disk, MB", lambda o: f"{o.half.freed / 2**20:.0f}"),
 )
 CHAT: Cells = (
-    (
-        "a seventh of them, 50 people chat: each run, s",
-        lambda o: ", ".join(f"{r.ended - r.began:.0f}" for r in o.shares),
-    ),
+    ("a seventh of them, 50 people chat: removed", lambda o: f"{o.seventh[0]:,}"),
+    ("the runs, s", lambda o: f"{o.seventh[1]:.0f}"),
     ("turns without and during it", lambda o: " + ".join(f"{len(o.first_tokens(meanwhile=m))}" for m in (False, True))),
     ("first token, p50, ms", lambda o: _tokens(o, 0.5)),
-    ("p95", lambda o: _tokens(o, 0.95)),
-    ("the slowest", lambda o: _tokens(o, 1)),
+    ("p95, ms", lambda o: _tokens(o, 0.95)),
+    ("the slowest, ms", lambda o: _tokens(o, 1)),
     ("p95, times as high", lambda o: f"{o.times():.2f}"),
-    ("in each run", lambda o: ", ".join(f"{o.times(n):.2f}" for n in range(len(o.shares)))),
     ("failed turns", lambda o: str(o.failed)),
 )
 
@@ -274,8 +279,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cleanup", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the sessions")
     parser.add_argument("--store", action="append", choices=("file", "database"))
-    parser.add_argument("--days", type=int, default=len(SHARES), help="how many clean-ups, each of a seventh")
-    parser.add_argument("--alone", type=float, default=40.0, help="seconds of chat before and after each")
+    parser.add_argument("--slice", type=float, default=20.0, help="seconds with a clean-up, and without")
+    parser.add_argument("--no-chat", action="store_true", help="only what no one chats beside")
     options = parser.parse_args()
     count = SESSIONS // 10 if options.quick else SESSIONS
     stores = options.store or ["file", "database"]
@@ -286,8 +291,8 @@ def main() -> None:
         began = time.monotonic()
         source = Source(folder, os.environ["DATABASE_URL"], given_sessions(count), stores)
         log(f"filled in {time.monotonic() - began:.0f} s")
-        shares = SHARES[: options.days]
-        show([measure(source, store, model_url, shares, options.alone) for store in stores], count)
+        seconds = 0.0 if options.no_chat else options.slice
+        show([measure(source, store, model_url, seconds) for store in stores], count)
 
 
 if __name__ == "__main__":
