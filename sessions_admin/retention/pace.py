@@ -11,7 +11,7 @@ from chat.memory.sync_store import SyncStore
 from chat.models import Turn
 from chat.models.turn import Status
 
-PAUSE = 3.0  # times as long as the step took
+PAUSE = 9.0  # times as long as the step took
 BUSY_FOR = 5.0  # seconds after a running turn was seen: the next one may begin at any moment
 # The worker ends a task after 15 minutes, so a run without an end of turns goes on without pauses.
 PACED_FOR = 480.0  # seconds
