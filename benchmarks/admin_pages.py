@@ -8,13 +8,11 @@ is the server's time alone; each once before, then seven times, of which the mid
 
 import os
 import platform
-import random
 import statistics
 import sys
 import time
-import uuid
 
-from benchmarks.cleanup import PEOPLE, Given, fill_mirror
+from benchmarks.cleanup_given import fill_record, given_sessions
 from benchmarks.place import place, set_up
 
 SESSIONS = 100_000
@@ -81,12 +79,7 @@ def fill(count: int) -> None:
     """Write people, conversations, turns, messages and the mirror of sessions."""
     from django.db import connection
 
-    chosen = random.Random(1)
-    users = [uuid.UUID(int=n, version=4) for n in range(PEOPLE)]
-    ids = [
-        f"user_{chosen.choice(users)}_conv_{uuid.UUID(int=chosen.getrandbits(128), version=4)}" for _ in range(count)
-    ]
-    fill_mirror(Given(ids, count // 2))
+    fill_record(given_sessions(count), os.environ["DATABASE_URL"])
     with connection.cursor() as cursor:
         # A turn and its message name each other: only both together are whole.
         cursor.execute("SET session_replication_role = replica")

@@ -1,287 +1,298 @@
-"""How long a clean-up takes, and what those notice of it who chat meanwhile.
+"""How long a clean-up takes, and what people who chat notice of it, with sessions in a file and in PostgreSQL.
 
-    uv run python -m benchmarks.cleanup [--quick]
+    uv run python -m benchmarks.cleanup [--quick] [--store file] [--slice 20] [--no-chat]
 
-100,000 sessions of 30 items in a session file and in the mirror, half of them expired; a PostgreSQL of its own; twenty
-people who chat in a process of their own. Our clean-up, and beside it a plain loop that deletes one after another.
-Prints the table that docs/explanation/benchmarks-at-scale.md keeps, with a verdict a goal. `--quick` takes a tenth of
-the sessions.
+Each store has 100,000 sessions of 30 items. First half of them are removed while no one chats. Then, on a copy with all
+sessions, fifty people chat over the websocket, and a clean-up removes a seventh of the sessions. It is stopped after
+some seconds, and continued after as many: so the load of the machine is the same with and without it.
+`cleanup_sessions` runs with the niceness of the worker. Prints the table of docs/explanation/benchmarks-at-scale.md,
+with a verdict for each goal. `--quick` takes a tenth of the sessions.
 """
 
+import argparse
 import json
 import os
 import platform
-import random
 import shutil
-import sqlite3
+import signal
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from benchmarks.cleanup_chat import Timing, Told
-from benchmarks.place import place, set_up
+import psycopg
+from psycopg import sql
 
-SESSIONS, ITEMS, TURNS = 100_000, 30, 6
-AT_ONCE = 1000  # conversations that go on at the same time: their items lie among each other in the file
-PEOPLE = 500
-ALONE = 20.0  # seconds of chatting before anything is cleaned up
-LOOP_AT_MOST = 120.0  # seconds after which the loop's time is reckoned from what it has done
-GOAL = 30.0
+from benchmarks.cleanup_chat import Job, Turn
+from benchmarks.cleanup_given import Given, fill_database, fill_file, fill_record, given_sessions
+from benchmarks.place import place
+from benchmarks.turns import endpoint
+from config.tests.support import ROOT, LiveDatabase, ServerProcess, clean_environment, prepare, with_name
 
-ITEM = {
-    "role": "user",
-    "content": "Add a task to call Ada about the party on Friday, and another to buy the cake. " * 2,
-}
+SESSIONS = 100_000
+PEOPLE = 50
+WARM_UP = 15.0  # seconds
+SEVENTH = ("--older-than", "12d")
+MOST_SECONDS, MOST_TIMES = 30.0, 1.2
+FILE = "agent_sessions.db"
 
 
 @dataclass(frozen=True)
-class Given:
-    """The sessions there are: the expired ones first, in the order in which they fell silent."""
+class Run:
+    """A clean-up: when it began, had removed the last session, and ended, in Unix time; sessions and bytes removed."""
 
-    ids: list[str]
-    expired: int
+    began: float
+    removed: float
+    ended: float
+    sessions: int
+    freed: int
+    is_done: bool  # not stopped
+
+
+@dataclass
+class Outcome:
+    """What was measured with a store."""
+
+    store: str
+    half: Run
+    runs: list[Run] = field(default_factory=list)  # of a seventh
+    alone: list[tuple[float, float]] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
 
     @property
-    def live(self) -> list[str]:
-        """Those that people chat in."""
-        return self.ids[self.expired :]
+    def failed(self) -> int:
+        """How many turns failed."""
+        return sum(first is None for _, first in self.turns)
 
+    @property
+    def seventh(self) -> tuple[int, float]:
+        """How many sessions the runs beside chat removed, and in how many seconds."""
+        return sum(run.sessions for run in self.runs), sum(run.ended - run.began for run in self.runs)
 
-@dataclass(frozen=True)
-class Outcome:
-    """What one way of cleaning up took, and what chatting took before it and meanwhile: 95 of 100, in milliseconds."""
-
-    name: str
-    seconds: float
-    share: float  # of the expired sessions that it got through
-    whole_seconds: float
-    freed: int
-    before: tuple[float, float]
-    during: tuple[float, float]
-    failed: int
-
-
-def main() -> None:
-    """Measure both ways and print."""
-    count = SESSIONS // 10 if "--quick" in sys.argv else SESSIONS
-    with place() as folder:
-        measure(folder, count)
-
-
-def measure(folder: Path, count: int) -> None:
-    """Measure in a folder."""
-    set_up()
-    from django.conf import settings
-
-    begun = time.monotonic()
-    given = fill(folder / "given.db", count)
-    print(f"filled in {time.monotonic() - begun:.0f} s", file=sys.stderr)
-    outcomes: list[Outcome] = []
-    # Ours last: it lowers the priority of this process, and so that of those who chat next.
-    for name, way in (("a loop, a session after another", loop), ("ours", ours)):
-        fill_mirror(given)
-        path = folder / f"{len(outcomes)}.db"
-        shutil.copy(folder / "given.db", path)
-        settings.AGENT_SESSION_DB_PATH = path
-        outcomes.append(beside_chatting(name, path, given, way))
-        print(f"{name}: {outcomes[-1].seconds:.1f} s", file=sys.stderr)
-        path.unlink()
-    show(outcomes[::-1], given)
-
-
-# What is given.
-
-
-def fill(path: Path, count: int) -> Given:
-    """Write a session file in the order in which people would have."""
-    from chat.memory.file import connect
-
-    users = [uuid.UUID(int=n, version=4) for n in range(PEOPLE)]
-    chosen = random.Random(1)
-    ids = [
-        f"user_{chosen.choice(users)}_conv_{uuid.UUID(int=chosen.getrandbits(128), version=4)}" for _ in range(count)
-    ]
-    item = json.dumps(ITEM)
-    with closing(connect(path, busy_ms=1000)) as file:
-        file.execute("PRAGMA synchronous=OFF")
-        for start in range(0, count, AT_ONCE):
-            crowd = ids[start : start + AT_ONCE]
-            file.execute("BEGIN")
-            file.executemany("INSERT INTO agent_sessions (session_id) VALUES (?)", [(one,) for one in crowd])
-            file.executemany("INSERT INTO threadkeeper_turns VALUES (?, 1, 1, 0)", [(one,) for one in crowd])
-            for _ in range(TURNS):
-                chosen.shuffle(crowd)
-                rows = [(one, item) for one in crowd for _ in range(ITEMS // TURNS)]
-                file.executemany("INSERT INTO agent_messages (session_id, message_data) VALUES (?, ?)", rows)
-            file.execute("COMMIT")
-    with path.open("rb") as written:
-        os.fsync(written.fileno())
-    return Given(ids, count // 2)
-
-
-def fill_mirror(given: Given) -> None:
-    """Write what the record knows of them, anew."""
-    from django.db import connection
-
-    now = datetime.now(UTC)
-    size = ITEMS * len(json.dumps(ITEM))
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE chat_user CASCADE")
-        cursor.execute(
-            "INSERT INTO chat_user (id, email, password, time_zone, is_active, is_staff, is_superuser, created_at)"
-            " SELECT id::uuid, id || '@example.com', '', 'UTC', true, false, false, now()"
-            " FROM unnest(%s::text[]) AS id",
-            [list({one[5:41] for one in given.ids})],
+    def first_tokens(self, *, meanwhile: bool) -> list[float]:
+        """Return how long first tokens took without a clean-up, or meanwhile, in milliseconds, in order of size."""
+        spans = [(run.began, run.ended) for run in self.runs] if meanwhile else self.alone
+        return sorted(
+            first * 1000
+            for sent, first in self.turns
+            if first is not None and any(begun <= sent <= ended for begun, ended in spans)
         )
-        with cursor.copy(
-            "COPY chat_conversation (id, user_id, title, created_at, updated_at, last_seq, last_position) FROM STDIN"
-        ) as rows:
-            for n, one in enumerate(given.ids):
-                then = silent_since(n, given, now)
-                rows.write_row((one[47:], one[5:41], "Party", then, then, 1, 0))
-        with cursor.copy(
-            "COPY chat_agentsession (conversation_id, user_id, session_id, item_count, byte_count, pruned_count,"
-            " first_activity_at, last_activity_at, last_error) FROM STDIN"
-        ) as rows:
-            for n, one in enumerate(given.ids):
-                then = silent_since(n, given, now)
-                rows.write_row((one[47:], one[5:41], one, ITEMS, size, 0, then, then, ""))
-        cursor.execute("ANALYZE chat_conversation")
-        cursor.execute("ANALYZE chat_agentsession")
+
+    def times(self) -> float:
+        """Return how many times as high the 95th percentile is during a clean-up."""
+        with_it, without = (self.first_tokens(meanwhile=meanwhile) for meanwhile in (True, False))
+        return percentile(with_it, 0.95) / percentile(without, 0.95)
 
 
-def silent_since(n: int, given: Given, now: datetime) -> datetime:
-    """Return when somebody last spoke in the n-th session: the expired ones 8 to 15 days ago, the others since."""
-    days = 15 - 7 * n / given.expired if n < given.expired else 6 * (1 - (n - given.expired) / len(given.live))
-    return now - timedelta(days=days)
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return a percentile of ordered values."""
+    return values[min(int(len(values) * share), len(values) - 1)]
 
 
-# The two ways. Each tells when the last session was gone.
+@dataclass
+class Place:
+    """A data folder and a database with all sessions, in a store."""
+
+    store: str
+    folder: Path
+    url: str
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The settings of its processes."""
+        return {"DATABASE_URL": self.url, "DATA_DIR": str(self.folder), "AGENT_SESSION_STORE": self.store}
+
+    def clean_up(self, *words: str, seconds: float = 1e6) -> Run:
+        """Run the command with the worker's niceness; stop it after some seconds of work."""
+        from config.runtime.supervisor import WORKER_NICENESS
+
+        command = ["nice", "-n", str(WORKER_NICENESS), sys.executable, "manage.py", "cleanup_sessions", *words]
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=clean_environment(**self.variables), stdout=subprocess.DEVNULL
+        )
+        removed, stop_at = 0.0, None
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            while process.poll() is None:
+                time.sleep(0.1)
+                query = "SELECT examined = total FROM sessions_admin_cleanuprun WHERE status = 'running'"
+                for (is_removed,) in connection.execute(query).fetchall():
+                    stop_at = stop_at or time.time() + seconds
+                    removed = removed or (time.time() if is_removed else 0.0)
+                    if time.time() > stop_at:
+                        process.terminate()
+                        stop_at = float("inf")  # a second signal would interrupt the batch
+            assert process.returncode in (0, 128 + signal.SIGTERM)
+            query = (
+                "SELECT extract(epoch FROM started_at)::float, extract(epoch FROM ended_at)::float, removed_sessions,"
+                " freed_bytes, status = 'done' FROM sessions_admin_cleanuprun ORDER BY started_at DESC LIMIT 1"
+            )
+            ((began, ended, sessions, freed, is_done),) = connection.execute(query).fetchall()
+        return Run(began, removed or ended, ended, sessions, freed, is_done)
 
 
-def ours(path: Path, given: Given) -> tuple[float, float]:
-    """Clean up as the worker does."""
-    from sessions_admin.models import Trigger
-    from sessions_admin.retention.cleanup import cleanup
+class Source:
+    """The filled stores, to be copied."""
 
-    last = 0.0
+    def __init__(self, folder: Path, server_url: str, given: Given, stores: Sequence[str]) -> None:
+        self._folder, self._server_url = folder, server_url
+        record = self._create("given_file")
+        prepare(record, folder)
+        fill_record(given, record)
+        if "database" in stores:
+            fill_database(given, self._create("given_database", template="given_file"))
+        if "file" in stores:
+            fill_file(given, folder / "given.db")
 
-    def look(done: int, total: int) -> None:
-        nonlocal last
-        last = time.monotonic()
+    def _create(self, name: str, *, template: str = "template0") -> str:
+        # Copied as files: otherwise everything would go through PostgreSQL's log.
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+        self._execute(create.format(sql.Identifier(name), sql.Identifier(template)))
+        return with_name(self._server_url, name)
 
-    report = cleanup(trigger=Trigger.COMMAND, on_progress=look)
-    assert report.sessions == given.expired, report
-    return last, 1.0
+    def _execute(self, statement: sql.Composed) -> None:
+        with psycopg.connect(self._server_url, autocommit=True) as admin:
+            admin.execute(statement)
 
-
-def loop(path: Path, given: Given) -> tuple[float, float]:
-    """Delete a session after another, each in a transaction of its own in either store."""
-    from django.utils import timezone
-
-    from chat.models import AgentSession
-    from chat.models.session import retention
-
-    expired = list(AgentSession.objects.expired(timezone.now() - retention()))
-    begun, done = time.monotonic(), 0
-    with closing(sqlite3.connect(path, timeout=30)) as file:
-        for session in expired:
-            for table in ("agent_messages", "agent_sessions", "threadkeeper_turns"):
-                file.execute(f"DELETE FROM {table} WHERE session_id = ?", (session.session_id,))  # noqa: S608
-            file.commit()
-            session.gone_at, session.item_count, session.byte_count = timezone.now(), 0, 0
-            session.save()
-            done += 1
-            if time.monotonic() - begun > LOOP_AT_MOST:
-                break
-    return time.monotonic(), done / len(expired)
-
-
-# Beside people who chat.
+    @contextmanager
+    def copied(self, store: str) -> Iterator[Place]:
+        """Copy a store with its record for a while."""
+        folder, name = self._folder / f"copy_{store}", f"copy_{store}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        if store == "file":
+            shutil.copy(self._folder / "given.db", folder / FILE)
+        url = self._create(name, template=f"given_{store}")
+        try:
+            yield Place(store, folder, url)
+        finally:
+            self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def beside_chatting(name: str, path: Path, given: Given, way: Callable[[Path, Given], tuple[float, float]]) -> Outcome:
-    """Let people chat for a while, then clean up beside them."""
-    from chat.memory.file import size_on_disk
+def measure(source: Source, store: str, model_url: str, seconds: float) -> Outcome:
+    """Measure with a store; with chat in slices of some seconds, if there are any."""
+    with source.copied(store) as place:
+        outcome = Outcome(store, place.clean_up())
+    log(f"{store}: {outcome.half.sessions:,} in {outcome.half.removed - outcome.half.began:.1f} s")
+    if not seconds:
+        return outcome
+    with source.copied(store) as place, serving(place, model_url) as server, chatting(server) as turns:
+        time.sleep(WARM_UP)
+        while not outcome.runs or not outcome.runs[-1].is_done:
+            began = time.time()
+            time.sleep(seconds)
+            outcome.alone.append((began, time.time()))
+            outcome.runs.append(place.clean_up(*SEVENTH, seconds=seconds))
+            log(f"{store}: {outcome.runs[-1].sessions:,} in {outcome.runs[-1].ended - outcome.runs[-1].began:.1f} s")
+    outcome.turns = turns
+    return outcome
 
-    with chatting(path, given.live) as told:
-        time.sleep(ALONE)
-        size, begun = size_on_disk(path), time.monotonic()
-        ended, share = way(path, given)
-        over = time.monotonic()
-        freed = size - size_on_disk(path)
-    alone = begun - ALONE + 3, begun  # the first seconds are the start of the process
-    reads, writes = told.reads, told.writes
-    return Outcome(
-        name=name,
-        seconds=ended - begun,
-        share=share,
-        whole_seconds=over - begun,
-        freed=freed,
-        before=(p95(reads, *alone), p95(writes, *alone)),
-        during=(p95(reads, begun, ended), p95(writes, begun, ended)),
-        failed=told.failed,
-    )
+
+def log(line: str) -> None:
+    """Report progress."""
+    print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
-def chatting(path: Path, ids: list[str]) -> Iterator[Told]:
-    """Let people chat; what they noticed is there once this is over."""
-    names = path.with_suffix(".json")
-    names.write_text(json.dumps(ids))
-    command = [sys.executable, "-m", "benchmarks.cleanup_chat", str(path), str(names)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    told = Told()
+def serving(place: Place, model_url: str) -> Iterator[ServerProcess]:
+    """Run a server, with people who have signed up."""
+    settings = {"OPENAI_BASE_URL": model_url, "AGENT_GUARDRAIL": "off", "MESSAGES_PER_MINUTE": "1000000"}
+    database = LiveDatabase(place.url)
+    for n in range(PEOPLE):
+        database.add_user(f"person{n}@example.com")
+    server = ServerProcess(database, place.folder, **place.variables | settings)
     try:
-        yield told
+        yield server
     finally:
-        for name, figures in json.loads(process.communicate()[0]).items():
-            setattr(told, name, figures)
+        server.kill9()
 
 
-def p95(timings: list[Timing], begun: float, ended: float) -> float:
-    """Return what 95 of 100 of those that began in a time did not exceed, in milliseconds."""
-    took = sorted(seconds for at, seconds in timings if begun <= at <= ended)
-    return took[int(len(took) * 0.95)] * 1000 if took else 0.0
+@contextmanager
+def chatting(server: ServerProcess) -> Iterator[list[Turn]]:
+    """Let people chat; their turns are there afterwards."""
+    job = Job(server.url, [server.cookie(f"person{n}@example.com") for n in range(PEOPLE)])
+    command = [sys.executable, "-m", "benchmarks.cleanup_chat"]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin
+    process.stdin.write(json.dumps(asdict(job)) + "\n")
+    process.stdin.flush()
+    turns: list[Turn] = []
+    try:
+        yield turns
+    finally:
+        turns += [(sent, first) for sent, first in json.loads(process.communicate()[0])]
 
 
-def show(outcomes: list[Outcome], given: Given) -> None:
+def show(outcomes: Sequence[Outcome], count: int) -> None:
     """Print the table and the verdicts."""
-    print(f"{os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version};", end=" ")
-    print(f"{len(given.ids):,} sessions of {ITEMS} items, {given.expired:,} expired; load {os.getloadavg()[0]:.1f}\n")
-    print(f"| | {' | '.join(outcome.name for outcome in outcomes)} |\n|---|---|---|")
-    for what, cell in CELLS:
+    print(f"{os.cpu_count()} cores, Python {platform.python_version()}; {count:,} sessions; load ", end="")
+    print(f"{os.getloadavg()[0]:.1f}\n")
+    print(f"| | {' | '.join(outcome.store for outcome in outcomes)} |\n|---|{'---:|' * len(outcomes)}")
+    has_chat = all(outcome.turns for outcome in outcomes)
+    for what, cell in HALF + (CHAT if has_chat else ()):
         print(f"| {what} | {' | '.join(cell(outcome) for outcome in outcomes)} |")
-    mine, goal = outcomes[0], GOAL * len(given.ids) / SESSIONS
+    most = MOST_SECONDS * count / SESSIONS
     print()
-    verdict(f"{given.expired:,} sessions removed in {goal:.0f} s", mine.seconds <= goal, f"{mine.seconds:.1f} s")
-    for n, what in enumerate(("reads", "writes")):
-        times = mine.during[n] / mine.before[n]
-        verdict(f"p95 of {what} at most doubled", times <= 2, f"{times:.2f} times")
-    verdict("nobody's turn failed", mine.failed == 0, f"{mine.failed} failed")
-
-
-CELLS: tuple[tuple[str, Callable[[Outcome], str]], ...] = (
-    ("removed, s", lambda o: f"{o.seconds:.1f}" if o.share == 1 else f"{o.seconds / o.share:.0f} (reckoned)"),
-    ("with space given back, s", lambda o: f"{o.whole_seconds:.1f}" if o.share == 1 else "–"),
-    ("given back, MB", lambda o: f"{o.freed / 2**20:.0f}"),
-    ("read before, p95, ms", lambda o: f"{o.before[0]:.1f}"),
-    ("read meanwhile, p95, ms", lambda o: f"{o.during[0]:.1f}"),
-    ("write before, p95, ms", lambda o: f"{o.before[1]:.1f}"),
-    ("write meanwhile, p95, ms", lambda o: f"{o.during[1]:.1f}"),
-    ("failed reads and writes", lambda o: str(o.failed)),
-)
+    for outcome in outcomes:
+        took = outcome.half.removed - outcome.half.began
+        verdict(f"{outcome.store}: half of them in {most:.0f} s", took <= most, f"{took:.1f} s")
+        if has_chat:
+            times = outcome.times()
+            goal = f"{outcome.store}: p95 of the first token at most {MOST_TIMES} times"
+            verdict(goal, times <= MOST_TIMES, f"{times:.2f} times")
+            verdict(f"{outcome.store}: no turn failed", outcome.failed == 0, f"{outcome.failed} failed")
 
 
 def verdict(goal: str, held: bool, figure: str) -> None:
     """Print whether a goal was held."""
     print(f"{'held' if held else 'MISSED'}: {goal} ({figure})")
+
+
+def _tokens(outcome: Outcome, share: float) -> str:
+    without, with_it = (outcome.first_tokens(meanwhile=meanwhile) for meanwhile in (False, True))
+    return f"{percentile(without, share):.0f} → {percentile(with_it, share):.0f}"
+
+
+Cells = tuple[tuple[str, Callable[[Outcome], str]], ...]
+HALF: Cells = (
+    ("half of them, no one chats: removed, s", lambda o: f"{o.half.removed - o.half.began:.1f}"),
+    ("the whole run, s", lambda o: f"{o.half.ended - o.half.began:.1f}"),
+    ("returned to the disk, MB", lambda o: f"{o.half.freed / 2**20:.0f}"),
+)
+CHAT: Cells = (
+    ("a seventh of them, 50 people chat: removed", lambda o: f"{o.seventh[0]:,}"),
+    ("the runs, s", lambda o: f"{o.seventh[1]:.0f}"),
+    ("turns without and during it", lambda o: " + ".join(f"{len(o.first_tokens(meanwhile=m))}" for m in (False, True))),
+    ("first token, p50, ms", lambda o: _tokens(o, 0.5)),
+    ("p95, ms", lambda o: _tokens(o, 0.95)),
+    ("the slowest, ms", lambda o: _tokens(o, 1)),
+    ("p95, times as high", lambda o: f"{o.times():.2f}"),
+    ("failed turns", lambda o: str(o.failed)),
+)
+
+
+def main() -> None:
+    """Measure with each store, and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cleanup", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the sessions")
+    parser.add_argument("--store", action="append", choices=("file", "database"))
+    parser.add_argument("--slice", type=float, default=20.0, help="seconds with a clean-up, and without")
+    parser.add_argument("--no-chat", action="store_true", help="only what no one chats beside")
+    options = parser.parse_args()
+    count = SESSIONS // 10 if options.quick else SESSIONS
+    stores = options.store or ["file", "database"]
+    with place(AGENT_SESSION_STORE="file") as folder, endpoint() as (model_url, _):
+        import django
+
+        django.setup()  # for logins
+        began = time.monotonic()
+        source = Source(folder, os.environ["DATABASE_URL"], given_sessions(count), stores)
+        log(f"filled in {time.monotonic() - began:.0f} s")
+        seconds = 0.0 if options.no_chat else options.slice
+        show([measure(source, store, model_url, seconds) for store in stores], count)
 
 
 if __name__ == "__main__":

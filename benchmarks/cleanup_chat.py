@@ -1,73 +1,72 @@
-"""People who chat while somebody else cleans up: a process of its own, over the real session store.
+"""People who chat with a server over its websocket: a process of its own.
 
-    python -m benchmarks.cleanup_chat FILE IDS
+    python -m benchmarks.cleanup_chat
 
-Each of them reads a session of theirs and adds two items, rests, and goes on with another one. Ends with its input, and
-prints what every read and write took: when it began (the machine's monotonic clock) and for how long, in seconds.
+Reads a job as a line of JSON. Each person says something, reads the reply, pauses, and goes on in the same
+conversation. Ends with its input, and prints for each turn when it was sent and how long its first token took, in
+seconds; a turn that failed took none.
 """
 
 import asyncio
+import gc
 import json
 import random
 import sys
 import time
-from collections.abc import Awaitable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-PEOPLE = 20
-REST = 0.4  # seconds, about fifty turns a second for all of them
+from benchmarks.turns_pages import OurPage
 
-Timing = tuple[float, float]
+PAUSE = 8.0  # seconds, on average
+TOGETHER = 10  # connections that are opened at the same moment
 
 
-@dataclass
-class Told:
-    """When each read and each write began, and how long it took."""
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The server's address, and the cookie of each person."""
 
-    reads: list[Timing] = field(default_factory=list)
-    writes: list[Timing] = field(default_factory=list)
-    failed: int = 0
+    url: str
+    cookies: list[str]
 
 
-async def chat(path: Path, ids: list[str]) -> Told:
+Turn = tuple[float, float | None]  # Unix time, seconds
+
+
+async def chat(job: Job) -> list[Turn]:
     """Chat until the input ends."""
-    from chat.memory.file_store import FileStore
-    from chat.memory.statements import Append, Fence
-
-    told, store, over = Told(), FileStore(path), asyncio.Event()
-    said = [{"role": "user", "content": "and another thing " * 10}, {"role": "assistant", "content": "Done. " * 30}]
-
-    async def timed(work: Awaitable[object], into: list[Timing]) -> None:
-        begun = time.monotonic()
-        await work
-        into.append((begun, time.monotonic() - begun))
+    turns: list[Turn] = []
+    over, opening = asyncio.Event(), asyncio.Semaphore(TOGETHER)
 
     async def person(number: int) -> None:
-        chosen, theirs = random.Random(number), ids[number::PEOPLE]
-        turn = 10
+        chosen, page = random.Random(number), OurPage(job.url, job.cookies[number])
+        async with opening:
+            await page.open()
+        await asyncio.sleep(chosen.uniform(0, PAUSE))
         while not over.is_set():
-            turn += 1
-            session_id = chosen.choice(theirs)
+            sent = time.time()
             try:
-                await timed(store.read(session_id), told.reads)
-                await timed(store.write(Append(session_id, Fence(turn, 1), said)), told.writes)
-            except Exception:  # noqa: BLE001 - whatever the store raises is counted
-                told.failed += 1
-            await asyncio.sleep(chosen.uniform(0.5, 1.5) * REST)
+                said = await page.say("and another thing")
+                turns.append((sent, said.to_first if said.first and said.end else None))
+            except Exception as error:  # noqa: BLE001 - whatever goes wrong is counted
+                print(f"A turn failed: {error!r}", file=sys.stderr)
+                turns.append((sent, None))
+                page = OurPage(job.url, job.cookies[number])
+                await page.open()
+            await asyncio.sleep(chosen.uniform(0.5, 1.5) * PAUSE)
+        await page.close()
 
-    people = [asyncio.create_task(person(number)) for number in range(PEOPLE)]
+    people = [asyncio.create_task(person(number)) for number in range(len(job.cookies))]
     await asyncio.to_thread(sys.stdin.read)
     over.set()
     await asyncio.gather(*people)
-    await store.close()
-    return told
+    return turns
 
 
 def main() -> None:
     """Chat and print."""
-    ids = json.loads(Path(sys.argv[2]).read_text())
-    print(json.dumps(asdict(asyncio.run(chat(Path(sys.argv[1]), ids)))))
+    job = Job(**json.loads(sys.stdin.readline()))
+    gc.freeze()
+    json.dump(asyncio.run(chat(job)), sys.stdout)
 
 
 if __name__ == "__main__":

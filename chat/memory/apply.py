@@ -30,6 +30,19 @@ class RawRow(NamedTuple):
     data: bytes
 
 
+class Digests(NamedTuple):
+    """The stored digest of a session, if it has one, and that of its rows, both of the same moment."""
+
+    session_id: str
+    stored: Digest | None
+    computed: Digest
+
+    @property
+    def differ(self) -> bool:
+        """Whether the rows do not match the stored digest; a session without rows and digest matches."""
+        return (self.stored or digest.EMPTY) != self.computed
+
+
 class Tables(ABC):
     """The statements of one open transaction, with which a write is made."""
 
@@ -44,6 +57,10 @@ class Tables(ABC):
     @abstractmethod
     def seals(self, session_ids: Collection[str]) -> dict[str, Digest]:
         """Return the stored digests of the sessions that have one."""
+
+    @abstractmethod
+    def digests(self, session_ids: Sequence[str]) -> list[Digests]:
+        """Return the digests of each session, by one query."""
 
     @abstractmethod
     def rows(self, session_id: str) -> list[RawRow]:
@@ -87,10 +104,6 @@ class Tables(ABC):
     def computed(self, session_id: str) -> Digest:
         """Compute the digest of the rows that are there."""
         return _of(self.rows(session_id))
-
-    def is_intact(self, session_id: str) -> bool:
-        """Return whether the rows match the stored digest; a session without rows and digest is intact."""
-        return self.seals([session_id]).get(session_id, digest.EMPTY) == self.computed(session_id)
 
 
 def apply(tables: Tables, writes: Sequence[Write]) -> list[Item | Exception | None]:

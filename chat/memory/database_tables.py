@@ -12,7 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, DataError, Error, IntegrityError, Operat
 from psycopg.errors import DeadlockDetected, UndefinedTable
 
 from chat.memory import digest
-from chat.memory.apply import RawRow, Tables, apply
+from chat.memory.apply import Digests, RawRow, Tables, apply
 from chat.memory.digest import Digest
 from chat.memory.items import Item
 from chat.memory.statements import (
@@ -71,6 +71,15 @@ LEFT JOIN threadkeeper_turns USING (session_id)
 LEFT JOIN threadkeeper_digests USING (session_id)
 LEFT JOIN LATERAL (
     SELECT array_agg(id ORDER BY id) AS ids, array_agg(message_data ORDER BY id) AS texts
+    FROM agent_messages m WHERE m.session_id = wanted.session_id
+) messages ON true
+"""
+_DIGESTS_OF = """
+SELECT wanted.session_id, crc, adler, texts
+FROM unnest(%s::varchar[]) AS wanted (session_id)
+LEFT JOIN threadkeeper_digests USING (session_id)
+LEFT JOIN LATERAL (
+    SELECT string_agg(message_data, ',' ORDER BY id) AS texts
     FROM agent_messages m WHERE m.session_id = wanted.session_id
 ) messages ON true
 """
@@ -212,6 +221,17 @@ class DatabaseTables(Tables):
         """Return the stored digests of the sessions that have one."""
         statement = "SELECT session_id, crc, adler FROM threadkeeper_digests WHERE session_id = ANY(%s)"
         return {row[0]: (row[1], row[2]) for row in query(self._alias, statement, list(session_ids))}
+
+    def digests(self, session_ids: Sequence[str]) -> list[Digests]:
+        """Return the digests of each session, by one query."""
+        return [
+            Digests(
+                session_id,
+                None if crc is None else (crc, adler),
+                digest.of_joined(None if texts is None else texts.encode()),
+            )
+            for session_id, crc, adler, texts in query(self._alias, _DIGESTS_OF, list(session_ids))
+        ]
 
     def rows(self, session_id: str) -> list[RawRow]:
         """Return the rows of a session in order."""

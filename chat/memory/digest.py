@@ -22,6 +22,6 @@ def extended(digest: Digest, rows: Iterable[bytes]) -> Digest:
     return crc, adler
 
 
-def of_joined(texts: bytes) -> Digest:
-    """Return the digest of rows that are joined by commas."""
-    return extended(EMPTY, [texts])
+def of_joined(texts: bytes | None) -> Digest:
+    """Return the digest of rows that are joined by commas; None if there are no rows."""
+    return EMPTY if texts is None else extended(EMPTY, [texts])

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 from chat.memory import digest
-from chat.memory.apply import RawRow, Tables, apply
+from chat.memory.apply import Digests, RawRow, Tables, apply
 from chat.memory.digest import Digest
 from chat.memory.items import Item
 from chat.memory.statements import TABLES, Fence, Stored, Write, decode_joined, decode_rows, last_fence
@@ -32,6 +32,13 @@ _JOINED = """
         (SELECT group_concat(message_data) FROM (
             SELECT message_data FROM agent_messages AS m WHERE m.session_id = wanted.session_id ORDER BY id))
     FROM wanted LEFT JOIN threadkeeper_turns USING (session_id) LEFT JOIN threadkeeper_digests USING (session_id)
+"""
+_DIGESTS_OF = """
+    WITH wanted (session_id) AS (VALUES {marks})
+    SELECT session_id, crc, adler,
+        (SELECT CAST(group_concat(message_data) AS BLOB) FROM (
+            SELECT message_data FROM agent_messages AS m WHERE m.session_id = wanted.session_id ORDER BY id))
+    FROM wanted LEFT JOIN threadkeeper_digests USING (session_id)
 """
 _ROWS = "SELECT id, message_data FROM agent_messages WHERE session_id = ? ORDER BY id"
 # As bytes: a row may hold invalid text.
@@ -135,6 +142,14 @@ class FileTables(Tables):
         """Return the stored digests of the sessions that have one."""
         query = f"SELECT session_id, crc, adler FROM threadkeeper_digests WHERE session_id IN ({_marks(session_ids)})"  # noqa: S608
         return {row[0]: (row[1], row[2]) for row in self._connection.execute(query, list(session_ids))}
+
+    def digests(self, session_ids: Sequence[str]) -> list[Digests]:
+        """Return the digests of each session, by one query."""
+        query = _DIGESTS_OF.format(marks=",".join(["(?)"] * len(session_ids)))
+        return [
+            Digests(session_id, None if crc is None else (crc, adler), digest.of_joined(texts))
+            for session_id, crc, adler, texts in self._connection.execute(query, list(session_ids))
+        ]
 
     def rows(self, session_id: str) -> list[RawRow]:
         """Return the rows of a session in order."""

@@ -43,9 +43,11 @@ _AS_TEXT = "CAST(? AS TEXT)"
 _LISTED = "SELECT session_id FROM agent_sessions WHERE session_id IN (SELECT value FROM json_each(?))"
 # The server needs the write lock too: it is held briefly, and then released while the disk writes, at least as long as
 # waiting processes need to notice.
-SESSIONS_PER_TRANSACTION = 10  # sessions
-PAGES_PER_STEP = 128
+SESSIONS_PER_TRANSACTION, PAGES_PER_STEP = 10, 128
+# While no turn runs, for about as long as a turn that begins then may have to wait.
+PAGES_IF_QUIET, SECONDS_IF_QUIET = 4096, 0.2
 LOCK_PAUSE = 0.002  # seconds
+CACHE_KB = 32 * 1024  # for the pages that a large transaction changes
 # Truncating the log blocks writers while it waits for a reader. So it waits only for a moment, repeatedly.
 TRUNCATED_WITHIN_MS, TRUNCATED_AGAIN_AFTER = 50, 0.05
 # A file that cannot be vacuumed incrementally is rewritten, if that takes less than about a second.
@@ -188,13 +190,22 @@ class SessionFile(SyncStore):
             secure_delete = "FAST" if not is_secret and self._has_incremental_vacuum() else "ON"
             self._connection.execute(f"PRAGMA secure_delete={secure_delete}")
             with self._deferred_sync() as wait_for_the_disk:
-                for few in _batches(session_ids):
+                left = session_ids
+                while left:
                     with self._transaction(is_write=True):
-                        for session_id in few:
-                            for table in TABLES:
-                                query = f"DELETE FROM {table} WHERE session_id = {_parameter(session_id)}"  # noqa: S608
-                                self._connection.execute(query, (session_id,))
+                        left = self._remove_some(left)
                     wait_for_the_disk()
+
+    def _remove_some(self, session_ids: Sequence[StoredId]) -> Sequence[StoredId]:
+        """Remove as many sessions as a transaction may; return the others."""
+        ends = time.monotonic() + SECONDS_IF_QUIET
+        for count, session_id in enumerate(session_ids, 1):
+            for table in TABLES:
+                query = f"DELETE FROM {table} WHERE session_id = {_parameter(session_id)}"  # noqa: S608
+                self._connection.execute(query, (session_id,))
+            if time.monotonic() > ends or (count >= SESSIONS_PER_TRANSACTION and not self.is_quiet):
+                return session_ids[count:]
+        return []
 
     def free_space(self) -> Iterator[int]:
         """Free the space of removed data incrementally; yield how many pages are left.
@@ -240,11 +251,15 @@ class SessionFile(SyncStore):
 
     def _vacuum_incrementally(self) -> Iterator[int]:
         with self._deferred_sync() as wait_for_the_disk:
+            pages = PAGES_PER_STEP
             while left := self._pragma("freelist_count"):
+                began = time.monotonic()
                 # As a script, which runs to its end, unlike `execute`.
-                self._connection.executescript(f"PRAGMA incremental_vacuum({PAGES_PER_STEP})")
+                self._connection.executescript(f"PRAGMA incremental_vacuum({pages})")
+                is_fast = 2 * (time.monotonic() - began) < SECONDS_IF_QUIET
                 wait_for_the_disk()
                 yield left
+                pages = min(2 * pages, PAGES_IF_QUIET) if self.is_quiet and is_fast else PAGES_PER_STEP
 
     def _bytes_in_use(self) -> int:
         return (self._pragma("page_count") - self._pragma("freelist_count")) * self._pragma("page_size")
@@ -332,16 +347,12 @@ def _stored_id(session_id: StoredId, kind: str) -> StoredId:
     return BlobId(session_id) if kind == "blob" and isinstance(session_id, bytes) else session_id
 
 
-def _batches(session_ids: Sequence[StoredId]) -> Iterator[Sequence[StoredId]]:
-    for start in range(0, len(session_ids), SESSIONS_PER_TRANSACTION):
-        yield session_ids[start : start + SESSIONS_PER_TRANSACTION]
-
-
 @contextmanager
 def opened(path: Path) -> Iterator[SessionFile]:
     """Open the session file for a block. Raise MemoryUnavailable if it cannot be used, or is locked for too long."""
     with _convert_errors():
         connection = file.connect(path, busy_ms=int(LOCK_BUDGET * 1000), checkpoint_at=file.CHECKPOINT_OF_CLEANUP_AT)
+        connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
     with closing(connection):
         yield SessionFile(connection, path)
 

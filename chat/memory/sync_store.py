@@ -7,12 +7,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from chat.exceptions import MemoryUnavailable
-from chat.memory.apply import Tables
+from chat.memory.apply import Digests, Tables
 from chat.memory.digest import Digest
 from chat.memory.items import Item, surplus
 from chat.memory.statements import Clear, Delete, Fence, Replace, RowsChanged, Seal, Size, Stored, Write
 
 READER_TIMEOUT = 1.0  # seconds, for readers
+COMPARED_AT_ONCE = 20  # sessions, all of whose items are then in memory
 
 
 class BlobId(bytes):
@@ -51,6 +52,8 @@ class RawSession:
 
 class SyncStore(ABC):
     """Works on many sessions at once. Its methods raise MemoryUnavailable."""
+
+    is_quiet = False  # whether no turn runs that would wait for a long transaction
 
     @abstractmethod
     def measure(self, session_ids: Sequence[str]) -> dict[str, Size]:
@@ -154,9 +157,11 @@ class SyncStore(ABC):
         """
         # The application never writes an id that is not UTF-8.
         texts = [session_id for session_id in session_ids if isinstance(session_id, str)]
+        found: list[Digests] = []
         with self._converted_errors():
-            has_seal = self._tables.seals(texts) if sealed else texts
-            return [name for name in texts if name in has_seal and not self._tables.is_intact(name)]
+            for start in range(0, len(texts), COMPARED_AT_ONCE):
+                found += self._tables.digests(texts[start : start + COMPARED_AT_ONCE])
+        return [one.session_id for one in found if one.differ and (one.stored is not None or not sealed)]
 
     def seal(self, session_id: str, seen: Digest) -> None:
         """Store the digest of the rows if it is `seen`. Raise RowsChanged otherwise."""

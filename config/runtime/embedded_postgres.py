@@ -203,6 +203,9 @@ def _options(folder: Path, *, durable: bool) -> Iterator[str]:
         "max_connections": "200",
         # initdb misspells this value when it is given the full name, and then workers of a parallel query fail.
         "default_text_search_config": "pg_catalog.english",
+        # Most reads are from the operating system's cache, where handing one to another process takes longer than the
+        # read itself.
+        "io_method": "sync",
         **LOG_SETTINGS,
     }
     if not durable:

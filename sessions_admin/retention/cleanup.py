@@ -6,7 +6,7 @@ The schedule, the admin and the command call the same function. A preview runs t
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -29,6 +29,7 @@ from sessions_admin.models import CleanupRun, RunStatus
 from sessions_admin.reports import OnProgress, batches, counted, ignore_progress
 from sessions_admin.retention import runs
 from sessions_admin.retention.conversations import apply_retention
+from sessions_admin.retention.pace import Pace
 from sessions_admin.retention.runs import AlreadyRunning, CleanupReport, HeartbeatLost, StopRequested
 from sessions_admin.sessions.lifecycle import adopt_foreign_items, release_ended
 from sessions_admin.store_samples import sample
@@ -44,7 +45,8 @@ __all__ = [
     "resume_stale",
 ]
 
-BATCH = 200  # sessions locked at once, for as long as a returning user may have to wait
+# Sessions locked at once, for as long as a returning user may have to wait.
+BATCH, BATCH_BESIDE_TURNS = 500, 100
 DIGESTS_PER_RUN = 1_000  # sessions that a run compares with their digests
 LOG_LINES = 10  # at most, about its batches
 
@@ -156,6 +158,7 @@ class _Execution:
     run: CleanupRun
     on_progress: OnProgress
     should_stop: ShouldStop
+    pace: Pace = field(default_factory=Pace)
 
     def run_stages(self) -> None:
         if self.run.dry_run and runs.was_resumed(self.run):
@@ -205,9 +208,11 @@ class _Execution:
 
     def remove_sessions(self, file: SyncStore, chosen: Sequence[int]) -> None:
         done = removed = logged = 0
-        for batch in batches(chosen, BATCH):
-            self.check_continue()
-            removed += _remove_batch(self.run, file, batch)
+        while done < len(chosen):
+            with self.pace.step(file):
+                batch = chosen[done : done + (BATCH if file.is_quiet else min(BATCH, BATCH_BESIDE_TURNS))]
+                self.check_continue()
+                removed += _remove_batch(self.run, file, batch)
             done += len(batch)
             if done * LOG_LINES // len(chosen) > logged and done < len(chosen):
                 logged = done * LOG_LINES // len(chosen)
@@ -221,9 +226,10 @@ class _Execution:
         with opened() as file:
             ids = file.next_ids(f"user_{uuid.uuid4()}", DIGESTS_PER_RUN) or file.next_ids("", DIGESTS_PER_RUN)
             altered = 0
-            for batch in batches(ids, BATCH):
-                self.check_continue()
-                altered += len(file.altered(batch, sealed=True))
+            for batch in batches(ids, BATCH_BESIDE_TURNS):
+                with self.pace.step(file):
+                    self.check_continue()
+                    altered += len(file.altered(batch, sealed=True))
         if altered:
             examined = counted(len(ids), "session")
             runs.log(self.run, f"Another program has changed {altered:,} of {examined} checked; reconcile them.")
@@ -231,8 +237,11 @@ class _Execution:
     def shrink_file(self, before: int) -> None:
         """Shrink the file in small steps."""
         with opened() as file:
-            for _ in file.free_space():
-                self.check_continue()
+            steps, is_left = file.free_space(), True
+            while is_left:
+                with self.pace.step(file):
+                    self.check_continue()
+                    is_left = next(steps, None) is not None
         freed = max(before - size_on_disk(), 0)
         runs.add_counts(self.run, freed_bytes=freed)
         runs.log(self.run, f"{freed:,} bytes returned to the disk.")

@@ -35,6 +35,20 @@ def test_others_are_left_alone(tmp_path: Path) -> None:
     assert [stored(path, name) for name in ("one", "two", "three")] == [[0, 0, 0], [2, 1, 1], [0, 0, 0]]
 
 
+@pytest.mark.parametrize("row", ["a, b", "", "x\0y", "café", b"\xff\xfe"])
+def test_a_row_of_another_program_is_noticed_whatever_it_holds(tmp_path: Path, row: str | bytes) -> None:
+    path = tmp_path / "file.db"
+    for session_id in ("one", "two"):
+        remember(path, session_id, 2)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO agent_messages (session_id, message_data) VALUES ('one', ?)", (row,))
+
+    with opened(path) as sessions:
+        assert sessions.altered(["missing", "two", "one"]) == ["one"]
+        sessions.seal("one", sessions.load(["one"])["one"].stored.digest)
+        assert sessions.altered(["one", "two"]) == []
+
+
 def test_a_failure_half_way_removes_nothing_and_lets_others_write(tmp_path: Path) -> None:
     path = tmp_path / "file.db"
     remember(path, "one", 2)

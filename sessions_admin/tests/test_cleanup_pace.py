@@ -1,0 +1,121 @@
+"""A clean-up takes small steps with pauses while a turn runs, and large ones otherwise."""
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chat.memory.sync_file import SessionFile, opened
+from chat.models import Turn, User
+from chat.models.turn import Status
+from sessions_admin.models import Trigger
+from sessions_admin.retention.cleanup import cleanup
+from sessions_admin.retention.pace import PAUSE, Pace
+from sessions_admin.tests.conftest import GivenSession, give_turn
+
+
+@pytest.fixture
+def running_turn(given_session: GivenSession, owner: User) -> Turn:
+    """A turn that runs in another conversation."""
+    return give_turn(given_session(owner), Status.RUNNING)
+
+
+def transactions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the list to which each removal from the file adds its transaction."""
+    begun: list[str] = []
+    connect = sqlite3.connect
+
+    def traced(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        made: sqlite3.Connection = connect(*args, **kwargs)
+        made.set_trace_callback(lambda statement: begun.append(statement) if statement == "BEGIN IMMEDIATE" else None)
+        return made
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    return begun
+
+
+def test_without_a_turn_a_batch_is_one_transaction(
+    given_session: GivenSession, session_file: Path, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chat.memory.sync_file.SECONDS_IF_QUIET", 60)
+    for _ in range(12):
+        given_session(owner)
+    begun = transactions(monkeypatch)
+
+    assert cleanup(trigger=Trigger.COMMAND).sessions == 12
+
+    assert len(begun) == 1
+
+
+def test_a_transaction_that_takes_long_ends_early(
+    given_session: GivenSession, session_file: Path, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chat.memory.sync_file.SECONDS_IF_QUIET", 0)
+    for _ in range(3):
+        given_session(owner)
+    begun = transactions(monkeypatch)
+
+    assert cleanup(trigger=Trigger.COMMAND).sessions == 3
+
+    assert len(begun) == 3
+
+
+def test_while_a_turn_runs_few_sessions_are_removed_at_a_time(
+    given_session: GivenSession,
+    session_file: Path,
+    owner: User,
+    running_turn: Turn,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("chat.memory.sync_file.SECONDS_IF_QUIET", 60)
+    monkeypatch.setattr("sessions_admin.retention.pace.PAUSE", 0)
+    for _ in range(12):
+        given_session(owner)
+    begun = transactions(monkeypatch)
+
+    assert cleanup(trigger=Trigger.COMMAND).sessions == 12
+
+    assert len(begun) == 2
+
+
+def test_while_a_turn_runs_each_step_is_followed_by_a_pause(session_file: Path, running_turn: Turn) -> None:
+    began = time.monotonic()
+    with opened(session_file) as store:
+        with Pace().step(store):
+            ends = time.monotonic() + 0.02
+            while time.monotonic() < ends:
+                pass
+        assert not store.is_quiet
+
+    assert time.monotonic() - began >= (1 + PAUSE) * 0.02
+
+
+def test_the_next_turn_may_begin_at_any_moment(session_file: Path, running_turn: Turn) -> None:
+    pace = Pace()
+    with opened(session_file) as store:
+        assert not _is_quiet(pace, store)
+        _end_turn()
+        assert not _is_quiet(pace, store)
+        assert _is_quiet(Pace(), store)
+
+
+def test_after_minutes_with_turns_there_are_no_more_pauses(
+    session_file: Path, running_turn: Turn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sessions_admin.retention.pace.PACED_FOR", 0)
+    with opened(session_file) as store:
+        assert _is_quiet(Pace(), store)
+
+
+def _end_turn() -> None:
+    for turn in Turn.objects.all():
+        turn.status, turn.ended_at = Status.DONE, turn.accepted_at
+        turn.save()
+
+
+def _is_quiet(pace: Pace, store: SessionFile) -> bool:
+    with pace.step(store):
+        pass
+    return store.is_quiet
