@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, DataError, Error, IntegrityError, OperationalError, connections, transaction
-from psycopg.errors import DeadlockDetected, UndefinedTable
+from psycopg.errors import DeadlockDetected, LockNotAvailable, UndefinedTable
 
 from chat.memory import digest
 from chat.memory.apply import Digests, RawRow, Tables, apply
@@ -63,6 +63,9 @@ ALTER TABLE threadkeeper_turns ALTER COLUMN base TYPE bigint;
 """
 # Errors that a single write of a batch may cause; all others concern the database.
 WRITE_ERRORS = (IntegrityError, DataError, TypeError, ValueError)
+# Errors of a session that another program has locked, and how long its write waits: in a batch, others wait with it.
+LOCK_ERRORS = (DeadlockDetected, LockNotAvailable)
+BATCH_LOCK_TIMEOUT, LOCK_TIMEOUT = "200ms", "1s"
 
 _JOINED = """
 SELECT wanted.session_id, turn, attempt, base, crc, adler, ids, texts
@@ -178,15 +181,38 @@ def measure(alias: str, session_ids: Sequence[str]) -> dict[str, Size]:
 
 def commit(alias: str, writes: Sequence[Write]) -> list[Item | Exception | None]:
     """Apply writes in one transaction, or each in its own if they fail together. Raise django.db.Error."""
+    if len(writes) == 1:
+        return _commit_one(alias, writes[0])
     try:
         with transaction.atomic(using=alias):
+            _limit_wait(alias, BATCH_LOCK_TIMEOUT)
             return apply(DatabaseTables(alias), writes)
-    except (*WRITE_ERRORS, OperationalError) as error:
-        if isinstance(error, OperationalError) and not isinstance(error.__cause__, DeadlockDetected):
+    except OperationalError as error:
+        if not isinstance(error.__cause__, LOCK_ERRORS):
             raise
-        if len(writes) == 1:
-            return [error]
-    return [result for write in writes for result in commit(alias, [write])]
+    except WRITE_ERRORS:
+        pass
+    return [result for write in writes for result in _commit_one(alias, write, LOCK_TIMEOUT)]
+
+
+def _commit_one(alias: str, write: Write, lock_timeout: str = "") -> list[Item | Exception | None]:
+    try:
+        with transaction.atomic(using=alias):
+            if lock_timeout:
+                _limit_wait(alias, lock_timeout)
+            return apply(DatabaseTables(alias), [write])
+    except OperationalError as error:
+        if not isinstance(error.__cause__, LOCK_ERRORS):
+            raise
+        return [error]
+    except WRITE_ERRORS as error:
+        return [error]
+
+
+def _limit_wait(alias: str, lock_timeout: str) -> None:
+    """Limit how long a transaction waits for another program that has locked a session."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [lock_timeout])
 
 
 def remove(alias: str, session_ids: Sequence[str], tables: Sequence[str] = TABLES) -> None:

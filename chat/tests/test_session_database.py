@@ -1,6 +1,7 @@
 """The session store in PostgreSQL: the SDK uses the same tables, and many processes write to them at once."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,7 +10,7 @@ from agents import TResponseInputItem
 from agents.extensions.memory import SQLAlchemySession
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chat.exceptions import OutdatedAttempt
+from chat.exceptions import MemoryUnavailable, OutdatedAttempt
 from chat.memory.configured import DATABASE, session_store
 from chat.memory.session import AgentSessionMemory
 from chat.memory.statements import Append, Begin, Fence
@@ -176,3 +177,20 @@ async def test_nothing_of_an_attempt_is_stored_after_a_later_one_began(
 
     assert refused
     assert [row.item["content"] for row in await store.rows("a")] == ["before", *(f"new {n}" for n in range(20))]
+
+
+@ONLY
+async def test_a_locked_session_delays_the_others_for_a_moment_only(store: SessionStore) -> None:
+    names = [f"s{n}" for n in range(6)]
+    for name in names:
+        await store.write(Append(name, None, [said("first")]))
+    with locked("s3"):
+        begun = time.monotonic()
+        writes = {name: asyncio.create_task(store.write(Append(name, None, [said("second")]))) for name in names}
+        await asyncio.wait(writes.values())
+        took = time.monotonic() - begun
+    assert took < 3  # less than one wait for a lock on a connection of the server
+    assert {name for name, write in writes.items() if write.exception()} == {"s3"}
+    assert isinstance(writes["s3"].exception(), MemoryUnavailable)
+    for name in names:
+        assert len((await store.read(name)).items) == (1 if name == "s3" else 2)
