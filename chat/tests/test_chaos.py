@@ -18,7 +18,7 @@ pytestmark = pytest.mark.service
 @pytest.mark.parametrize(
     "size",
     [
-        pytest.param(SHORT, id="short"),
+        pytest.param(SHORT, id="short", marks=pytest.mark.long),
         pytest.param(SHORT_OF_TWO, id="short-of-two"),
         pytest.param(LONG, id="long", marks=pytest.mark.long),
         pytest.param(LONG_OF_TWO, id="long-of-two", marks=pytest.mark.long),
