@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 import redis.asyncio
 from django.conf import LazySettings
 
+from chat.infra.redis import TIMEOUT
 from chat.tests.redis_server import RedisServer
 from chat.turns import streams
 from chat.turns.events import Event, TextDelta, ToolStarted, TurnFailed, TurnStarted
@@ -93,6 +96,25 @@ async def test_redis_loses_everything(
     newcomer = streams.SharedLogs(uuid.uuid4())
     assert (await newcomer.follow(log.turn_id) or copy).text == "Hello".replace("e", "é")
     await newcomer.stop()
+
+
+async def test_followers_wait_for_a_redis_that_hangs_once(
+    here: streams.SharedLogs, there: streams.SharedLogs, redis_server: RedisServer
+) -> None:
+    log = begun(*BEGINNING)
+    here.publish(log)
+    copy = await there.follow(log.turn_id)
+    assert copy is not None
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    async with asyncio.timeout(TIMEOUT + 5):
+        while copy.is_live:
+            await copy.wait(copy.n)
+    async with asyncio.timeout(TIMEOUT / 2):
+        for turn_id in (log.turn_id, uuid.uuid4(), uuid.uuid4()):
+            assert await there.follow(turn_id) is None
+    os.kill(redis_server.pid, signal.SIGCONT)
+    log.append(TextDelta("lo", 3))
+    assert (await until(copy, 4))[-1] == TextDelta("lo", 3)
 
 
 async def test_a_later_attempt_replaces_an_earlier_one(here: streams.SharedLogs, there: streams.SharedLogs) -> None:

@@ -189,7 +189,8 @@ class Reader:
         if mirror is None:
             mirror = self._mirrors[turn_id] = Mirror(turn_id)
             self._added.set()
-            await self._wake()
+            if self._is_reading:
+                await self._wake()
         if self._is_reading:
             await mirror.first_entries()
         return mirror.log if mirror.is_live else None
