@@ -80,8 +80,11 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         # Channels' own method also closes database connections of its thread, which this consumer does not use.
+        handler = getattr(self, get_handler_name(message), None)
+        if handler is None:
+            return  # a notification of a newer version, during a rolling upgrade
         try:
-            await getattr(self, get_handler_name(message))(message)
+            await handler(message)
         except (DatabaseError, InterfaceError, ServerStopping) as error:
             await self._close_after(error)
 

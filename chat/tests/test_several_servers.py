@@ -1,13 +1,15 @@
 """Several server processes serve one person, with Redis between them, and without it for a while."""
 
 import asyncio
+import json
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import redis.asyncio
 
-from chat.tests.live import LiveSocket, Person, check_log, open_socket
+from chat.tests.live import LiveSocket, Person, check_log, open_socket, sign_in
 from chat.tests.model_server import Call, ModelServer, calls, says
 from chat.tests.redis_server import RedisServer
 from chat.tests.two_servers import REPLY, WORDS, Pair, awaited_call, has_text, shown
@@ -114,6 +116,21 @@ async def test_a_sign_out_closes_sockets_in_another_server(pair: Pair) -> None:
             form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
             await asyncio.to_thread(browser.post, "/accounts/logout/", data=form)
             assert await at_b.closed(within=2) == 4401  # before logins are checked
+
+
+async def test_a_notification_of_a_newer_version_is_ignored(pair: Pair) -> None:
+    person, conversation_id = sign_in(pair.a), uuid.uuid4()
+    async with open_socket(pair.a, person, conversation_id) as socket:
+        pair.model.play(says("Hello."), says("Still here."))
+        await socket.reply("Hello")
+        before = len(socket.frames)
+        known = {"type": "conversation.updated", "id": str(conversation_id)}
+        async with redis.asyncio.Redis.from_url(pair.redis.url) as client:
+            (channel,) = await client.pubsub_channels("threadkeeper:*:notifications")
+            for notice in ({"type": "of.a.newer.version"}, known):
+                await client.publish(channel, json.dumps(["newer", f"user.{person.id}", notice]))
+        await socket.until(lambda frame: frame["type"] == "conversation.updated", after=before)
+        assert await socket.reply("Are you there?") == "Still here."
 
 
 # At the end: the servers connect to Redis again after a while.

@@ -1,6 +1,9 @@
 """A turn's log is copied through Redis as it is, and a copy that may be incomplete is not read."""
 
 import asyncio
+import gc
+import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,6 +13,7 @@ import pytest
 import redis.asyncio
 from django.conf import LazySettings
 
+from chat.infra.redis import TIMEOUT
 from chat.tests.redis_server import RedisServer
 from chat.turns import streams
 from chat.turns.events import Event, TextDelta, ToolStarted, TurnFailed, TurnStarted
@@ -68,8 +72,9 @@ async def test_a_log_is_copied_as_it_is_written(here: streams.SharedLogs, there:
     log.append(END)
     assert (await until(copy, 4))[-1] == END
     assert copy.ended
-    later = await there.follow(log.turn_id)
-    assert later is copy
+    later = await there.follow(log.turn_id)  # its stream expires after a while
+    assert later is not None and later.ended
+    assert await until(later, 4) == [*BEGINNING, END]
 
 
 async def test_redis_loses_everything(
@@ -91,6 +96,25 @@ async def test_redis_loses_everything(
     newcomer = streams.SharedLogs(uuid.uuid4())
     assert (await newcomer.follow(log.turn_id) or copy).text == "Hello".replace("e", "é")
     await newcomer.stop()
+
+
+async def test_followers_wait_for_a_redis_that_hangs_once(
+    here: streams.SharedLogs, there: streams.SharedLogs, redis_server: RedisServer
+) -> None:
+    log = begun(*BEGINNING)
+    here.publish(log)
+    copy = await there.follow(log.turn_id)
+    assert copy is not None
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    async with asyncio.timeout(TIMEOUT + 5):
+        while copy.is_live:
+            await copy.wait(copy.n)
+    async with asyncio.timeout(TIMEOUT / 2):
+        for turn_id in (log.turn_id, uuid.uuid4(), uuid.uuid4()):
+            assert await there.follow(turn_id) is None
+    os.kill(redis_server.pid, signal.SIGCONT)
+    log.append(TextDelta("lo", 3))
+    assert (await until(copy, 4))[-1] == TextDelta("lo", 3)
 
 
 async def test_a_later_attempt_replaces_an_earlier_one(here: streams.SharedLogs, there: streams.SharedLogs) -> None:
@@ -157,3 +181,64 @@ async def test_an_entry_of_another_version_ends_one_copy_alone(
     here.publish(log)
     copy = await there.follow(log.turn_id)
     assert copy is not None and await until(copy, 3) == list(BEGINNING)
+
+
+async def reads(client: redis.asyncio.Redis, *logs: TurnLog) -> None:
+    """Wait until a reader waits for what is new in the streams of these logs, and of no others."""
+    wanted = {streams.stream_key(log.turn_id) for log in logs}
+    async with asyncio.timeout(10), client.monitor() as monitor:
+        while True:
+            command, *arguments = (await monitor.next_command())["command"].split()
+            if (
+                command == "XREAD"
+                and "0" not in arguments
+                and {name for name in arguments if ":turn:" in name} == wanted
+            ):
+                return
+
+
+async def test_turns_that_have_ended_are_not_read(
+    here: streams.SharedLogs, there: streams.SharedLogs, redis_server: RedisServer
+) -> None:
+    ended, running = [begun(*BEGINNING) for _ in range(5)], begun(*BEGINNING)
+    for log in (*ended, running):
+        here.publish(log)
+    copies = [await there.follow(log.turn_id) for log in (*ended, running)]
+    for log in ended:
+        log.append(END)
+    async with redis.asyncio.Redis.from_url(redis_server.url) as client:
+        await reads(client, running)
+    running.append(TextDelta("lo", 3))
+    assert copies[-1] is not None
+    await until(copies[-1], 4)
+
+
+async def test_a_turn_without_a_follower_is_not_read(
+    here: streams.SharedLogs, there: streams.SharedLogs, redis_server: RedisServer
+) -> None:
+    left, followed = begun(*BEGINNING), begun(*BEGINNING)
+    for log in (left, followed):
+        here.publish(log)
+    copies = [await there.follow(log.turn_id) for log in (left, followed)]
+    assert None not in copies
+    async with redis.asyncio.Redis.from_url(redis_server.url) as client:
+        await reads(client, left, followed)
+        del copies[0]
+        gc.collect()
+        await reads(client, followed)
+
+
+async def test_a_turn_that_is_silent_is_not_read(
+    here: streams.SharedLogs, there: streams.SharedLogs, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "FORGET_AFTER", 0.5)
+    monkeypatch.setattr(streams, "BEAT_EVERY", 0.1)
+    silent, beating = begun(*BEGINNING), begun(*BEGINNING)
+    for log in (silent, beating):
+        here.publish(log)
+    copies = [await there.follow(log.turn_id) for log in (silent, beating)]
+    assert None not in copies
+    silent.running = False  # released, and taken over by a process without Redis
+    silent.wake()
+    async with redis.asyncio.Redis.from_url(redis_server.url) as client:
+        await reads(client, beating)

@@ -78,7 +78,8 @@ WITH moved AS (
 INSERT INTO chat_turn (id, conversation_id, user_id, prompt_id, replaces_id, client_id, seq, status, model, owner,
     lease_until, attempt, text, items, warning, error_code, error_detail, accepted_at, started_at)
 VALUES (%(turn)s, %(conversation)s, %(user)s, %(message)s, %(replaces)s, %(client)s, %(seq)s, %(status)s,
-    %(turn_model)s, %(owner)s, %(lease_until)s, 1, '', '[]', '', '', '', %(now)s, %(started_at)s)
+    %(turn_model)s, %(owner)s, statement_timestamp() + %(lease_time)s::interval, 1, '', '[]', '', '', '', %(now)s,
+    %(started_at)s)
 """
 
 
@@ -219,8 +220,7 @@ def lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, *
 def store(context: AcceptContext, turn: Turn, runner: uuid.UUID | None) -> None:
     """Store a turn, and its message unless that is stored; the turn runs at once if no other is active."""
     if runner is not None and not context.active:
-        turn.status, turn.owner = Status.RUNNING, runner
-        turn.lease_until, turn.started_at = context.now + LEASE_TIME, context.now
+        turn.status, turn.owner, turn.started_at = Status.RUNNING, runner, context.now
         turn.model = name_in_use(context.model)
     values = {
         "conversation": context.conversation_id,
@@ -239,7 +239,7 @@ def store(context: AcceptContext, turn: Turn, runner: uuid.UUID | None) -> None:
         "seq": turn.seq,
         "status": turn.status,
         "owner": turn.owner,
-        "lease_until": turn.lease_until,
+        "lease_time": LEASE_TIME if turn.owner else None,
         "started_at": turn.started_at,
     }
     change(_STORE, values)

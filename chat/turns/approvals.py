@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from chat.exceptions import Conflict, NotFound
@@ -98,6 +99,6 @@ def decide(
         if is_last:
             turn.status, turn.attempt = Status.QUEUED, turn.attempt + 1
             if runner is not None:
-                turn.status, turn.owner, turn.lease_until = Status.RUNNING, runner, timezone.now() + LEASE_TIME
+                turn.status, turn.owner, turn.lease_until = Status.RUNNING, runner, Now() + LEASE_TIME
             turn.save(update_fields=["status", "attempt", "owner", "lease_until"])
     return Decided(turn, ApprovalDecided(call_id, approve, str(user_id)), is_last)

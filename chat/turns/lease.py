@@ -3,7 +3,7 @@
 A process proves that it lives by an advisory lock on a connection of its own, which PostgreSQL frees within
 milliseconds of a `kill -9`, and by renewing its leases. Behind a pooler that moves connections about the lock says
 nothing, so a turn is taken over early only when the lock is free and no renewal came for a while; else when the lease
-is over.
+is over. The database's clock decides, since the clocks of machines differ.
 """
 
 import uuid
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from django.db import connection
 from django.db.models import F, Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from chat.exceptions import TurnLost
 from chat.models.sql import ENDS_WHEN_IDLE, change, select
@@ -92,14 +92,14 @@ def renew(owner: uuid.UUID, turn_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
     if not turn_ids:
         return []
     held = Turn.objects.filter(pk__in=turn_ids, owner=owner, status=Status.RUNNING)
-    held.update(lease_until=timezone.now() + LEASE_TIME)
+    held.update(lease_until=Now() + LEASE_TIME)
     return list(held.filter(stop_asked=True).values_list("pk", flat=True))
 
 
 def release(lease: Lease) -> None:
     """Release a turn so that the next process takes it over at once."""
     held = Turn.objects.filter(pk=lease.turn_id, owner=lease.owner, attempt=lease.attempt, status=Status.RUNNING)
-    held.update(lease_until=timezone.now(), cut_off=F("cut_off") - 1)  # a takeover adds one
+    held.update(lease_until=Now(), cut_off=F("cut_off") - 1)  # a takeover adds one
 
 
 def take_over(
@@ -109,28 +109,29 @@ def take_over(
 
     `running` are those of this process, `interrupted` those that a failing database interrupted in it.
     """
-    now = timezone.now()
-    unrenewed = now + LEASE_TIME - 2 * RENEWAL
-    unrenewed_or_interrupted = Q(lease_until__lt=unrenewed) | Q(pk__in=interrupted, owner=owner)
+    unrenewed_or_interrupted = Q(lease_until__lt=Now() + (LEASE_TIME - 2 * RENEWAL)) | Q(
+        pk__in=interrupted, owner=owner
+    )
     lost = Turn.objects.filter(unrenewed_or_interrupted, status=Status.RUNNING).exclude(pk__in=running)
     suspected = Turn.objects.filter(pk__in=running, cut_off__gte=SUSPECT).exists()
+    columns = ("pk", "owner", "attempt", "cut_off", "is_leased")
+    found = lost.annotate(is_leased=Q(lease_until__gt=Now())).order_by("accepted_at").values_list(*columns)
     taken = []
-    for turn in lost.order_by("accepted_at")[:limit]:
-        assert turn.owner is not None and turn.lease_until is not None  # a constraint of the table
+    for pk, last_owner, attempt, cut_off, is_leased in found[:limit]:
         # One that was interrupted in this process counts like a death, so that nothing is tried for ever.
-        was_interrupted = turn.owner == owner and turn.pk in interrupted
-        if not was_interrupted and turn.lease_until > now and _is_locked(turn.owner):
+        was_interrupted = last_owner == owner and pk in interrupted
+        if not was_interrupted and is_leased and _is_locked(last_owner):
             continue
-        deaths = turn.cut_off + 1
+        deaths = cut_off + 1
         if suspected and SUSPECT <= deaths < DEADLY:
             continue
         # Of two processes that try at once, the second finds another owner.
-        still_lost = Q(pk=turn.pk, owner=turn.owner, attempt=turn.attempt, status=Status.RUNNING)
+        still_lost = Q(pk=pk, owner=last_owner, attempt=attempt, status=Status.RUNNING)
         if Turn.objects.filter(still_lost).update(
-            owner=owner, attempt=F("attempt") + 1, lease_until=now + LEASE_TIME, cut_off=deaths
+            owner=owner, attempt=F("attempt") + 1, lease_until=Now() + LEASE_TIME, cut_off=deaths
         ):
             suspected |= SUSPECT <= deaths < DEADLY
-            taken.append(Turn.objects.with_all_to_begin().get(pk=turn.pk))
+            taken.append(Turn.objects.with_all_to_begin().get(pk=pk))
     return taken
 
 

@@ -15,22 +15,29 @@ class ProcessLock:
     def __init__(self, owner: uuid.UUID) -> None:
         self._owner = owner
         self._connection: psycopg.AsyncConnection | None = None
+        self.is_held = False
 
     async def acquire(self) -> None:
-        """Take the lock, or make sure that it is still held. Raise OSError if the database cannot be reached."""
+        """Take the lock if it is free, or make sure that it is still held. Raise OSError without the database.
+
+        After an interruption of the network PostgreSQL may keep the lock for the broken connection, for hours. It then
+        shows that this process lives, as it should: the leases are renewed, and the next `acquire` tries again.
+        """
         try:
             if self._connection is None:
                 self._connection = await psycopg.AsyncConnection.connect(_conninfo(), autocommit=True)
-                await self._connection.execute("SELECT pg_advisory_lock(%s)", [lock_key(self._owner)])
-            else:
+            if self.is_held:
                 await self._connection.execute("SELECT 1")
+            else:
+                cursor = await self._connection.execute("SELECT pg_try_advisory_lock(%s)", [lock_key(self._owner)])
+                self.is_held = await cursor.fetchone() == (True,)
         except psycopg.Error as error:
             await self.release()
             raise ConnectionError(str(error)) from error
 
     async def release(self) -> None:
         """Release the lock."""
-        held, self._connection = self._connection, None
+        held, self._connection, self.is_held = self._connection, None, False
         if held is not None:
             await held.close()
 

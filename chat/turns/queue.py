@@ -3,6 +3,7 @@
 import uuid
 
 from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from chat.assistant.model_config import name_in_use
@@ -32,8 +33,8 @@ def claim_locked(conversation_id: uuid.UUID, *, owner: uuid.UUID) -> Turn | None
     if not first or first[0][1] != Status.QUEUED:
         return None
     turn = Turn.objects.with_all_to_begin().get(pk=first[0][0])
-    now = timezone.now()
-    turn.status, turn.owner, turn.lease_until, turn.started_at = Status.RUNNING, owner, now + LEASE_TIME, now
+    turn.status, turn.owner, turn.lease_until = Status.RUNNING, owner, Now() + LEASE_TIME
+    turn.started_at = timezone.now()
     turn.model = turn.model or name_in_use(first[0][2])  # one that began before keeps its own
     turn.save(update_fields=["status", "owner", "lease_until", "started_at", "model"])
     return turn

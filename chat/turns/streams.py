@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from weakref import WeakValueDictionary
@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 # Seconds. Events that follow one another within the first are published, and read, together.
 COLLECT = 0.004
 BEAT_EVERY, BEAT_LATE = 2.0, 5.0  # heartbeats: an empty entry shows that the process is alive
+FORGET_AFTER = 60.0  # without an entry
 RETRY_AFTER = 1.0
 FIRST_ENTRIES_WITHIN = 1.0
 EXPIRES_AFTER = 3600  # without a beat
@@ -188,7 +189,8 @@ class Reader:
         if mirror is None:
             mirror = self._mirrors[turn_id] = Mirror(turn_id)
             self._added.set()
-            await self._wake()
+            if self._is_reading:
+                await self._wake()
         if self._is_reading:
             await mirror.first_entries()
         return mirror.log if mirror.is_live else None
@@ -205,8 +207,7 @@ class Reader:
                     self._is_reading = True
                 except ERRORS:
                     self._is_reading = False
-                    for mirror in list(self._mirrors.values()):
-                        mirror.lose()
+                    self._lose_all()
                     await asyncio.sleep(RETRY_AFTER)
                 await asyncio.sleep(COLLECT)
 
@@ -219,24 +220,34 @@ class Reader:
             await pipeline.execute()
 
     async def _read(self, client: Redis) -> None:
-        mirrors = {stream_key(mirror.turn_id): mirror for mirror in list(self._mirrors.values())}
-        streams: dict[Any, Any] = {name: mirror.last_id for name, mirror in mirrors.items()} | {
-            self._wake_key: self._added_id
-        }
-        answer: Any = await client.xread(streams, block=round(BEAT_EVERY * 1000))
+        # No mirror is referenced while Redis waits for entries, so that each is gone after its last follower.
+        asked = {stream_key(turn_id): (turn_id, mirror.last_id) for turn_id, mirror in list(self._mirrors.items())}
+        last_ids: dict[Any, Any] = {name: last_id for name, (_, last_id) in asked.items()}
+        answer: Any = await client.xread(last_ids | {self._wake_key: self._added_id}, block=round(BEAT_EVERY * 1000))
         for name, entries in answer:
-            mirror = mirrors.get(name.decode())
-            for entry_id, fields in entries:
-                if mirror is None:
-                    self._added_id = entry_id.decode()
-                    continue
-                try:
-                    mirror.apply(entry_id.decode(), fields)
-                except (KeyError, ValueError):
-                    mirror.lose()
-        for mirror in mirrors.values():
-            if time.monotonic() - mirror.heard_at > BEAT_LATE:
+            if (known := asked.get(name.decode())) is None:
+                self._added_id = entries[-1][0].decode()
+                continue
+            turn_id, last_id = known
+            mirror = self._mirrors.get(turn_id)
+            if mirror is not None and mirror.last_id == last_id:  # not a new one, which needs the beginning
+                _apply(mirror, entries)
+        self._forget_old()
+
+    def _lose_all(self) -> None:
+        for mirror in list(self._mirrors.values()):
+            mirror.lose()
+
+    def _forget_old(self) -> None:
+        """Read no more for turns that have ended, or whose process is silent; who follows one later begins anew."""
+        for mirror in list(self._mirrors.values()):
+            silent_for = time.monotonic() - mirror.heard_at
+            if silent_for > BEAT_LATE:
                 mirror.lose()
+            if silent_for > FORGET_AFTER or (mirror.log is not None and mirror.log.ended):
+                del self._mirrors[mirror.turn_id]
+                if mirror.log is not None:
+                    mirror.log.source = None
 
     @property
     def _wake_key(self) -> str:
@@ -255,6 +266,14 @@ class SharedLogs:
         """Publish what is left, and disconnect."""
         await background.stop(self._tasks)
         await self._publisher.publish_last()
+
+
+def _apply(mirror: Mirror, entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> None:
+    for entry_id, fields in entries:
+        try:
+            mirror.apply(entry_id.decode(), fields)
+        except (KeyError, ValueError):
+            mirror.lose()
 
 
 def stream_key(turn_id: uuid.UUID) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Min
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from chat.models import Turn, User
@@ -25,7 +26,7 @@ FIRST_DELTA, EVENT_DELAY = "threadkeeper_first_delta_seconds", "threadkeeper_eve
 _TURNS = """
 SELECT count(*), count(*) FILTER (WHERE ended_at IS NOT NULL), count(*) FILTER (WHERE status = 'failed'),
     count(*) FILTER (WHERE status = 'stopped'), count(*) FILTER (WHERE
-        (status = 'running' AND lease_until < %(lost)s)
+        (status = 'running' AND lease_until < statement_timestamp() - %(lost_after)s)
         OR (status = 'done' AND NOT EXISTS (
             SELECT FROM chat_message m WHERE m.turn_id = t.id AND m.role = 'assistant'))
         OR (status = 'queued' AND EXISTS (
@@ -79,7 +80,7 @@ class ObjectivesReport:
 def measure(days: int) -> ObjectivesReport:
     """Measure all objectives; those of the record over some days."""
     now = timezone.now()
-    values = {"since": now - timedelta(days=days), "lost": now - LOST_AFTER}
+    values = {"since": now - timedelta(days=days), "lost_after": LOST_AFTER}
     ((accepted, ended, failed, stopped, lost),) = select(_TURNS, values)
     tried = ended - stopped
     share = failed / tried if tried else None
@@ -120,4 +121,4 @@ def _ages(now: datetime) -> Iterator[Objective]:
 
 def count_abandoned() -> int:
     """Count the turns whose process is gone and which no other has taken over."""
-    return Turn.objects.filter(status=Status.RUNNING, lease_until__lt=timezone.now() - ABANDONED_AFTER).count()
+    return Turn.objects.filter(status=Status.RUNNING, lease_until__lt=Now() - ABANDONED_AFTER).count()

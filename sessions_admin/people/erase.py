@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
@@ -222,7 +223,7 @@ def _await_turns(person_id: uuid.UUID) -> None:
 def _has_running_turn(conversations: Iterable[uuid.UUID]) -> bool:
     """Return whether a process runs a turn within its lease."""
     running = Turn.objects.filter(conversation__in=conversations, status=Status.RUNNING)
-    return running.filter(lease_until__gt=timezone.now()).exists()
+    return running.filter(lease_until__gt=Now()).exists()
 
 
 def _remove_batch(ids: Sequence[uuid.UUID], file: SyncStore) -> None:
