@@ -46,17 +46,6 @@ def prepare() -> FirstAdmin | None:
     return admin
 
 
-def prepare_database() -> None:
-    """Bring the database up to date, while servers may use it. Raise CannotStart.
-
-    The first `up` creates the administrator, and shows the password; this does if ADMIN_PASSWORD says what it is.
-    """
-    with _alone_at_the_database():
-        _migrate()
-        if os.environ.get("ADMIN_PASSWORD"):
-            _first_admin()
-
-
 @contextmanager
 def _alone_at_the_database() -> Iterator[None]:
     """Wait until no other process prepares the same database.
@@ -114,6 +103,17 @@ def _first_admin() -> FirstAdmin | None:
     password = chosen or secrets.token_urlsafe(12)
     User.objects.create_superuser(email, password)
     return FirstAdmin(email, None if chosen else password)
+
+
+def prepare_database() -> None:
+    """Bring the database up to date, while servers may use it. Raise CannotStart.
+
+    The first `up` creates the administrator, and shows the password; this does if ADMIN_PASSWORD says what it is.
+    """
+    with _alone_at_the_database():
+        _migrate()
+        if os.environ.get("ADMIN_PASSWORD"):
+            _first_admin()
 
 
 def main() -> None:
