@@ -137,14 +137,25 @@ NOT_A_DATABASE = (
 
 
 def redis(value: str) -> str:
-    """Return a Redis URL. Raise InvalidValue."""
-    from redis.asyncio.connection import parse_url  # here, for processes without it
+    """Return a Redis URL, whose options must not change how we use the client. Raise InvalidValue."""
+    from redis import RedisError  # here, for processes without it
+    from redis.asyncio.connection import Connection, parse_url
 
     try:
-        parse_url(value)
+        parameters: dict[str, Any] = {**parse_url(value)}
     except ValueError:  # its text may repeat parts of the value
         raise InvalidValue("it must be a URL such as redis://:password@host:6379/0, or rediss:// with TLS") from None
+    names = {name for name, _ in parse_qsl(urlsplit(value).query, keep_blank_values=True)}
+    if not all(name == "db" or name.startswith("ssl_") for name in names):
+        raise InvalidValue(REDIS_OPTIONS)
+    try:
+        parameters.pop("connection_class", Connection)(**parameters)  # it connects later
+    except (TypeError, ValueError, RedisError):
+        raise InvalidValue(REDIS_OPTIONS) from None
     return value
+
+
+REDIS_OPTIONS = "its options may be db and, with rediss://, those of TLS such as ssl_ca_certs=/path/to/ca.pem"
 
 
 # Mail.

@@ -13,13 +13,15 @@ from django.conf import settings
 from django.utils.crypto import salted_hmac
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.retry import Retry
 
 ERRORS = (redis.RedisError, OSError, TimeoutError)
 CONNECT_TIMEOUT = 2.0  # seconds
 # Seconds for one command; a caller in a thread of a request waits less.
 TIMEOUT, REQUEST_TIMEOUT = 5.0, 0.25
-NAME: dict[str, Any] = {"client_name": "threadkeeper"}
+# A client's name must be accepted, which a user without the commands of CLIENT cannot have; its library's need not.
+NAME: dict[str, Any] = {"driver_info": DriverInfo("threadkeeper", lib_version=None)}
 
 
 def key(*parts: object) -> str:

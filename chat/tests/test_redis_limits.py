@@ -68,3 +68,21 @@ async def test_each_counts_for_itself_without_redis(redis_server: RedisServer) -
     with pytest.raises(RateLimited):
         limit.count("somebody")
     assert monotonic() - began < 1, "nothing waits for a Redis that is down"
+
+
+async def test_a_user_of_redis_need_not_name_its_connections(redis_server: RedisServer, settings: LazySettings) -> None:
+    async with redis.async_client() as client:
+        await client.acl_setuser(
+            "app",
+            enabled=True,
+            passwords=["+secret"],
+            keys=["*"],
+            channels=["*"],
+            categories=["+@all", "-@admin", "-@connection"],
+            commands=["+auth", "+select", "+ping", "+acl|whoami"],
+        )
+    settings.REDIS_URL = redis_server.url.replace("redis://", "redis://app:secret@")
+    redis.request_client.cache_clear()
+    assert redis.request_client().ping()
+    async with redis.async_client() as client:
+        assert await client.acl_whoami() == "app"

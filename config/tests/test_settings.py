@@ -86,6 +86,9 @@ HIDDEN = "s3cret"
         ("EMAIL_URL", "smtp://me:s3cret@mail.example.com?tls=on"),
         ("EMAIL_URL", "smtp://me:s3cret@mail.example.com?timeout=0"),
         ("EMAIL_URL", "smtps://me:s3cret@mail.example.com?starttls=on"),
+        ("REDIS_URL", "redis://me:s3cret?@cache"),
+        ("REDIS_URL", "rediss://me:s3cret@cache?ssl_cert_reqs=s3cret"),
+        ("REDIS_URL", "rediss://cache?password=s3cret"),
         ("AGENT_SESSION_STORE", "s3cret"),
         ("AGENT_SESSION_STORE", "redis://me:s3cret@db"),
         ("AGENT_SESSION_STORE", "postgres://me:s3cret"),
@@ -102,6 +105,7 @@ def test_no_secret_is_repeated(monkeypatch: pytest.MonkeyPatch, name: str, value
     parse: dict[str, Callable[[], object]] = {
         "DATABASE_URL": lambda: env.parsed(name, None, url_settings.database, secret=True),
         "EMAIL_URL": lambda: env.parsed(name, None, url_settings.mail, secret=True),
+        "REDIS_URL": lambda: env.parsed(name, "", url_settings.redis, secret=True),
         "AGENT_SESSION_STORE": lambda: env.parsed(name, "", url_settings.session_store, secret=True),
         "OPENAI_BASE_URL": lambda: env.url(name, "http", "https"),
         "PUBLIC_URL": lambda: env.parsed(name, "", url_settings.site),
@@ -177,6 +181,38 @@ def test_a_public_url_that_cannot_be_used(value: str, reason: str) -> None:
     with pytest.raises(env.InvalidValue) as refused:
         url_settings.site(value)
     assert str(refused.value).startswith(reason)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "redis://cache",
+        "redis://me:p%40ss@cache:6380/2",
+        "redis://cache?db=2",
+        "unix:///run/redis.sock?db=2",
+        "rediss://cache/2?ssl_ca_certs=/etc/ca.pem&ssl_certfile=/etc/me.pem&ssl_check_hostname=no",
+    ],
+)
+def test_redis_servers(value: str) -> None:
+    assert url_settings.redis(value) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "redis://cache?decode_responses=true",
+        "redis://cache?protocol=3",
+        "redis://cache?legacy_responses=false",
+        "redis://cache?socket_timeout=60",
+        "redis://cache?client_name=",
+        "redis://cache?ssl_ca_certs=/etc/ca.pem",
+        "rediss://cache?ssl_ca_cert=/etc/ca.pem",
+        "rediss://cache?ssl_cert_reqs=perhaps",
+    ],
+)
+def test_options_of_a_redis_that_cannot_be_used(value: str) -> None:
+    with pytest.raises(env.InvalidValue, match=r"its options may be db and, with rediss://, those of TLS"):
+        url_settings.redis(value)
 
 
 def test_session_stores() -> None:
