@@ -80,6 +80,7 @@ class Watcher:
         self.connection = connection
         self.arrivals: dict[tuple[str, int], float] = {}
         self.first: float | None = None
+        self.by_snapshot = False
         self.ended = asyncio.Event()
 
     async def read(self) -> None:
@@ -92,6 +93,10 @@ class Watcher:
             if frame["type"] == "text.delta" and self.first is None:
                 self.first = now
             ends = frame["type"] in ("turn.finished", "turn.failed", "turn.stopped")
+            if frame["type"] == "turn.snapshot" and frame["status"] == "done":
+                self.by_snapshot = True  # the other server could not follow it to its end
+                self.ended.set()
+                continue
             if ends or frame["n"] % ACKNOWLEDGE_EVERY == 0:
                 ack = {"type": "log.ack", "turn_id": frame["turn_id"], "attempt": frame["attempt"], "n": frame["n"]}
                 await self.connection.send(json.dumps(ack))
