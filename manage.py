@@ -71,6 +71,8 @@ if __name__ == "__main__":
     try:
         main()
         sys.stdout.flush()
+    except KeyboardInterrupt:  # before a command handles it
+        sys.exit(130)
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from django.utils.crypto import salted_hmac
+
 from chat.infra.redis import ERRORS, key, request_client
 
 T = TypeVar("T")
@@ -43,8 +45,12 @@ _later = ThreadPoolExecutor(1, "redis limits")
 
 
 def take(name: str, client: str, most: int) -> float | None:
-    """Count a request of a client; return the seconds that it has to wait, or None if Redis does not answer."""
-    waits = _try(lambda: request_client().eval(_TAKE, 1, key("rate", name, client), str(most)))
+    """Count a request of a client; return the seconds that it has to wait, or None if Redis does not answer.
+
+    A client may be an address, of which Redis gets a keyed hash.
+    """
+    hashed = salted_hmac(__name__, client, algorithm="sha256").hexdigest()[:32]
+    waits = _try(lambda: request_client().eval(_TAKE, 1, key("rate", name, hashed), str(most)))
     return None if waits is None else float(waits)
 
 

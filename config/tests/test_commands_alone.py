@@ -1,5 +1,6 @@
 """Commands end with a sentence where the product has never run, and quietly where nothing reads their output."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+
+from config.tests.support import free_port, run
 
 pytestmark = pytest.mark.service
 
@@ -31,3 +34,13 @@ def test_a_reader_that_goes_away(tmp_path: Path) -> None:
     )
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("command", ["session_stats", "cleanup_sessions", "slo"])
+def test_a_database_that_is_down_is_reported_in_a_sentence(tmp_path: Path, command: str) -> None:
+    url = f"postgres://someone:hidden@127.0.0.1:{free_port()}/x"
+    ended = run("manage.py", command, "--json", DATABASE_URL=url, DATA_DIR=str(tmp_path))
+    assert ended.returncode == 1
+    assert json.loads(ended.stdout)["error"]["code"] == "unavailable"
+    assert "The database cannot be used: " in ended.stderr
+    assert "Traceback" not in ended.stderr and "hidden" not in ended.stderr

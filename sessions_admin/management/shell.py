@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 from django.core.management.base import BaseCommand, CommandError
-from django.db import ProgrammingError
+from django.db import InterfaceError, OperationalError, ProgrammingError
 from psycopg.errors import UndefinedColumn, UndefinedTable
 
 from chat.exceptions import ThreadkeeperError
+from chat.infra.database_limits import summary
 from config.checks import TAG
 
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
@@ -67,10 +69,14 @@ class ShellCommand(BaseCommand):
             failure = CommandError(NO_TABLES)
             self._print_failure(failure, options)
             raise failure from None
+        except (InterfaceError, OperationalError, psycopg.OperationalError) as error:
+            failure = CommandError(f"The database cannot be used: {summary(error)}")
+            self._print_failure(failure, options, code="unavailable")
+            raise failure from error
 
-    def _print_failure(self, error: CommandError, options: dict[str, Any]) -> None:
+    def _print_failure(self, error: CommandError, options: dict[str, Any], code: str = "") -> None:
         if options.get("json") and not self.has_printed_json:
-            code = getattr(error.__cause__, "code", "failed")
+            code = code or getattr(error.__cause__, "code", "failed")
             self.print_json({"error": {"code": code, "detail": str(error)}})
 
     def print_json(self, value: object) -> None:

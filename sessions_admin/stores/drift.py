@@ -23,7 +23,7 @@ class Drift(TextChoices):
     STRANGER = "stranger", "In the file, with another user’s id"
     OWNER = "owner", "The metadata has another user or session id"
     UNMIRRORED = "unmirrored", "Used, but without metadata"
-    MISSING = "missing", "Missing from the file"
+    MISSING = "missing", "Missing from the store"
     NOT_GONE = "not_gone", "In the file, but marked as gone"
     COUNTS = "counts", "The metadata has other counts of items or bytes"
     STALE = "stale", "Active later than its metadata"
