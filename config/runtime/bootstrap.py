@@ -40,10 +40,9 @@ def prepare() -> FirstAdmin | None:
 
     with _alone_at_the_database():
         _migrate()
-        admin = _first_admin()
-    remove_leftovers(is_alone=True)
-    finish_deletions(seconds=1)
-    return admin
+        remove_leftovers(is_alone=True)
+        finish_deletions(seconds=1)
+        return _first_admin()
 
 
 @contextmanager

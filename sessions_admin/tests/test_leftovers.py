@@ -14,7 +14,7 @@ import pytest
 from pytest_django import Settings
 
 from chat.models import AgentSession, User
-from config.tests.support import LiveDatabase, clean_environment, eventually, prepare, run
+from config.tests.support import LiveDatabase, clean_environment, eventually, run
 from sessions_admin.people.erase import erase_person
 from sessions_admin.stores.backup import backup
 from sessions_admin.stores.checking import check
@@ -138,6 +138,15 @@ class Restoring:
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
         return bool(self.database.query(f"{waiting} AND datname = current_database()", statement)[0][0])
 
+    def begin_up(self) -> None:
+        """Do what `up` does before it starts anything."""
+        done = run(
+            "-c",
+            "import django; django.setup(); from config.runtime.bootstrap import prepare; prepare()",
+            **self.environment,
+        )
+        assert done.returncode == 0, done.stderr
+
     def leftovers(self) -> list[Path]:
         return list(self.folder.glob(".restore-*"))
 
@@ -171,7 +180,7 @@ def test_a_restore_killed_while_it_waits_leaves_its_copy_until_the_next_start(
 
     checked = json.loads(run("manage.py", "check_sessions", "--json", **restore.environment).stdout)
     assert [each["path"] for each in checked["leftovers"]] == [str(folder)]
-    prepare(restore.database.url, restore.folder)
+    restore.begin_up()
 
     assert restore.leftovers() == []
     assert stored(restore.path, "as it was")[0] == 3
@@ -201,7 +210,7 @@ def test_one_killed_at_its_end_is_finished_or_undone(
             gate.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {here}")  # noqa: S608
     eventually(lambda: not restore.waits("COMMIT%%"), what="the end of the transaction")
 
-    prepare(restore.database.url, restore.folder)
+    restore.begin_up()
 
     people = {email for (email,) in restore.database.query("SELECT email FROM chat_user")}
     assert ("owner@example.com" in people) is is_committed
