@@ -2,7 +2,7 @@
 
     python -m benchmarks.cleanup_chat
 
-Reads a job as a line of JSON. Each person says something, reads the reply, pauses, and goes on in the same
+Reads a job as a line of JSON. Each person sends a message, reads the reply, pauses, and goes on in the same
 conversation. Ends with its input, and prints for each turn when it was sent and how long its first token took, in
 seconds; a turn that failed took none.
 """

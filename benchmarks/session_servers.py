@@ -19,14 +19,22 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import redis.asyncio
-from agents import SQLiteSession
-from agents.extensions.memory import AsyncSQLiteSession, RedisSession, SQLAlchemySession
+from agents.extensions.memory import RedisSession
 from agents.memory.session import SessionABC
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from benchmarks.place import place, set_up
 from benchmarks.session_crowds import crowd, timed
-from benchmarks.session_peers import LONG_ITEMS, OneEach, Ours, Peer, exchange
+from benchmarks.session_peers import (
+    LONG_ITEMS,
+    Alchemy,
+    AsyncSQLite,
+    OneEach,
+    Ours,
+    Peer,
+    ThreadedSQLite,
+    exchange,
+)
 from chat.tests.redis_server import RedisServer
 from config.runtime.asgi_server import POOL_SIZE
 
@@ -51,26 +59,17 @@ class OurFile(Ours):
     name = "ours, file"
 
 
-class Alchemy(OneEach):
-    """`SQLAlchemySession` over one engine of the process, by psycopg, in a database of its own."""
+class AlchemyServer(Alchemy):
+    """`SQLAlchemySession` by psycopg, in a database of its own."""
 
     name = "SQLAlchemySession, PostgreSQL"
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
+        OneEach.__init__(self, path)
         host = parse_qs(urlsplit(os.environ["DATABASE_URL"]).query)["host"][0]
         self._engine = create_async_engine(
             "postgresql+psycopg://", connect_args={"host": host, "user": "postgres", "dbname": "theirs"}
         )
-
-    def make(self, session_id: str) -> SessionABC:
-        return SQLAlchemySession(session_id, engine=self._engine, create_tables=True)
-
-    async def close(self) -> None:
-        await self._engine.dispose()
-
-    async def synchronous(self) -> str:
-        return "on"
 
 
 class Redis(OneEach):
@@ -93,33 +92,7 @@ class Redis(OneEach):
         return "always"
 
 
-class InFile(OneEach):
-    """`SQLiteSession`: its calls run on asyncio's threads."""
-
-    name = "SQLiteSession"
-
-    def make(self, session_id: str) -> SessionABC:
-        return SQLiteSession(session_id, self.path)
-
-    async def synchronous(self) -> str:
-        return "FULL"
-
-
-class AsyncInFile(InFile):
-    """`AsyncSQLiteSession`: each has a connection and a thread."""
-
-    name = "AsyncSQLiteSession"
-
-    def make(self, session_id: str) -> SessionABC:
-        return AsyncSQLiteSession(session_id, self.path)
-
-    async def let_go(self, session: SessionABC) -> None:
-        await super().let_go(session)
-        assert isinstance(session, AsyncSQLiteSession)
-        await session.close()
-
-
-PEERS: Sequence[type[Peer]] = (OurFile, OurDatabase, InFile, AsyncInFile, Alchemy, Redis)
+PEERS: Sequence[type[Peer]] = (OurFile, OurDatabase, ThreadedSQLite, AsyncSQLite, AlchemyServer, Redis)
 Results = dict[str, dict[str, list[float]]]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from config.tests.support import ROOT, clean_environment
 
-# Runs in either checkout, whose folder is the first to import from.
+# The program of both checkouts; each imports its own modules.
 PROGRAM = """
 import asyncio, json, tempfile, time
 from pathlib import Path

@@ -159,7 +159,7 @@ def _lines(now: Sequence[Figures], before: Sequence[Figures]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Measure as the command line says, and print."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.turns_before", description=__doc__)
     parser.add_argument("checkout", type=Path)
     parser.add_argument("--pairs", type=int, default=8)
