@@ -12,8 +12,9 @@ from chat.models import Turn
 from chat.models.turn import Status
 
 PAUSE = 9.0  # times as long as the step took
+LONGEST_PAUSE = 30.0  # seconds; a run that is silent for two minutes is taken for stale
 BUSY_FOR = 5.0  # seconds after a running turn was seen: the next one may begin at any moment
-# The worker ends a task after 15 minutes, so a run without an end of turns goes on without pauses.
+# The worker kills a task after 15 minutes: a long run stops pausing in time.
 PACED_FOR = 480.0  # seconds
 
 
@@ -31,7 +32,7 @@ class Pace:
         store.is_quiet = not self._is_busy(began)
         yield
         if not store.is_quiet:
-            time.sleep(PAUSE * (time.monotonic() - began))
+            time.sleep(min(PAUSE * (time.monotonic() - began), LONGEST_PAUSE))
 
     def _is_busy(self, now: float) -> bool:
         if now - self._began > PACED_FOR:

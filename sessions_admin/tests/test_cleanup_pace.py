@@ -36,48 +36,31 @@ def transactions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return begun
 
 
-def test_without_a_turn_a_batch_is_one_transaction(
-    given_session: GivenSession, session_file: Path, owner: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("chat.memory.sync_file.SECONDS_IF_QUIET", 60)
-    for _ in range(12):
-        given_session(owner)
-    begun = transactions(monkeypatch)
-
-    assert cleanup(trigger=Trigger.COMMAND).sessions == 12
-
-    assert len(begun) == 1
-
-
-def test_a_transaction_that_takes_long_ends_early(
-    given_session: GivenSession, session_file: Path, owner: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("chat.memory.sync_file.SECONDS_IF_QUIET", 0)
-    for _ in range(3):
-        given_session(owner)
-    begun = transactions(monkeypatch)
-
-    assert cleanup(trigger=Trigger.COMMAND).sessions == 3
-
-    assert len(begun) == 3
-
-
-def test_while_a_turn_runs_few_sessions_are_removed_at_a_time(
+@pytest.mark.parametrize(
+    ("seconds", "has_turn", "expected"),
+    [(60, False, 1), (0, False, 12), (60, True, 2)],
+    ids=["all at once", "each took too long", "few beside a turn"],
+)
+def test_how_many_sessions_a_transaction_removes(
     given_session: GivenSession,
     session_file: Path,
     owner: User,
-    running_turn: Turn,
     monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    has_turn: bool,
+    expected: int,
 ) -> None:
-    monkeypatch.setattr("chat.memory.sync_file.SECONDS_IF_QUIET", 60)
+    monkeypatch.setattr("chat.memory.sync_file.SECONDS_IF_QUIET", seconds)
     monkeypatch.setattr("sessions_admin.retention.pace.PAUSE", 0)
+    if has_turn:
+        give_turn(given_session(owner), Status.RUNNING)
     for _ in range(12):
         given_session(owner)
     begun = transactions(monkeypatch)
 
     assert cleanup(trigger=Trigger.COMMAND).sessions == 12
 
-    assert len(begun) == 2
+    assert len(begun) == expected
 
 
 def test_while_a_turn_runs_each_step_is_followed_by_a_pause(session_file: Path, running_turn: Turn) -> None:
