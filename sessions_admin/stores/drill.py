@@ -92,9 +92,12 @@ def _scratch_database() -> Iterator[str]:
 def _drop_abandoned(server: "psycopg.Connection[tuple[str]]") -> None:
     """Drop the scratch databases of drills that were killed: they hold what people wrote."""
     recent = f"{PREFIX}{timezone.now() - timedelta(hours=1):%Y%m%d%H%M}"
-    found = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND datname < %s"
+    found = """
+        SELECT datname FROM pg_database d WHERE starts_with(datname, %s) AND datname < %s
+        AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid)
+    """
     for (name,) in server.execute(found, [PREFIX, recent]).fetchall():
-        server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        server.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
 
 
 def _run(words: list[str], url: str, data_dir: Path, *, may_fail: bool = False) -> dict[str, object]:

@@ -21,9 +21,12 @@ class Command(ShellCommand):
         if not options["file"]:
             raise CommandError("Name a backup, or set BACKUP_TO.")
         # So that the scratch database is dropped.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-        with self.failures_reported():
-            done = drill(options["file"])
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        try:
+            with self.failures_reported():
+                done = drill(options["file"])
+        finally:
+            signal.signal(signal.SIGTERM, before)
         if options["json"]:
             self.print_json(done.as_json())
             return
