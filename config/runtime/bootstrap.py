@@ -52,6 +52,9 @@ def _alone_at_the_database() -> Iterator[None]:
     The lock belongs to a transaction, so that none is left behind a pooler.
     """
     with psycopg.connect(**connection.get_connection_params()) as other:
+        # Migrations may take longer than the database allows a transaction to be idle, or a statement to wait.
+        for limit in ("idle_in_transaction_session_timeout", "statement_timeout"):
+            other.execute("SELECT set_config(%s, '0', true)", [limit])
         other.execute("SELECT pg_advisory_xact_lock(hashtext('threadkeeper_prepare'), 0)")
         yield
 
@@ -107,7 +110,7 @@ def _first_admin() -> FirstAdmin | None:
 def prepare_database() -> None:
     """Bring the database up to date, while servers may use it. Raise CannotStart.
 
-    The first `up` creates the administrator, and shows the password; this does if ADMIN_PASSWORD says what it is.
+    Create the first administrator only with ADMIN_PASSWORD: otherwise the first `up` does, and shows the password.
     """
     with _alone_at_the_database():
         _migrate()
