@@ -137,7 +137,7 @@ NOT_A_DATABASE = (
 
 
 def redis(value: str) -> str:
-    """Return a Redis URL, whose options must not change how we use the client. Raise InvalidValue."""
+    """Return a Redis URL. Raise InvalidValue, also for options that change how the client reads replies."""
     from redis import RedisError  # here, for processes without it
     from redis.asyncio.connection import Connection, parse_url
 

@@ -18,7 +18,7 @@ def start(*runs: Callable[[], Awaitable[None]]) -> "list[asyncio.Task[None]]":
 async def stop(tasks: "Collection[asyncio.Task[None]]") -> None:
     """Cancel tasks, and wait until they have ended.
 
-    Once is not enough: a client of Redis that connects takes the cancellation for its own timeout.
+    Once is not enough: the client of Redis swallows a cancellation at some moments while it connects.
     """
     pending = set(tasks)
     while pending:
@@ -31,6 +31,6 @@ async def _keep_running(run: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await run()
-        except Exception:  # a later message may not cause it
+        except Exception:  # what comes next may not cause it
             logger.exception("A background task failed; it is restarted.")
         await asyncio.sleep(RESTART_AFTER)

@@ -20,7 +20,7 @@ ERRORS = (redis.RedisError, OSError, TimeoutError)
 CONNECT_TIMEOUT = 2.0  # seconds
 # Seconds for one command; a caller in a thread of a request waits less.
 TIMEOUT, REQUEST_TIMEOUT = 5.0, 0.25
-# A client's name must be accepted, which a user without the commands of CLIENT cannot have; its library's need not.
+# The name of a library, not of a client: if Redis refuses it, as to a user without CLIENT commands, nothing fails.
 NAME: dict[str, Any] = {"driver_info": DriverInfo("threadkeeper", lib_version=None)}
 
 

@@ -13,7 +13,7 @@ from chat.memory.items import Item, surplus
 from chat.memory.statements import Clear, Delete, Fence, Replace, RowsChanged, Seal, Size, Stored, Write
 
 READER_TIMEOUT = 1.0  # seconds, for readers
-COMPARED_AT_ONCE = 20  # sessions, all of whose items are then in memory
+COMPARED_AT_ONCE = 20  # sessions; their items are in memory together
 
 
 class BlobId(bytes):

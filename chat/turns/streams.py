@@ -239,7 +239,7 @@ class Reader:
             mirror.lose()
 
     def _forget_old(self) -> None:
-        """Read no more for turns that have ended, or whose process is silent; who follows one later begins anew."""
+        """Stop reading turns that have ended or are silent; a later follower reads the stream from its start."""
         for mirror in list(self._mirrors.values()):
             silent_for = time.monotonic() - mirror.heard_at
             if silent_for > BEAT_LATE:

@@ -305,7 +305,7 @@ def test_a_handshake_that_is_refused_is_no_error_of_the_server(
     # What follows the end of the connection is in the log before this request is.
     assert talk(server, request("GET /nowhere", CLOSE)).status == 404
     eventually(lambda: "answered 404" in server.output[before:], what="the next request in the log")
-    assert "Unhandled" not in server.output[before:]
+    assert "Unhandled" not in server.output[before:], server.output[before:]
 
 
 def test_a_client_does_not_choose_where_links_lead(server: ServerProcess) -> None:

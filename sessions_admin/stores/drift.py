@@ -19,12 +19,12 @@ from chat.models.sql import select
 
 
 class Drift(TextChoices):
-    ORPHAN = "orphan", "In the file, without a conversation"
-    STRANGER = "stranger", "In the file, with another user’s id"
+    ORPHAN = "orphan", "In the store, without a conversation"
+    STRANGER = "stranger", "In the store, with another user’s id"
     OWNER = "owner", "The metadata has another user or session id"
     UNMIRRORED = "unmirrored", "Used, but without metadata"
     MISSING = "missing", "Missing from the store"
-    NOT_GONE = "not_gone", "In the file, but marked as gone"
+    NOT_GONE = "not_gone", "In the store, but marked as gone"
     COUNTS = "counts", "The metadata has other counts of items or bytes"
     STALE = "stale", "Active later than its metadata"
     BEHIND = "behind", "Behind the record"
