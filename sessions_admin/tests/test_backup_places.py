@@ -128,6 +128,7 @@ async def drill_beside_a_site(record: LiveDatabase, sessions: LiveDatabase, tmp_
         assert run("manage.py", "backup", place, **given).returncode == 0
         rows = "SELECT *, xmin::text FROM agent_messages"
         before = sessions.query(rows)
+        record.query("CREATE DATABASE threadkeeper_drill_202001010000_killed")
         ended = run("manage.py", "restore_drill", "--json", BACKUP_TO=place, **given)
         assert ended.returncode == 0, ended.stderr
         done = json.loads(ended.stdout)
