@@ -49,7 +49,7 @@ SCHEMA = (
 
 
 # Pages of the log. A clean-up, which fills the log, checkpoints earlier, so that no chat has to.
-CHECKPOINT_AT, CHECKPOINT_OF_CLEANUP_AT = 8000, 4000
+CHECKPOINT_AT, CHECKPOINT_OF_CLEANUP_AT = 8000, 7500
 
 
 def create(path: Path) -> bool:

@@ -200,13 +200,13 @@ class _Execution:
         # By last activity, which is roughly their order in the file.
         expired = AgentSession.objects.expired(self.run.cutoff).order_by("last_activity_at", "pk")
         # A resumed run has already processed some.
-        chosen = list(expired.values_list("pk", flat=True))
+        chosen = list(expired.values_list("conversation", flat=True))
         runs.set_total(self.run, len(chosen))
         runs.log(self.run, _describe_chosen(len(chosen), runs.count_held(self.run.cutoff)))
         with opened() as file:
             self.remove_sessions(file, chosen)
 
-    def remove_sessions(self, file: SyncStore, chosen: Sequence[int]) -> None:
+    def remove_sessions(self, file: SyncStore, chosen: Sequence[uuid.UUID]) -> None:
         done = removed = logged = 0
         while done < len(chosen):
             with self.pace.step(file):
@@ -251,7 +251,7 @@ def _describe_chosen(sessions: int, held: int) -> str:
     return f"{counted(sessions, 'session')} chosen; {held:,} on hold skipped."
 
 
-def _remove_batch(run: CleanupRun, file: SyncStore, chosen: Sequence[int]) -> int:
+def _remove_batch(run: CleanupRun, file: SyncStore, chosen: Sequence[uuid.UUID]) -> int:
     """Remove the sessions that are still expired from the store, then from the metadata; return their number."""
     with transaction.atomic(durable=True):
         expired = _lock_expired(run, chosen)
@@ -297,16 +297,15 @@ def _with_missing_sizes(sizes: dict[str, Size], expired: Sequence[_Expired]) -> 
     return {session_id: size if size.items else mirrored[session_id] for session_id, size in sizes.items()}
 
 
-def _lock_expired(run: CleanupRun, chosen: Sequence[int]) -> list[_Expired]:
-    """Lock the chosen sessions that are still expired; conversations with an active turn are skipped.
+def _lock_expired(run: CleanupRun, chosen: Sequence[uuid.UUID]) -> list[_Expired]:
+    """Lock the sessions of conversations that are still expired; conversations with an active turn are skipped.
 
     No turn can start in a locked conversation. The condition is checked again by a separate query, which sees what was
     committed before the locks were taken.
     """
     assert run.cutoff
-    conversations = Conversation.objects.filter(session__in=chosen).locked(skip_locked=True)
-    ours = list(conversations.values_list("pk", flat=True))
-    expired = AgentSession.objects.expired(run.cutoff).filter(pk__in=chosen, conversation__in=ours)
+    ours = list(Conversation.objects.filter(pk__in=chosen).locked(skip_locked=True).values_list("pk", flat=True))
+    expired = AgentSession.objects.expired(run.cutoff).filter(conversation__in=ours)
     locked = expired.select_for_update(no_key=True, of=("self",))
     rows = locked.values_list("pk", "session_id", "conversation", "item_count", "byte_count")
     return [_Expired(*row) for row in rows]

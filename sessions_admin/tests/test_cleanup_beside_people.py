@@ -23,7 +23,7 @@ from sessions_admin.models import CleanupRun, RunStatus, Trigger
 from sessions_admin.retention.cleanup import AlreadyRunning, HeartbeatLost, cleanup
 from sessions_admin.tests.conftest import GivenSession, InThread, give_turn, stored
 
-CHOOSING = 'SELECT "chat_agentsession"."id"'
+CHOOSING = 'SELECT "chat_agentsession"."conversation_id"'
 LOCKING = "FOR NO KEY UPDATE"
 
 
