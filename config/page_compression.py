@@ -14,8 +14,8 @@ UNCOMPRESSED = ("/api/", "/static/")
 def compress_pages(get_response: GetResponse) -> GetResponse:
     """Compress HTML, and the state that a page reloads.
 
-    The length of a compressed page reveals no secret (BREACH): CSRF tokens are masked anew in each response, cookies
-    are in no body, and Django adds up to 100 random bytes. Responses of the API may hold a token next to content from
+    The length of a compressed page reveals no secret (BREACH): each response masks CSRF tokens differently, cookies are
+    in no body, and Django adds up to 100 random bytes. Responses of the API may hold a token next to content from
     the client.
     """
     gzip = GZipMiddleware(get_response)

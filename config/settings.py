@@ -21,7 +21,7 @@ from config.secret_key import load_or_create_secret_key
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-#: The file that is read besides the environment.
+#: The file that is read in addition to the environment.
 env.load_dotenv(BASE_DIR / env.text("ENV_FILE", ".env"))
 
 VERSION = "0.13.0"

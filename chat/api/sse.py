@@ -91,7 +91,7 @@ class EventStream:
             case events.TurnQueued() | events.TurnStarted():
                 yield from self._begin()
             case events.TurnResumed() as event:
-                yield from self._begin(anew=True)
+                yield from self._begin(again=True)
                 yield from _pieces(event.text[: event.at])
                 self._pending = event.at, event.text[event.at :]
             case events.TextDelta() as event:
@@ -118,7 +118,7 @@ class EventStream:
         if self._snapshot_text is not None and event.text.startswith(self._snapshot_text):
             yield from _pieces(event.text[len(self._snapshot_text) :])
         else:
-            yield from self._begin(anew=True, message=event.message)
+            yield from self._begin(again=True, message=event.message)
             yield from _pieces(event.text)
         self._snapshot_text = event.text
         if event.status == Status.FAILED:
@@ -131,8 +131,8 @@ class EventStream:
                 if tool.is_awaiting:
                     yield self._ask(tool.call_id, tool.name, tool.arguments)
 
-    def _begin(self, *, anew: bool = False, message: MessageOut | None = None) -> Iterator[Fields]:
-        if self._has_begun and not anew:
+    def _begin(self, *, again: bool = False, message: MessageOut | None = None) -> Iterator[Fields]:
+        if self._has_begun and not again:
             return
         self._has_begun, self._pending = True, (0, "")
         yield {

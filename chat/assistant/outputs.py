@@ -11,7 +11,7 @@ _COUNTS = 60  # characters of `total`, `more` and `next_offset`
 def bounded(output: dict[str, Any], limit: int | None) -> dict[str, Any]:
     """Return an output with as many list entries as fit into `limit` characters of JSON, and at least one.
 
-    Where there are more, `total` and `more` count them, and `next_offset` is where to go on, if the list can be paged.
+    If there are more, `total` and `more` count them, and `next_offset` is where to continue, if the list can be paged.
     """
     name = next((name for name in LISTS if isinstance(output.get(name), list)), None)
     if limit is None or name is None:

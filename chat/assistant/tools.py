@@ -1,7 +1,7 @@
 """The tools of the assistant. Each is its arguments as a model, and what it does for a person.
 
-No argument names a user: whom a tool acts for comes from the run's context. What goes wrong in the task list becomes an
-output that the model can talk about; anything else ends the turn.
+No argument names a user: the run's context has the user that a tool acts for. An error of the task list
+becomes an output that the model can talk about; any other ends the turn.
 """
 
 import uuid

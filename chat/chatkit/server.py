@@ -112,7 +112,7 @@ class Server(ChatKitServer[Client]):
             yield event
 
     async def _retried(self, asked: types.ThreadRetryAfterItemParams, context: Client) -> Events:
-        """Answer a message anew: what came after it becomes an earlier version."""
+        """Answer a message again: what came after it becomes an earlier version."""
         thread = await self.store.load_thread(asked.thread_id, context)
         item = await self.store.load_item(thread.id, asked.item_id, context)
         if not isinstance(item, types.UserMessageItem):

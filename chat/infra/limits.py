@@ -21,7 +21,7 @@ def redis_limits() -> ModuleType | None:
     return redis_limits
 
 
-MAX_WAITING = 100  # requests, besides those being answered: a user may load many tabs at once
+MAX_WAITING = 100  # requests, in addition to those being answered: a user may load many tabs at once
 TOO_MANY = "Too many of your requests wait for an answer; please make them one after another."
 
 

@@ -1,7 +1,7 @@
 """Connections to Redis, through which server processes share what need not last: nothing durable is stored there.
 
-Any command may fail: catch `ERRORS`, and do without. A failed command is not repeated here, since every caller has a
-way to go on.
+Any command may fail: catch `ERRORS`, and do without. A failed command is not repeated here, since every caller can
+continue without it.
 """
 
 from functools import cache

@@ -134,7 +134,7 @@ async def _reply_error(
 
 
 async def _reply(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-    told = {
+    headers = {
         "content-type": "application/json",
         "content-length": str(len(body)),
         "cache-control": "no-store",
@@ -144,7 +144,7 @@ async def _reply(send: Send, status: int, body: bytes, headers: Mapping[str, str
         {
             "type": "http.response.start",
             "status": status,
-            "headers": [(name.encode(), value.encode()) for name, value in told.items()],
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         }
     )
     await send({"type": "http.response.body", "body": body})

@@ -116,14 +116,14 @@ def apply(tables: Tables, writes: Sequence[Write]) -> list[Item | Exception | No
     for write in writes:
         fence = getattr(write, "fence", None)
         last = fences.get(write.session_id)
-        is_anew = isinstance(write, Replace) and write.anew
-        if fence is not None and last is not None and fence < last and not is_anew:
+        is_restart = isinstance(write, Replace) and write.restart
+        if fence is not None and last is not None and fence < last and not is_restart:
             results.append(OutdatedAttempt("A later attempt has written to this session."))
             continue
         if fence is not None:
             fences[write.session_id] = fence
         if isinstance(write, Clear):
-            fences.pop(write.session_id, None)  # a write to a cleared session begins anew
+            fences.pop(write.session_id, None)  # a write to a cleared session begins again
         if isinstance(write, Append):
             if fence is not None and (last is None or fence > last):
                 if write.session_id in {append.session_id for append in appends}:

@@ -12,7 +12,7 @@ from chat.models.session import is_held
 
 logger = logging.getLogger(__name__)
 
-REMOVED = "The session file was corrupt; what was kept of it was removed when somebody's data was deleted."
+REMOVED = "The session file was corrupt; what was kept of it was removed when a user's data was deleted."
 
 
 def set_aside_files(path: Path) -> dict[Path, list[Path]]:

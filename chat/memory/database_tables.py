@@ -145,7 +145,7 @@ def ensure_tables(alias: str) -> None:
 
 
 def look_again(error: Error) -> None:
-    """Look for the tables again if one was missing, as in a database that was created anew."""
+    """Look for the tables again if one was missing, as in a database that was created again."""
     if isinstance(error.__cause__, UndefinedTable):
         ensure_tables.cache_clear()
 

@@ -96,13 +96,13 @@ class Begin:
 class Replace:
     """Replace all items; the turn of the fence, if any, begins after them.
 
-    With `anew` an earlier turn may write again. `seen` is as for `Begin`.
+    With `restart` an earlier turn may write again. `seen` is as for `Begin`.
     """
 
     session_id: str
     fence: Fence | None
     items: Sequence[Item]
-    anew: bool = False
+    restart: bool = False
     seen: Digest | None = None
 
 

@@ -146,7 +146,7 @@ class SyncStore(ABC):
         With `seen`, the digest of the rows that were read, raise RowsChanged if they have changed.
         """
         with self._converted_errors():
-            new = Replace(session_id, fence, items, anew=True, seen=seen) if items else Clear(session_id, seen)
+            new = Replace(session_id, fence, items, restart=True, seen=seen) if items else Clear(session_id, seen)
             self._write(new)
         return self.measure([session_id])[session_id]
 

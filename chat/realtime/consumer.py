@@ -150,7 +150,7 @@ class ChatSocket(AsyncWebsocketConsumer):
         await self.close(code)
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a task of the socket; any error closes the socket, so that no client waits for a frame in vain."""
+        """Run a task of the socket; any error closes the socket, so that no client waits without end."""
         try:
             await work
         except NotFound:

@@ -19,7 +19,7 @@ MAX_CHARACTERS = 250_000  # checked after every so many tokens
 # Far below the 1 MiB that a vector may have; any message of a user fits.
 MAX_BYTES = 256 * 1024
 _KEY_BYTES = 6
-_OVERHEAD = 4  # bytes of a lexeme besides its letters and positions
+_OVERHEAD = 4  # bytes of a lexeme in addition to its letters and positions
 
 _local = threading.local()
 

@@ -78,7 +78,7 @@ def accept_retry(
     """Store a new turn that replaces one that has ended; that one and all after it become an earlier version.
 
     One that failed or was stopped continues where it ended: its tools do not act again. One that is done is answered
-    anew. Raise NotFound, Conflict, RateLimited.
+    again. Raise NotFound, Conflict, RateLimited.
     """
     with transaction.atomic():
         context = lock(user_id, conversation_id, client_id)

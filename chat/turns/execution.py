@@ -71,7 +71,7 @@ class TurnExecution:
         self._result: agents.RunResultStreaming | None = None
         self._invalid: Mapping[str, str] = {}  # outputs of calls that are not run, by the calls' ids
         self._warnings: set[events.WarningCode] = set()
-        self._pruned: int | None = None  # older items that the session is without, if the metadata does not say it
+        self._pruned: int | None = None  # older items that the session is without, if the metadata lacks it
 
     async def run(self) -> TurnOutcome:
         """Run the agent to its end, or until it asks for a decision.
@@ -114,7 +114,7 @@ class TurnExecution:
             return await self._failed(failure.code, failure.detail)
         except agents.AgentsException as error:
             _raise_cause(error)  # the SDK wraps what a tool raises
-            # Its text may quote what the model said, which logs must not hold.
+            # Its text may quote what the model returned, which logs must not hold.
             logger.warning("Turn %s failed: %s", self.turn.pk, type(error).__name__)
             await in_database(journals.void_step, turn_input.lease, n=model.step)
             return await self._failed("model_error", "The assistant's answer could not be used.")

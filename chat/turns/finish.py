@@ -57,7 +57,7 @@ class TurnOutcome:
     items: Sequence[Item]
     usage: dict[str, int] = field(default_factory=dict)
     size: Size | None = None  # of the session; None if the store could not return it
-    pruned: int | None = None  # older items that the session is without, if the metadata does not say it
+    pruned: int | None = None  # older items that the session is without, if the metadata lacks it
     warning: str = ""
     error_code: str = ""
     error_detail: str = ""

@@ -41,7 +41,7 @@ class Entry:
 
 
 class _TextBuffer:
-    """A text that grows at its end, or is written anew from an offset."""
+    """A text that grows at its end, or is rewritten from an offset."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []  # joined when they are read

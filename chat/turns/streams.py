@@ -154,7 +154,7 @@ class Mirror:
             log.source = self
             self._owner = owner
         self.heard_at = time.monotonic()
-        if (at := float(fields[b"at"])) > self._since:  # not what was written before somebody followed
+        if (at := float(fields[b"at"])) > self._since:  # not what was written before the first follower
             EVENT_DELAY.observe(max(0.0, time.time() - at))
         if after > log.n:
             self.lose()  # a part is missing
@@ -173,7 +173,7 @@ class Mirror:
 
 
 class Reader:
-    """Keeps mirrors for as long as somebody reads them."""
+    """Keeps mirrors as long as they have readers."""
 
     def __init__(self, owner: uuid.UUID) -> None:
         self._owner = owner

@@ -31,7 +31,7 @@ class Verb:
     """An action on a chat: its success message, and the action that undoes it."""
 
     do: Callable[..., ConversationOut | Purged]
-    said: str
+    message: str
     undo: str = ""
     takes_title: bool = False
 
@@ -65,11 +65,11 @@ def put(request: UserRequest, conversation_id: uuid.UUID) -> HttpResponse:
         done = verb.do(user_id=request.user.pk, conversation_id=conversation_id, **title)
     except ThreadkeeperError as error:
         return _refused(request, error, for_script=for_script)
-    said = verb.said.format(done.title or "New chat")
+    message = verb.message.format(done.title or "New chat")
     if for_script:
         line = done.as_json() if isinstance(done, ConversationOut) else None
-        return JsonResponse({"conversation": line, "said": said, "undo": undo})
-    messages.success(request, said)
+        return JsonResponse({"conversation": line, "said": message, "undo": undo})
+    messages.success(request, message)
     return HttpResponseRedirect(_next_page(request))
 
 

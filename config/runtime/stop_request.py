@@ -9,7 +9,7 @@ class StopRequest:
     """A flag that a signal handler may set at any moment, and that the main thread waits for.
 
     A handler runs in the main thread, between any two of its instructions. The lock of a `threading.Event` may be held
-    by the very code that it interrupts: neither would ever go on.
+    by the very code that it interrupts: neither would ever continue.
     """
 
     def __init__(self) -> None:

@@ -191,7 +191,7 @@ class _Asked:
 
     async def after_a_tool(self) -> str:
         if not self._called.calls:
-            raise Lacking("There was no tool call to go on from.")
+            raise Lacking("There was no tool call to continue from.")
         done = '{"ok": true, "task": {"number": 1, "title": "Tea"}}'
         called = {item["call_id"] for item in self._called.output if item.get("type") == "function_call"}
         outputs = [{"type": "function_call_output", "call_id": call_id, "output": done} for call_id in called]

@@ -142,7 +142,7 @@ def incomplete(reason: str) -> ModelFailed:
 
 
 def explain(error: Exception) -> ModelFailed:
-    """Return the failure for an error of a model's endpoint; its sentence says what to do."""
+    """Return the failure for an error of a model's endpoint; its message states what to do."""
     if isinstance(error, ModelFailed):
         return error
     kind = _kind(error)

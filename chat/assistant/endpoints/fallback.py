@@ -23,8 +23,8 @@ BEGINNINGS = frozenset({"response.created", "response.in_progress", "response.qu
 class FirstAvailable(Model):
     """Tries models in order until one answers; that one answers the next request too.
 
-    `wrapped` makes the model that is asked of an alternative, with what retries it. A response of which anything has
-    come is never begun anew by another model. `on_fallback` is called before another model is asked.
+    `wrapped` makes the model that is asked of an alternative, with what retries it. A response that has begun to
+    arrive is never repeated by another model. `on_fallback` is called before another model is asked.
     """
 
     def __init__(

@@ -103,8 +103,8 @@ class _Call:
             return False
         if delta.id and self._id:
             return delta.id != self._id
-        begins_anew = name != self._name or bool(delta.function and delta.function.arguments)
-        return not delta.id and begins_anew and self._is_complete()
+        begins_again = name != self._name or bool(delta.function and delta.function.arguments)
+        return not delta.id and begins_again and self._is_complete()
 
     def _is_complete(self) -> bool:
         try:

@@ -50,8 +50,8 @@ _KNOWN = frozenset(
 class ValidModel(WrappedModel):
     """Yields the deltas of reply and reasoning, and then one completed response of valid items.
 
-    What the deltas add up to is what the response holds. `on_retract` is called where a part of the reply turns out to
-    be none, before it is written anew. Raise ModelFailed where a response neither replies nor calls a tool.
+    What the deltas add up to is what the response holds. `on_retract` is called when a part of the reply turns out not
+    to belong to it, before the reply is sent again. Raise ModelFailed if a response neither replies nor calls a tool.
     """
 
     def __init__(self, inner: Model, on_retract: Callable[[], None] = lambda: None) -> None:
