@@ -55,7 +55,7 @@ Changed by the person since your last answer, in the task panel, another chat or
 about these tasks no longer holds:
 {changes}
 """
-BESIDES = """
+EXTRA_TOOLS = """
 What you look after besides, with these tools:
 {tools}
 {instructions}
@@ -88,9 +88,9 @@ def _instructions(context: RunContextWrapper[TurnContext], agent: Agent[TurnCont
     if turn.changed_outside:
         memory += OUTSIDE.format(changes="\n".join(f"- {line}" for line in turn.changed_outside))
     instructions = INSTRUCTIONS.format(now=spoken(turn.now), week_start=WeekStart(turn.week_start).label, memory=memory)
-    besides = extra.configured()
-    if besides.tools:
-        instructions += BESIDES.format(tools=besides.described, instructions=besides.instructions)
+    extra_tools = extra.configured()
+    if extra_tools.tools:
+        instructions += EXTRA_TOOLS.format(tools=extra_tools.described, instructions=extra_tools.instructions)
     return instructions
 
 
