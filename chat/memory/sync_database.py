@@ -4,7 +4,7 @@ If the tables are in the record's database, changes are committed with the calle
 """
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from django.db import DEFAULT_DB_ALIAS, Error, transaction
@@ -121,7 +121,7 @@ class DatabaseSessions(SyncStore):
     def add_session_row(self, session_id: str) -> None:
         """Do nothing: the database refuses items without such a row."""
 
-    def free_space(self) -> Iterator[int]:
+    def free_space(self) -> Generator[int, None, None]:
         """Yield nothing: autovacuum frees the space."""
         yield from ()
 

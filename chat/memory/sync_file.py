@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
@@ -207,7 +207,7 @@ class SessionFile(SyncStore):
                 return session_ids[count:]
         return []
 
-    def free_space(self) -> Iterator[int]:
+    def free_space(self) -> Generator[int, None, None]:
         """Free the space of removed data incrementally; yield how many pages are left.
 
         A file that was created without incremental vacuum is rewritten, if it is small enough; then it has it.

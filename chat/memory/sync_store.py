@@ -2,7 +2,7 @@
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -114,7 +114,7 @@ class SyncStore(ABC):
         """Add a session's row to the table of sessions if it is missing."""
 
     @abstractmethod
-    def free_space(self) -> Iterator[int]:
+    def free_space(self) -> Generator[int, None, None]:
         """Free the space of removed data incrementally; yield how much is left to do."""
 
     def load(self, session_ids: Sequence[str]) -> dict[str, StoredSession]:

@@ -5,7 +5,7 @@ The schedule, the admin and the command call the same function. A preview runs t
 
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
@@ -236,8 +236,9 @@ class _Execution:
 
     def shrink_file(self, before: int) -> None:
         """Shrink the file in small steps."""
-        with opened() as file:
-            steps, is_left = file.free_space(), True
+        # Closed before the file, which a step that was begun still uses.
+        with opened() as file, closing(file.free_space()) as steps:
+            is_left = True
             while is_left:
                 with self.pace.step(file):
                     self.check_continue()
