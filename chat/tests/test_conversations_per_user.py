@@ -1,4 +1,4 @@
-"""A person has a bounded number of conversations, however they are made."""
+"""The number of a user's conversations is limited, by every way of creating one."""
 
 import asyncio
 import json
@@ -16,57 +16,57 @@ from chat.realtime import server_frames
 from chat.tests.talk import conversation
 from chat.turns.accept import accept
 
-MOST = 3
+LIMIT = 3
 
 
 @pytest.fixture(autouse=True)
-def _few(settings: Settings) -> None:
-    settings.CONVERSATIONS_PER_USER = MOST
+def _low_limit(settings: Settings) -> None:
+    settings.CONVERSATIONS_PER_USER = LIMIT
 
 
 @pytest.fixture
-def full(owner: User) -> Conversation:
-    """The last conversation that the owner may have; where it lies does not matter."""
-    first, second, last = (conversation(owner, f"Chat {n}") for n in range(MOST))
+def last_allowed(owner: User) -> Conversation:
+    """Fill the limit with an archived, a trashed and an active conversation; return the last."""
+    first, second, last = (conversation(owner, f"Chat {n}") for n in range(LIMIT))
     conversations.archive(user_id=owner.pk, conversation_id=first.pk)
     conversations.trash(user_id=owner.pk, conversation_id=second.pk)
     return last
 
 
-def say(user: User, conversation_id: uuid.UUID) -> None:
-    """Say something, as over the socket, the API or ChatKit."""
+def send(user: User, conversation_id: uuid.UUID) -> None:
+    """Send a message, as the socket, the API and ChatKit do."""
     accept(user_id=user.pk, conversation_id=conversation_id, client_id=uuid.uuid4(), text="hello")
 
 
-def test_one_more_is_refused_and_those_there_are_go_on(owner: User, outsider: User, full: Conversation) -> None:
+def test_new_conversation_above_the_limit_is_refused(owner: User, outsider: User, last_allowed: Conversation) -> None:
     with pytest.raises(TooManyConversations, match=r"You have 3 chats, and no more fit\. Delete some for good"):
-        say(owner, uuid.uuid4())
+        send(owner, uuid.uuid4())
     with pytest.raises(TooManyConversations):
         conversations.begin(user_id=owner.pk, title="One more")
-    say(owner, full.pk)
-    assert conversations.begin(user_id=owner.pk, conversation_id=full.pk).id == full.pk
-    say(outsider, uuid.uuid4())
-    assert Conversation.objects.owned_by(owner.pk).count() == MOST
+    send(owner, last_allowed.pk)
+    assert conversations.begin(user_id=owner.pk, conversation_id=last_allowed.pk).id == last_allowed.pk
+    send(outsider, uuid.uuid4())
+    assert Conversation.objects.owned_by(owner.pk).count() == LIMIT
 
     trashed = Conversation.objects.owned_by(owner.pk).exclude(trashed_at=None).get()
     trashed.delete()
     conversations.begin(user_id=owner.pk, title="There is room again")
 
 
-def test_programs_and_pages_learn_why(owner_client: Client, full: Conversation) -> None:
-    answer = owner_client.post("/api/chatkit/threads", "{}", content_type="application/json")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "too_many_conversations")
+def test_api_and_socket_report_the_limit(owner_client: Client, last_allowed: Conversation) -> None:
+    response = owner_client.post("/api/chatkit/threads", "{}", content_type="application/json")
+    assert (response.status_code, response.json()["error"]["code"]) == (409, "too_many_conversations")
 
-    frame = server_frames.error_frame(TooManyConversations(MOST), client_id="c")
+    frame = server_frames.error_frame(TooManyConversations(LIMIT), client_id="c")
     assert (frame["code"], frame["client_id"]) == ("conflict", "c")
     assert json.dumps(frame)
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_several_at_the_same_moment_are_not_more(owner: User) -> None:
-    begun = (in_database(conversations.begin, user_id=owner.pk) for _ in range(6))
-    said = (in_database(say, owner, uuid.uuid4()) for _ in range(6))
-    outcomes = await asyncio.gather(*begun, *said, return_exceptions=True)
+async def test_concurrent_requests_do_not_exceed_the_limit(owner: User) -> None:
+    creations = (in_database(conversations.begin, user_id=owner.pk) for _ in range(6))
+    messages = (in_database(send, owner, uuid.uuid4()) for _ in range(6))
+    outcomes = await asyncio.gather(*creations, *messages, return_exceptions=True)
     refused = [outcome for outcome in outcomes if isinstance(outcome, TooManyConversations)]
-    assert len(refused) == 12 - MOST, outcomes
-    assert await in_database(Conversation.objects.owned_by(owner.pk).count) == MOST
+    assert len(refused) == 12 - LIMIT, outcomes
+    assert await in_database(Conversation.objects.owned_by(owner.pk).count) == LIMIT

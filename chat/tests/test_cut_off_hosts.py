@@ -1,4 +1,4 @@
-"""A server on a host of its own is cut off in the middle of a turn; when it returns, nothing is done twice.
+"""A server on another host loses its network in the middle of a turn; when it is back, nothing is done twice.
 
 The host is a network namespace, so this needs root on Linux.
 """
@@ -46,27 +46,25 @@ CALL = Call("create_task", {"title": "Buy milk"})
 
 @dataclass
 class Host:
-    """A network namespace with a link to this one."""
+    """A network namespace with a link to the namespace of the tests."""
 
     name: str
     link: str
 
     def command(self, *words: str) -> list[str]:
-        """Return a command line that runs there."""
+        """Return a command line that runs a command in the namespace."""
         return ["ip", "netns", "exec", self.name, *words]
 
-    def cut(self) -> None:
-        """Cut the link."""
+    def disconnect(self) -> None:
         _ip("link", "set", self.link, "down")
 
-    def mend(self) -> None:
-        """Mend it."""
+    def connect(self) -> None:
         _ip("link", "set", self.link, "up")
 
 
 @contextmanager
 def another_host() -> Iterator[Host]:
-    """Make a host for a while."""
+    """Create a host, and remove it at the end."""
     name = f"tk{uuid.uuid4().hex[:8]}"
     host = Host(name, f"{name}h")
     _ip("netns", "add", name)
@@ -74,7 +72,7 @@ def another_host() -> Iterator[Host]:
         _ip("link", "add", host.link, "type", "veth", "peer", "name", f"{name}n")
         _ip("link", "set", f"{name}n", "netns", name)
         _ip("addr", "add", f"{HERE}/30", "dev", host.link)
-        host.mend()
+        host.connect()
         for words in (f"addr add {THERE}/30 dev {name}n", f"link set {name}n up", "link set lo up"):
             _ip("-n", name, *words.split())
         yield host
@@ -88,7 +86,7 @@ def _ip(*words: str) -> None:
 
 
 @pytest.mark.parametrize("store", ["file", "database"])
-async def test_what_a_host_does_while_it_is_cut_off_has_no_effect(
+async def test_disconnected_host_has_no_effect_on_a_turn_taken_over(
     live_database: LiveDatabase, tmp_path: Path, store: str
 ) -> None:
     words = [f"word{n} " for n in range(20)]
@@ -117,27 +115,27 @@ async def test_what_a_host_does_while_it_is_cut_off_has_no_effect(
         ]
         processes = [spawn(command, env=there, output=log, cwd=ROOT) for command in commands]
         try:
-            await asyncio.to_thread(eventually, partial(_answers, port), what="the server there")
-            async with ModelServer(rule=_here) as own_model:
+            await asyncio.to_thread(eventually, partial(_is_up, port), what="the start of the remote server")
+            async with ModelServer(rule=_answer) as own_model:
                 given = {"OPENAI_BASE_URL": own_model.url, "AGENT_GUARDRAIL": "off", "REDIS_URL": redis.url}
                 given["AGENT_SESSION_STORE"] = store
                 with ServerProcess(live_database, tmp_path, **given) as here:
-                    await _play(host, here, port, tmp_path / "there.log")
+                    await _check_takeover(host, here, port, tmp_path / "there.log")
         finally:
             for process in processes:
                 process.kill()
                 process.wait(SECONDS)
 
 
-async def _here(request: Request) -> Answer:
-    """Answer as the other model does: the call, and once it is done, its end."""
+async def _answer(request: Request) -> Answer:
+    """Answer as the remote model does: with the tool call, and after it with a final message."""
     is_done = '"function_call_output"' in json.dumps(request.body)
     return says("Done here.") if is_done else Answer(parts=(Text(("Let me see. ",)), CALL))
 
 
-async def _play(host: Host, here: ServerProcess, port: int, log: Path) -> None:
+async def _check_takeover(host: Host, here: ServerProcess, port: int, log: Path) -> None:
     person, conversation_id = sign_in(here), uuid.uuid4()
-    there = _At(f"http://{THERE}:{port}", f"ws://{THERE}:{port}")
+    there = _RemoteServer(f"http://{THERE}:{port}", f"ws://{THERE}:{port}")
     async with (
         open_socket(there, person, conversation_id) as cut_off,  # type: ignore[arg-type]
         open_socket(here, person, conversation_id) as socket,
@@ -145,22 +143,22 @@ async def _play(host: Host, here: ServerProcess, port: int, log: Path) -> None:
         await socket.ready()
         turn_id = (await cut_off.accepted(await cut_off.message("Buy milk")))["turn"]["id"]
         await socket.until(lambda frame: frame["type"] == "text.delta" and "word4" in frame["text"])
-        host.cut()
+        host.disconnect()
         end = await socket.end_of(turn_id, within=60)
         assert end["message"]["text"].endswith("Done here.")
-        host.mend()
+        host.connect()
         await asyncio.to_thread(
-            eventually, partial(_is_back, port), within=60, what=f"the return of\n{log.read_text()}"
+            eventually, partial(_is_ready, port), within=60, what=f"the reconnection of\n{log.read_text()}"
         )
         async with open_socket(there, person, conversation_id) as again:  # type: ignore[arg-type]
             ready = await again.ready()
-            assert ready["turns"] == [], "the host that was cut off has let go of it"
+            assert ready["turns"] == [], "the disconnected host has dropped the turn"
             assert (await again.say("And now?"))[-1]["type"] == "turn.finished"
     titles = here.database.query("SELECT title FROM chat_task WHERE user_id = %s", person.id)
     replies = here.database.query("SELECT text FROM chat_message WHERE turn_id = %s AND role = 'assistant'", turn_id)
     calls = here.database.query("SELECT count(*) FROM chat_toolcall WHERE turn_id = %s", turn_id)
     assert (len(replies), calls) == (1, [(1,)])
-    assert titles.count(("Buy milk",)) <= 2, "one of each turn"
+    assert titles.count(("Buy milk",)) <= 2, "one for each message"
     session_id, path = str(SessionId(person.id, conversation_id)), here.data_dir / "agent_sessions.db"
     if here.variables["AGENT_SESSION_STORE"] == "file":
         with closing(SQLiteSession(session_id, path)) as session:
@@ -173,24 +171,24 @@ async def _play(host: Host, here: ServerProcess, port: int, log: Path) -> None:
 
 
 @dataclass
-class _At:
+class _RemoteServer:
     url: str
     ws_url: str
 
 
-def _answers(port: int) -> bool:
+def _is_up(port: int) -> bool:
     with suppress(httpx.TransportError):
         return httpx.get(f"http://{THERE}:{port}/healthz", timeout=2).status_code == 200
     return False
 
 
-def _is_back(port: int) -> bool:
+def _is_ready(port: int) -> bool:
     with suppress(httpx.TransportError):
         return bool(httpx.get(f"http://{THERE}:{port}/readyz", timeout=5).json()["database"])
     return False
 
 
 def _socket_and_name(database: LiveDatabase) -> tuple[str, str]:
-    """Return the Unix socket of the tests' PostgreSQL, and the database's name."""
+    """Return the Unix socket of PostgreSQL, and the database's name."""
     [(folder, port)] = database.query("SELECT current_setting('unix_socket_directories'), current_setting('port')")
     return f"{folder}/.s.PGSQL.{port}", database.query("SELECT current_database()")[0][0]

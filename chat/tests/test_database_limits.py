@@ -1,4 +1,4 @@
-"""A statement is ended when its time is over, and the error counts as one that passes."""
+"""A statement is cancelled at its timeout, and the error counts as transient."""
 
 import psycopg
 import pytest
@@ -10,46 +10,46 @@ from chat.models import User
 SLEEP = "SELECT pg_sleep(5)"
 
 
-def limit_now() -> str:
+def current_timeout() -> str:
     with connection.cursor() as cursor:
         cursor.execute("SHOW statement_timeout")
         return str(cursor.fetchone()[0])
 
 
-def test_a_statement_ends_at_its_limit_and_the_limit_with_its_block(db: None) -> None:
-    before = limit_now()
+def test_statement_timeout_cancels_a_query_and_ends_with_its_block(db: None) -> None:
+    before = current_timeout()
     with pytest.raises(OperationalError) as raised, statement_timeout(0.05), connection.cursor() as cursor:
         cursor.execute(SLEEP)
     assert is_transient(raised.value)
     with transaction.atomic(), statement_timeout(2):
-        assert limit_now() == "2s"
+        assert current_timeout() == "2s"
         with statement_timeout(1.5):
-            assert limit_now() == "1500ms"
-        assert limit_now() == "2s"
-    assert limit_now() == before
+            assert current_timeout() == "1500ms"
+        assert current_timeout() == "2s"
+    assert current_timeout() == before
 
 
-def test_what_takes_long_by_its_nature_says_so(db: None) -> None:
+def test_long_statements_raises_the_timeout_of_a_call(db: None) -> None:
     @long_statements(3)
-    def limit_in_a_long_call() -> str:
-        return limit_now()
+    def timeout_in_a_long_call() -> str:
+        return current_timeout()
 
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = '2s'")
-    assert limit_in_a_long_call() == "3s"
-    assert limit_now() == "2s"
+    assert timeout_in_a_long_call() == "3s"
+    assert current_timeout() == "2s"
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0")
-    assert limit_in_a_long_call() == "0", "where there is no limit, none is set"
+    assert timeout_in_a_long_call() == "0", "without a timeout, none is set"
 
 
-def test_a_lost_connection_passes_and_what_the_statement_itself_did_wrong_does_not(owner: User) -> None:
-    with pytest.raises(IntegrityError) as twice, transaction.atomic():
+def test_lost_connection_is_transient_and_statement_errors_are_not(owner: User) -> None:
+    with pytest.raises(IntegrityError) as duplicate, transaction.atomic():
         User.objects.create_user(owner.email, "correct horse battery")
-    with pytest.raises(DataError) as unusable, transaction.atomic(), connection.cursor() as cursor:
+    with pytest.raises(DataError) as invalid, transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT 1 / 0")
-    assert not is_transient(twice.value)
-    assert not is_transient(unusable.value)
+    assert not is_transient(duplicate.value)
+    assert not is_transient(invalid.value)
     assert not is_transient(ValueError())
     with pytest.raises(psycopg.OperationalError) as lost:
         psycopg.connect("host=/nowhere", connect_timeout=2)

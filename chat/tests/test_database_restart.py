@@ -1,4 +1,4 @@
-"""The database goes away in the midst of a turn: once it is back the turn is finished, without waiting for a lease."""
+"""A turn that loses its database connection is finished after a reconnection, without waiting for its lease."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from chat.turns.lease import LEASE_TIME
 from config.tests.support import LiveDatabase, with_name
 
 
-async def test_the_same_process_takes_its_turn_up_again(start_runner: StartRunner, owner: User) -> None:
+async def test_same_process_resumes_a_turn_after_a_lost_connection(start_runner: StartRunner, owner: User) -> None:
     script = ScriptedModel([[assistant_message("Hello!")]] * 2)
     chat = Chat(await start_runner(script), owner, uuid.uuid4())
     database = LiveDatabase(with_name(os.environ["DATABASE_URL"], connection.settings_dict["NAME"]))
@@ -32,4 +32,4 @@ async def test_the_same_process_takes_its_turn_up_again(start_runner: StartRunne
         await chat.log(accepted.turn)
 
     turn = await in_database(Turn.objects.get)
-    assert (turn.status, turn.attempt, turn.cut_off) == (Status.DONE, 2, 0), "no process has died"
+    assert (turn.status, turn.attempt, turn.cut_off) == (Status.DONE, 2, 0), "no process has crashed"

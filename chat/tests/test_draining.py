@@ -1,4 +1,4 @@
-"""A server process that ends lets go of everything it has under way, and begins nothing more."""
+"""A server process that stops waits for work in progress and closes its sockets."""
 
 import asyncio
 import time
@@ -16,31 +16,31 @@ from chat.turns.finish import StoredOutcome, TurnOutcome, finish
 from chat.turns.lease import Lease
 
 
-async def test_draining_waits_for_a_turn_that_is_being_ended(
+async def test_drain_waits_for_a_turn_that_is_being_finished(
     chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    under_way: list[str] = []
+    steps: list[str] = []
 
-    def slow_finish(lease: Lease, ending: TurnOutcome, *, next_owner: uuid.UUID | None) -> StoredOutcome:
-        under_way.append("begun")
+    def slow_finish(lease: Lease, outcome: TurnOutcome, *, next_owner: uuid.UUID | None) -> StoredOutcome:
+        steps.append("begun")
         time.sleep(0.3)
-        ended = finish(lease, ending, next_owner=next_owner)
-        under_way.append("ended")
-        return ended
+        stored = finish(lease, outcome, next_owner=next_owner)
+        steps.append("ended")
+        return stored
 
     monkeypatch.setattr(running, "finish", slow_finish)
     script.enqueue([assistant_message("Hello!")])
     await chat.send("hi")
-    while not under_way:
+    while not steps:
         await asyncio.sleep(0.01)
 
     await chat.runner.drain(0)
 
-    assert under_way == ["begun", "ended"]
+    assert steps == ["begun", "ended"]
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_socket_of_a_server_that_is_stopping_is_closed_for_a_restart(async_owner_client: AsyncClient) -> None:
+async def test_stopping_server_closes_sockets_with_code_1012(async_owner_client: AsyncClient) -> None:
     cookie = "; ".join(f"{name}={value.value}" for name, value in async_owner_client.cookies.items())
     headers = [(b"cookie", cookie.encode()), (b"origin", b"http://testserver"), (b"host", b"testserver")]
     socket = WebsocketCommunicator(application, f"/ws/chat/{uuid.uuid4()}/", headers=headers)

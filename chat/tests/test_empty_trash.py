@@ -1,4 +1,4 @@
-"""The trash is emptied a batch at a time, and whoever brings a chat back meanwhile keeps it."""
+"""The trash is emptied in batches, and a conversation that is restored at the same time is kept."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,16 +20,16 @@ def session_file(tmp_path: Path, settings: Settings) -> None:
     settings.AGENT_SESSION_DB_PATH = tmp_path / "agent_sessions.db"
 
 
-def thrown_away(person: User, count: int) -> list[Conversation]:
+def trashed(person: User, count: int) -> list[Conversation]:
     rows = [talk.conversation(person, f"Chat {n}") for n in range(count)]
     Conversation.objects.update(trashed_at=timezone.now())
     return rows
 
 
 @pytest.mark.django_db
-def test_it_takes_as_many_batches_as_are_needed(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_trash_deletes_all_batches(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conversations, "BATCH", 2)
-    rows = thrown_away(owner, 5)
+    rows = trashed(owner, 5)
 
     emptied = conversations.empty_trash(user_id=owner.pk)
 
@@ -38,8 +38,8 @@ def test_it_takes_as_many_batches_as_are_needed(owner: User, monkeypatch: pytest
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_that_is_restored_meanwhile_stays(owner: User) -> None:
-    restored, gone = thrown_away(owner, 2)
+def test_conversation_restored_during_emptying_is_kept(owner: User) -> None:
+    restored, deleted = trashed(owner, 2)
 
     def empty() -> Emptied:
         try:
@@ -51,16 +51,16 @@ def test_one_that_is_restored_meanwhile_stays(owner: User) -> None:
         with transaction.atomic():
             Conversation.objects.locked().get(pk=restored.pk)
             emptying = pool.submit(empty)
-            eventually(somebody_waits, what="the wait for the one that is being restored")
+            eventually(connection_waits, what="the wait for the lock of the restored conversation")
             Conversation.objects.filter(pk=restored.pk).update(trashed_at=None)
         emptied = emptying.result(60)
 
-    assert emptied == Emptied((gone.pk,), 0)
+    assert emptied == Emptied((deleted.pk,), 0)
     assert list(Conversation.objects.all()) == [restored]
 
 
-def somebody_waits() -> bool:
-    """Return whether another connection waits for what this one has locked."""
+def connection_waits() -> bool:
+    """Return whether another connection waits for a lock of this one."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"

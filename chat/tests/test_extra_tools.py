@@ -1,4 +1,4 @@
-"""Tools of whoever runs this: for the person whose turn it is, journaled, approved, and never done twice."""
+"""Extra tools of the operator act for the turn's user, are journaled and approved, and never run twice."""
 
 import json
 import logging
@@ -31,37 +31,37 @@ HERE = "chat.tests.own_tools"
 
 @pytest.fixture(autouse=True)
 def own_tools(settings: Settings) -> Iterator[None]:
-    """The tools of `own_tools`, as if nothing had been done with them."""
+    """Configure the tools of `own_tools`, with fresh records of their calls."""
     settings.AGENT_EXTRA_TOOLS = f"{HERE}.TOOLS"
     fresh = Watched()
-    for one in fields(Watched):
-        setattr(watched, one.name, getattr(fresh, one.name))
+    for field in fields(Watched):
+        setattr(watched, field.name, getattr(fresh, field.name))
     yield
 
 
 def outputs(script: ScriptedModel) -> list[str]:
-    """Return what the model was told of its calls the last time."""
+    """Return the tool outputs in the model's last input."""
     call = script.last_call
     assert call is not None
     return [str(item["output"]) for item in call.input if item.get("type") == "function_call_output"]
 
 
-async def told(chat: Chat, script: ScriptedModel, name: str, **arguments: object) -> str:
-    """Let the model use a tool, and return what it is told."""
+async def output_of(chat: Chat, script: ScriptedModel, name: str, **arguments: object) -> str:
+    """Let the model call a tool, and return the output that it is given."""
     script.extend([[function_call(name, dict(arguments), call_id="call_1")], [assistant_message("Done.")]])
     assert isinstance(await chat.say("please"), TurnFinished)
     return outputs(script)[-1]
 
 
-# What the setting may name.
+# Values of the setting.
 
 
 @pytest.mark.parametrize("path", [f"{HERE}.TOOLS", f"{HERE}.Polite", "docs.examples.timesheet"])
-def test_a_list_a_module_or_anything_with_tools_is_taken(path: str) -> None:
+def test_setting_accepts_a_list_an_object_or_a_module(path: str) -> None:
     assert load(path).tools
 
 
-def test_nothing_is_there_where_nothing_is_named() -> None:
+def test_empty_setting_loads_no_tools() -> None:
     assert (list(load("").tools), load("").instructions) == ([], "")
 
 
@@ -89,7 +89,7 @@ def test_nothing_is_there_where_nothing_is_named() -> None:
         (f"{HERE}.Talkative", "its `instructions` are no text"),
     ],
 )
-def test_what_cannot_be_used_is_said_in_a_sentence(path: str, reason: str, settings: Settings) -> None:
+def test_invalid_setting_is_reported(path: str, reason: str, settings: Settings) -> None:
     with pytest.raises(BadExtraTools) as refused:
         load(path)
 
@@ -97,10 +97,10 @@ def test_what_cannot_be_used_is_said_in_a_sentence(path: str, reason: str, setti
     assert ". It must be the dotted" in refused.value.detail
     settings.AGENT_EXTRA_TOOLS = path
     settings.OPENAI_API_KEY = "set"
-    assert [(found.id, found.msg) for found in run_checks(tags=[TAG])] == [("threadkeeper.E009", refused.value.detail)]
+    assert [(error.id, error.msg) for error in run_checks(tags=[TAG])] == [("threadkeeper.E009", refused.value.detail)]
 
 
-def test_what_a_module_itself_misses_is_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_import_of_the_module_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "needs_more.py").write_text("import nothing_of_this_name\n")
     (tmp_path / "package_of_tools").mkdir()
     (tmp_path / "package_of_tools" / "inner.py").write_text("import nothing_of_this_name\n")
@@ -110,7 +110,7 @@ def test_what_a_module_itself_misses_is_the_reason(tmp_path: Path, monkeypatch: 
             load(path)
 
 
-def test_annotations_that_are_texts_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_string_annotations_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tools_of_texts.py").write_text(
         "from __future__ import annotations\n"
         "from typing import TYPE_CHECKING\n"
@@ -126,24 +126,24 @@ def test_annotations_that_are_texts_are_taken(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.service
-def test_the_server_does_not_start_with_what_cannot_be_used(tmp_path: Path) -> None:
-    url = "postgres://127.0.0.1:1/x"  # it does not get that far
+def test_server_does_not_start_with_an_invalid_setting(tmp_path: Path) -> None:
+    url = "postgres://127.0.0.1:1/x"  # never reached
     words = ("-m", "config.runtime.asgi_server", "--port", "0")
-    ended = run(*words, AGENT_EXTRA_TOOLS="nowhere.tools", DATA_DIR=str(tmp_path), DATABASE_URL=url)
+    process = run(*words, AGENT_EXTRA_TOOLS="nowhere.tools", DATA_DIR=str(tmp_path), DATABASE_URL=url)
 
-    assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].startswith("AGENT_EXTRA_TOOLS='nowhere.tools' cannot be used: ")
-    assert "Traceback" not in ended.stderr
+    assert process.returncode == 1
+    assert process.stderr.splitlines()[-1].startswith("AGENT_EXTRA_TOOLS='nowhere.tools' cannot be used: ")
+    assert "Traceback" not in process.stderr
 
 
-def test_staff_are_told_that_the_offline_model_uses_none() -> None:
+def test_check_warns_that_the_offline_model_uses_no_extra_tools() -> None:
     assert [found.id for found in run_checks(tags=[TAG])] == ["threadkeeper.W003"]
 
 
-# What the model is told.
+# Input of the model.
 
 
-async def test_the_model_is_given_tools_and_instructions(chat: Chat, script: ScriptedModel, settings: Settings) -> None:
+async def test_model_is_given_tools_and_instructions(chat: Chat, script: ScriptedModel, settings: Settings) -> None:
     settings.AGENT_EXTRA_TOOLS = f"{HERE}.Polite"
     script.enqueue([assistant_message("Hi.")])
 
@@ -156,10 +156,10 @@ async def test_the_model_is_given_tools_and_instructions(chat: Chat, script: Scr
     assert [tool.name for tool in call.tools][-2:] == ["search_conversation", "note"]
 
 
-async def test_the_offline_model_goes_on_in_a_conversation_with_other_tools(
+async def test_offline_model_continues_a_conversation_with_extra_tool_calls(
     chat: Chat, script: ScriptedModel, start_runner: StartRunner
 ) -> None:
-    await told(chat, script, "note", text="the moon")
+    await output_of(chat, script, "note", text="the moon")
     await chat.runner.drain(5)
     offline = Chat(await start_runner(), chat.user, chat.conversation_id)
 
@@ -168,58 +168,59 @@ async def test_the_offline_model_goes_on_in_a_conversation_with_other_tools(
     assert watched.done == [(chat.user.pk, "the moon")]
 
 
-# For whom, and how it is told.
+# The user of a call, and its output.
 
 
-async def test_a_function_acts_for_the_person_whose_turn_it_is(
-    chat: Chat, script: ScriptedModel, outsider: User
-) -> None:
-    output = await told(chat, script, "note", text="mine")
+async def test_function_tool_acts_for_the_user_of_the_turn(chat: Chat, script: ScriptedModel, outsider: User) -> None:
+    output = await output_of(chat, script, "note", text="mine")
     theirs = Chat(chat.runner, outsider, uuid.uuid4())
-    await told(theirs, script, "note", text="theirs")
+    await output_of(theirs, script, "note", text="theirs")
 
     assert watched.done == [(chat.user.pk, "mine"), (outsider.pk, "theirs")]
     assert json.loads(output)["noted"] == "mine"
     assert [call.output for call in await in_database(lambda: list(ToolCall.objects.all()))][0] == output
 
 
-async def test_a_person_named_in_the_arguments_changes_nothing(
-    chat: Chat, script: ScriptedModel, outsider: User
-) -> None:
-    await told(chat, script, "note", text="mine", user_id=str(outsider.pk))
+async def test_user_id_in_the_arguments_is_ignored(chat: Chat, script: ScriptedModel, outsider: User) -> None:
+    await output_of(chat, script, "note", text="mine", user_id=str(outsider.pk))
 
     assert {user_id for user_id, _ in watched.done} <= {chat.user.pk}
 
 
-async def test_what_it_says_is_stored_as_it_is_told(chat: Chat, script: ScriptedModel) -> None:
+async def test_tool_output_is_stored_as_the_model_receives_it(chat: Chat, script: ScriptedModel) -> None:
     watched.go_on.set()
 
-    output = await told(chat, script, "wait", text="rain")
+    output = await output_of(chat, script, "wait", text="rain")
 
     assert output == "waited \ufffd for rain"
     assert (await in_database(ToolCall.objects.get)).output == output
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "said"),
+    ("name", "arguments", "error"),
     [("fail", {"text": "between us"}, "The tool failed."), ("hang", {}, "timed out after 0.01 seconds")],
 )
-async def test_one_that_fails_is_told_of_and_the_turn_goes_on(
-    chat: Chat, script: ScriptedModel, caplog: pytest.LogCaptureFixture, name: str, arguments: dict[str, str], said: str
+async def test_failed_tool_is_reported_to_the_model_and_the_turn_finishes(
+    chat: Chat,
+    script: ScriptedModel,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    arguments: dict[str, str],
+    error: str,
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        output = await told(chat, script, name, **arguments)
+        output = await output_of(chat, script, name, **arguments)
 
-    assert said in output
+    assert error in output
     assert (await in_database(ToolCall.objects.get)).output == output
     assert "between us" not in output + caplog.text
 
 
 @pytest.mark.parametrize(("name", "lines"), [("broken", ("own_tools.py", "KeyError")), ("wrong", ("TypeError",))])
-async def test_one_with_a_fault_is_undone_and_logged_by_its_name(
+async def test_exception_in_a_tool_is_rolled_back_and_logged(
     chat: Chat, script: ScriptedModel, caplog: pytest.LogCaptureFixture, name: str, lines: tuple[str, ...]
 ) -> None:
-    output = json.loads(await told(chat, script, name))
+    output = json.loads(await output_of(chat, script, name))
 
     assert (output["error"], output["detail"]) == ("tool_error", "The tool failed.")
     assert await in_database(Task.objects.count) == 0
@@ -230,28 +231,26 @@ async def test_one_with_a_fault_is_undone_and_logged_by_its_name(
     assert "between us" not in text
 
 
-async def test_one_that_holds_a_transaction_for_too_long_is_undone_and_told_of(
-    chat: Chat, script: ScriptedModel
-) -> None:
-    output = json.loads(await told(chat, script, "dawdle"))
+async def test_tool_with_a_too_long_transaction_is_rolled_back_and_reported(chat: Chat, script: ScriptedModel) -> None:
+    output = json.loads(await output_of(chat, script, "dawdle"))
 
     assert (output["error"], output["detail"]) == ("too_slow", "This took longer than 10 seconds and was undone.")
     assert await in_database(Task.objects.count) == 0
 
 
-# Once.
+# No call runs twice.
 
 
-async def begin_to_wait(chat: Chat, script: ScriptedModel) -> Turn:
-    """Let the model use a tool that has begun and does not end."""
+async def start_waiting(chat: Chat, script: ScriptedModel) -> Turn:
+    """Let the model call a tool, and return when the call has started; it does not end."""
     script.enqueue([function_call("wait", {"text": "rain"}, call_id="call_1")])
     turn = (await chat.send("please")).turn
     await watched.begun.wait()
     return turn
 
 
-async def test_what_is_under_way_counts_as_cut_off_until_it_ends(chat: Chat, script: ScriptedModel) -> None:
-    turn = await begin_to_wait(chat, script)
+async def test_running_tool_call_is_stored_as_cut_off_until_it_ends(chat: Chat, script: ScriptedModel) -> None:
+    turn = await start_waiting(chat, script)
     call = await in_database(ToolCall.objects.get)
     assert (call.output, call.error) == (None, CUT_OFF)
 
@@ -265,10 +264,10 @@ async def test_what_is_under_way_counts_as_cut_off_until_it_ends(chat: Chat, scr
     assert kinds == [ToolStarted, ToolFinished]
 
 
-async def test_one_that_was_cut_off_is_not_begun_again(
+async def test_interrupted_tool_call_is_not_started_again(
     chat: Chat, script: ScriptedModel, start_runner: StartRunner
 ) -> None:
-    turn = await begin_to_wait(chat, script)
+    turn = await start_waiting(chat, script)
     await abandon(chat.runner)
     watched.begun.clear()
 
@@ -282,8 +281,8 @@ async def test_one_that_was_cut_off_is_not_begun_again(
     assert watched.done == []
 
 
-async def test_a_stop_ends_one_that_is_under_way_and_the_next_turn_is_told(chat: Chat, script: ScriptedModel) -> None:
-    turn = await begin_to_wait(chat, script)
+async def test_stop_cancels_a_running_tool_call_and_the_next_turn_sees_it(chat: Chat, script: ScriptedModel) -> None:
+    turn = await start_waiting(chat, script)
 
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=turn.pk)
     log = [entry.event for entry in await chat.log(turn)]
@@ -297,8 +296,8 @@ async def test_a_stop_ends_one_that_is_under_way_and_the_next_turn_is_told(chat:
     assert outputs(script) == [CUT_OFF]
 
 
-async def test_a_reply_that_is_answered_anew_knows_what_was_cut_off(chat: Chat, script: ScriptedModel) -> None:
-    turn = await begin_to_wait(chat, script)
+async def test_edited_message_is_answered_with_knowledge_of_the_cut_off_call(chat: Chat, script: ScriptedModel) -> None:
+    turn = await start_waiting(chat, script)
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=turn.pk)
     message = (await in_database(Turn.objects.select_related("prompt").get)).prompt
     await chat.settled()
@@ -312,12 +311,12 @@ async def test_a_reply_that_is_answered_anew_knows_what_was_cut_off(chat: Chat, 
     assert f'- wait {{"text": "rain"}} -> {CUT_OFF}' in str(call.system_instructions)
 
 
-# Asked before.
+# Approvals.
 
 
 @pytest.mark.parametrize("approve", [True, False])
 @pytest.mark.parametrize(("name", "text"), [("send", "hi"), ("whisper", "damn")])
-async def test_one_that_needs_an_approval_acts_once_when_it_has_it(
+async def test_tool_that_needs_approval_runs_once_after_approval(
     chat: Chat, script: ScriptedModel, name: str, text: str, approve: bool
 ) -> None:
     script.enqueue([function_call(name, {"text": text}, call_id="call_1")])
@@ -332,11 +331,11 @@ async def test_one_that_needs_an_approval_acts_once_when_it_has_it(
     assert ("declined" in outputs(script)[0]) is not approve
 
 
-async def test_one_is_asked_about_only_where_its_own_rule_says_so(chat: Chat, script: ScriptedModel) -> None:
-    assert await told(chat, script, "whisper", text="hello") == "whispered"
+async def test_tool_runs_without_approval_where_its_own_rule_allows_it(chat: Chat, script: ScriptedModel) -> None:
+    assert await output_of(chat, script, "whisper", text="hello") == "whispered"
 
 
-async def test_where_the_rule_itself_fails_a_person_is_asked(chat: Chat, script: ScriptedModel) -> None:
+async def test_failing_approval_rule_requests_an_approval(chat: Chat, script: ScriptedModel) -> None:
     script.enqueue([function_call("whisper", {}, call_id="call_1")])
 
     _, event = await chat.asked("please")

@@ -1,4 +1,4 @@
-"""What is wrong with a value from outside is said in plain sentences, which name its place."""
+"""Validation errors are reported as plain sentences that name the field."""
 
 import uuid
 from typing import Annotated, Any, Literal
@@ -40,13 +40,13 @@ class Part(BaseModel):
         (complex, "x", "It cannot be used"),
     ],
 )
-def test_a_sentence_says_what_is_needed(kind: Any, value: object, sentence: str) -> None:
+def test_sentence_describes_the_required_value(kind: Any, value: object, sentence: str) -> None:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(kind).validate_python(value)
     assert invalid_values(caught.value) == {"": sentence}
 
 
-def test_a_line_lists_the_places() -> None:
+def test_line_lists_the_invalid_fields() -> None:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(list[Part]).validate_python([{"text": "long"}, {"txt": "a"}])
     assert listed(invalid_values(caught.value)) == (
@@ -63,7 +63,7 @@ def test_a_line_lists_the_places() -> None:
         ("5", "It needs to be an object."),
     ],
 )
-def test_a_frame_is_refused_in_such_sentences(frame: str, detail: str) -> None:
+def test_invalid_frame_is_refused_with_such_sentences(frame: str, detail: str) -> None:
     with pytest.raises(BadFrame) as caught:
         parse(frame)
     assert caught.value.detail.startswith(f"The frame cannot be read: {detail}")

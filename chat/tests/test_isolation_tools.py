@@ -1,4 +1,4 @@
-"""A model that is talked into acting for somebody else can not: tools take no user, and numbers are one's own."""
+"""A model cannot act for another user: tools take no user argument, and task numbers belong to the turn's user."""
 
 import json
 import uuid
@@ -24,7 +24,7 @@ ATTEMPTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def _victims_tasks(outsider: User) -> list[object]:
+def _tasks_of(outsider: User) -> list[object]:
     return list(Task.objects.owned_by(outsider.pk).order_by("number").values())
 
 
@@ -33,7 +33,7 @@ def _seven_tasks(outsider: User) -> None:
         tasks.create_task(user_id=outsider.pk, title=f"Secret {n}")
 
 
-async def outputs_of(chat: Chat, script: ScriptedModel, name: str, arguments: dict[str, Any]) -> str:
+async def output_of(chat: Chat, script: ScriptedModel, name: str, arguments: dict[str, Any]) -> str:
     script.extend([[function_call(name, arguments, call_id="call_1")], [assistant_message("Done.")]])
     last = await chat.say("please")
     assert isinstance(last, TurnFinished), last
@@ -43,22 +43,22 @@ async def outputs_of(chat: Chat, script: ScriptedModel, name: str, arguments: di
 
 
 @pytest.mark.parametrize(("name", "arguments"), ATTEMPTS)
-async def test_no_tool_reaches_somebody_elses_tasks(
+async def test_no_tool_reaches_tasks_of_another_user(
     chat: Chat, script: ScriptedModel, outsider: User, name: str, arguments: dict[str, Any]
 ) -> None:
     await in_database(_seven_tasks, outsider)
-    before = await in_database(_victims_tasks, outsider)
+    before = await in_database(_tasks_of, outsider)
     theirs = str(outsider.pk)
     for named in ({}, {"user_id": theirs}, {"user": theirs}, {"owner": theirs}, {"email": outsider.email}):
-        output = await outputs_of(chat, script, name, {**arguments, **named})
+        output = await output_of(chat, script, name, {**arguments, **named})
         assert "Secret" not in output, named
-    assert await in_database(_victims_tasks, outsider) == before
+    assert await in_database(_tasks_of, outsider) == before
 
 
-async def test_a_task_made_for_somebody_else_is_not_made(chat: Chat, script: ScriptedModel, outsider: User) -> None:
+async def test_create_task_refuses_a_user_id(chat: Chat, script: ScriptedModel, outsider: User) -> None:
     arguments = {"title": "Yours", "user_id": str(outsider.pk), "task_id": str(uuid.uuid4())}
 
-    output = await outputs_of(chat, script, "create_task", arguments)
+    output = await output_of(chat, script, "create_task", arguments)
 
     assert '\\"ok\\": false' in output
     assert await in_database(Task.objects.count) == 0

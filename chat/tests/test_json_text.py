@@ -1,4 +1,4 @@
-"""What is no JSON is refused with the place of its first error, by every entry point alike."""
+"""Every entry point refuses invalid JSON with the position of its first error."""
 
 import json
 import uuid
@@ -28,31 +28,31 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("data", "sentence"), BROKEN)
-def test_the_place_of_the_first_error_is_named(data: bytes, sentence: str) -> None:
+def test_error_names_the_position_of_the_first_fault(data: bytes, sentence: str) -> None:
     with pytest.raises(BadJson) as refused:
         read_json(data)
     assert refused.value.detail == sentence
 
 
 @pytest.mark.parametrize("value", [{}, [], "NaN", 5, 1.5, None, {"a": ["ü", "\ud83d"]}])
-def test_what_is_json_is_read(value: object) -> None:
+def test_valid_json_is_read(value: object) -> None:
     text = json.dumps(value)
     assert read_json(text) == read_json(text.encode()) == read_json(b"\xef\xbb\xbf" + text.encode()) == value
 
 
 @pytest.mark.django_db
-def test_every_entry_point_names_it(client: Client, owner: User) -> None:
+def test_every_entry_point_reports_the_position(client: Client, owner: User) -> None:
     data, sentence = BROKEN[0]
     for path in ("/api/tasks", "/api/chatkit", "/api/chatkit/threads"):
-        answer = client.post(path, data, "application/json", headers=bearer(owner))
-        assert error_of(answer, 400) == "bad_request"
-        assert answer.json()["error"]["detail"] == sentence
+        response = client.post(path, data, "application/json", headers=bearer(owner))
+        assert error_of(response, 400) == "bad_request"
+        assert response.json()["error"]["detail"] == sentence
     with pytest.raises(BadFrame) as refused:
         parse(data.decode())
     assert refused.value.detail == sentence
 
 
-# Operations that take no body.
+# Operations without a body.
 
 
 def bodyless(user: User) -> list[str]:
@@ -74,19 +74,17 @@ def bodyless(user: User) -> list[str]:
         (b"pinned=1", 400),
     ],
 )
-def test_an_operation_without_a_body_refuses_what_it_would_ignore(
-    client: Client, owner: User, body: bytes, status: int
-) -> None:
+def test_operation_without_a_body_refuses_fields(client: Client, owner: User, body: bytes, status: int) -> None:
     for path in bodyless(owner):
-        answer: Any = client.generic("POST", path, body, "application/json", headers=bearer(owner))
-        assert answer.status_code == status, (path, answer.content)
+        response: Any = client.generic("POST", path, body, "application/json", headers=bearer(owner))
+        assert response.status_code == status, (path, response.content)
         if status == 422:
-            assert answer.json()["error"]["fields"] == {"pinned": "There is no such field"}
-            assert answer.json()["error"]["detail"] == "This cannot be used: pinned: there is no such field."
+            assert response.json()["error"]["fields"] == {"pinned": "There is no such field"}
+            assert response.json()["error"]["detail"] == "This cannot be used: pinned: there is no such field."
 
 
 @pytest.mark.django_db
-def test_who_may_not_is_told_nothing_about_the_body(client: Client, owner: User) -> None:
+def test_unauthorized_request_gets_no_error_about_its_body(client: Client, owner: User) -> None:
     (path, *_) = bodyless(owner)
     assert error_of(client.post(path, b"{", "application/json"), 401) == "not_signed_in"
     undo = f"/api/tasks/changes/{uuid.uuid4()}/undo"

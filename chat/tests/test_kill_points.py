@@ -1,4 +1,4 @@
-"""A `kill -9` at each named point of a turn: the next server ends the turn by itself, and nothing happens twice."""
+"""After a `kill -9` at each named point of a turn, the next server finishes the turn, and nothing is done twice."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ from config.tests.support import LiveDatabase, ServerProcess, database, free_por
 
 pytestmark = pytest.mark.service
 
-# Two tools at once, then two that need what those did.
+# Two parallel tools, then two that need their results.
 FULL = Order("full", ((CREATE, CREATE), (COMPLETE, UPDATE)))
 SINGLE = Order("single", ((CREATE,),))
 SPOKEN = Order("spoken", ((CREATE,),), words=14, delay=0.06)
@@ -30,7 +30,7 @@ SLOW = Order("slow", words=14, delay=0.06)
 NEXT = Order("next", ((CREATE,),))
 LAST = Order("last", ((CREATE,),))
 
-# What is sent before the server dies; the responses that the turn asks for until then, and how often in all.
+# For each point: the orders sent before the kill, and the steps that the model is asked for in all.
 ORDERS = {
     "after accept": ([FULL], [1, 2, 3]),
     "after the claim of a queued one": ([SLOW, NEXT], [1]),
@@ -50,13 +50,13 @@ ORDERS = {
     "while adding items in the database": ([SINGLE], [1, 2]),
 }
 LIMIT = 200
-SMALL_LIMIT = 6  # items: the second turn makes the first one too many
+SMALL_LIMIT = 6  # items: the second turn exceeds it, so that the first is pruned
 
 
 class DyingServers:
-    """A server for each limit of the memory and each store; what starts after a death serves the next point, too.
+    """A server for each session limit and each store; a server that is restarted after a kill serves the next point.
 
-    Each has a database of its own: one would finish the turns of another that has died.
+    Each has its own database: otherwise one would finish the turns of another that was killed.
     """
 
     def __init__(self, template: str, folder: Path) -> None:
@@ -74,7 +74,7 @@ class DyingServers:
         self._started.close()
 
     def running(self, limit: int, store: str) -> ServerProcess:
-        """Return a running server that no point has been named to."""
+        """Return a running server that has no kill point."""
         self.point.unlink(missing_ok=True)
         if (limit, store) not in self._servers:
             self._servers[limit, store] = self._start(limit, store)
@@ -100,30 +100,30 @@ class DyingServers:
 
 @pytest.fixture(scope="module")
 def servers(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DyingServers]:
-    """The servers of these tests, each of which leaves a running one to the next."""
+    """The servers of these tests; each test leaves a running one to the next."""
     with DyingServers(_migrated_template, tmp_path_factory.mktemp("dying")) as dying:
         yield dying
 
 
 @pytest.fixture
 async def model(servers: DyingServers) -> AsyncIterator[tuple[ModelServer, OrderTaker]]:
-    """The model's endpoint, which outlives the servers that ask it."""
+    """The model's endpoint, which outlives the servers that call it."""
     taker = OrderTaker()
     async with ModelServer(rule=taker.answer, port=servers.model_port) as endpoint:
         yield endpoint, taker
     assert (endpoint.problems, taker.wrong) == ([], [])
 
 
-async def killed(server: ServerProcess) -> None:
-    """Wait until the server has died of its point."""
+async def wait_until_killed(server: ServerProcess) -> None:
+    """Wait until the server was killed at its point."""
     async with asyncio.timeout(20):
         while server.process.poll() is None:
             await asyncio.sleep(0.01)
     assert server.process.wait() == -signal.SIGKILL, server.output
 
 
-async def ended(conversation: Conversation, turns: int, *, within: float) -> None:
-    """Wait until the record says that all turns have ended; nobody asks the server for anything."""
+async def wait_until_done(conversation: Conversation, turns: int, *, within: float) -> None:
+    """Wait, without a request to the server, until the database reports all turns as done."""
     async with asyncio.timeout(within):
         while [status for (status,) in _statuses(conversation)] != ["done"] * turns:
             await asyncio.sleep(0.05)
@@ -134,7 +134,9 @@ def _statuses(conversation: Conversation) -> list[tuple[str]]:
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_killed(point: str, servers: DyingServers, model: tuple[ModelServer, OrderTaker]) -> None:
+async def test_turn_is_finished_after_a_kill(
+    point: str, servers: DyingServers, model: tuple[ModelServer, OrderTaker]
+) -> None:
     _, taker = model
     orders, asked = ORDERS[point]
     limit = SMALL_LIMIT if "pruning" in point else LIMIT
@@ -147,16 +149,16 @@ async def test_killed(point: str, servers: DyingServers, model: tuple[ModelServe
         servers.point.write_text(point)
         for order in orders:
             await page.send(order.message)
-        await killed(server)
+        await wait_until_killed(server)
         if point == "after accept":
-            assert not page.accepted, "it died before it could acknowledge what it had stored"
+            assert not page.accepted, "the server is killed before it acknowledges the stored message"
         taker.held = {1}
         servers.running(limit, store)
         if point == "mid-stream with text saved":
             kept = await page.kept(attempt=2)
-            assert kept and SLOW.reply.startswith(kept), "it stays on the page until it is written anew"
+            assert kept and SLOW.reply.startswith(kept), "the text stays on the page until the turn streams again"
         taker.held = set()
-        await ended(conversation, len(orders), within=30)
+        await wait_until_done(conversation, len(orders), within=30)
         await page.settled(len(orders), within=30)
         conversation.check(orders, taker, page)
         assert taker.asked_for(orders[0].name) == asked

@@ -1,4 +1,4 @@
-"""What was acknowledged survives a `kill -9`: memory, queue and tasks, and nothing is done twice."""
+"""Acknowledged messages survive a `kill -9` with session, queue and tasks, and nothing is done twice."""
 
 import json
 import sqlite3
@@ -17,11 +17,11 @@ from config.tests.support import ServerProcess
 pytestmark = pytest.mark.service
 
 
-async def test_it_remembers_after_a_kill(server: ServerProcess) -> None:
+async def test_conversation_continues_after_a_kill(server: ServerProcess) -> None:
     person, conversation_id = sign_in(server), uuid.uuid4()
     async with open_socket(server, person, conversation_id) as socket:
         await socket.say("Add a task to buy groceries for the party")
-        # Whoever else opens the file and closes it again takes nothing away from the server that uses it.
+        # Another process that opens and closes the file takes nothing away from the server that uses it.
         await check_session(server, person, conversation_id)
         log = await socket.say("Actually, make that due tomorrow")
         server.kill9()
@@ -46,7 +46,7 @@ async def test_it_remembers_after_a_kill(server: ServerProcess) -> None:
 
 
 async def check_session(server: ServerProcess, person: Person, conversation_id: uuid.UUID) -> None:
-    """Check that the SDK's own class reads from the file what the record says the session was given."""
+    """Check that the SDK's own class reads from the file the items that the database has stored."""
     path, session_id = server.data_dir / "agent_sessions.db", str(SessionId(person.id, conversation_id))
     assert path.stat().st_mode & 0o777 == 0o600
     with closing(SQLiteSession(session_id, path)) as session:
@@ -63,15 +63,15 @@ async def check_session(server: ServerProcess, person: Person, conversation_id: 
     assert items[0] == {"role": "user", "content": "Add a task to buy groceries for the party"}
 
 
-async def test_what_was_acknowledged_is_answered_after_a_kill(server: ServerProcess) -> None:
+async def test_acknowledged_messages_are_answered_after_a_kill(server: ServerProcess) -> None:
     person, conversation_id = sign_in(server), uuid.uuid4()
-    said = [f"Add a task to water plant {name}" for name in ("ada", "bob", "cleo", "dan", "eve")]
+    texts = [f"Add a task to water plant {name}" for name in ("ada", "bob", "cleo", "dan", "eve")]
     async with open_socket(server, person, conversation_id) as socket:
         await socket.ready()
         with psycopg.connect(server.database.url) as gate:
             # No response can be journaled, so that all five are still to be answered when the server is killed.
             gate.execute("LOCK TABLE chat_turnstep IN SHARE MODE")
-            accepted = [await socket.accepted(await socket.message(text)) for text in said]
+            accepted = [await socket.accepted(await socket.message(text)) for text in texts]
             server.kill9()
     turns = [frame["turn"]["id"] for frame in accepted]
     assert [frame["turn"]["status"] for frame in accepted] == ["running"] + ["queued"] * 4
@@ -84,20 +84,20 @@ async def test_what_was_acknowledged_is_answered_after_a_kill(server: ServerProc
             await socket.send("log.follow", turn_id=turn_id, attempt=0, after=0)
             end = await socket.end_of(turn_id)
             assert is_end(end)
-        await socket.send("message.send", client_id=accepted[2]["client_id"], text=said[2])
-        again = await socket.accepted(accepted[2]["client_id"])
-        assert again["message"] == accepted[2]["message"], "sent again by a client that is not sure"
+        await socket.send("message.send", client_id=accepted[2]["client_id"], text=texts[2])
+        repeated = await socket.accepted(accepted[2]["client_id"])
+        assert repeated["message"] == accepted[2]["message"], "a message that a client sends again is stored once"
 
     messages = server.database.query(
         "SELECT m.text FROM chat_message m JOIN chat_turn t ON t.id = m.turn_id"
         " WHERE m.conversation_id = %s ORDER BY t.seq, m.position",
         conversation_id,
     )
-    assert [text for (text,) in messages][::2] == said
+    assert [text for (text,) in messages][::2] == texts
     assert all(name in text for name, (text,) in zip(("ada", "bob", "cleo", "dan", "eve"), messages[1::2], strict=True))
     done = server.database.query(
         "SELECT status FROM chat_turn WHERE conversation_id = %s ORDER BY seq", conversation_id
     )
     assert done == [("done",)] * 5
     titles = server.database.query("SELECT title FROM chat_task WHERE user_id = %s ORDER BY number", person.id)
-    assert [title for (title,) in titles] == [text.removeprefix("Add a task to ").capitalize() for text in said]
+    assert [title for (title,) in titles] == [text.removeprefix("Add a task to ").capitalize() for text in texts]

@@ -1,4 +1,4 @@
-"""The database's clock decides about leases: the clock of a machine may be wrong."""
+"""Leases depend on the database's clock only: the clock of a host may be wrong."""
 
 import uuid
 from collections.abc import Callable
@@ -26,21 +26,21 @@ CLOCKS = {"ahead": timedelta(hours=2), "behind": -timedelta(hours=2)}
 
 @pytest.fixture(params=CLOCKS)
 def wrong_clock(request: pytest.FixtureRequest) -> time_machine.travel:
-    """The clock of a machine that is wrong."""
+    """A host's clock that is wrong."""
     return time_machine.travel(timezone.now() + CLOCKS[request.param])
 
 
-def accepted(user: User) -> None:
+def accept_turn(user: User) -> None:
     accept(user_id=user.pk, conversation_id=uuid.uuid4(), client_id=uuid.uuid4(), text="hi", runner=HERE)
 
 
-def claimed(user: User) -> None:
+def claim_turn(user: User) -> None:
     conversation = talk.conversation(user)
     talk.say(conversation, "hi", None, status=Status.QUEUED)
     assert claim(conversation.pk, owner=HERE)
 
 
-def decided(user: User) -> None:
+def decide_call(user: User) -> None:
     conversation = talk.conversation(user)
     turn = talk.say(conversation, "hi", None, status=Status.WAITING)
     ToolCall.objects.create(turn=turn, call_id="c", name="delete_tasks", arguments={}, decision=Decision.AWAITING)
@@ -48,48 +48,48 @@ def decided(user: User) -> None:
     decide(**of_turn, call_id="c", approve=True, runner=HERE)
 
 
-def renewed(user: User) -> None:
-    turn = running(user, HERE)
+def renew_turn(user: User) -> None:
+    turn = running_turn(user, HERE)
     assert renew(HERE, [turn.pk]) == []
 
 
-def taken_over(user: User) -> None:
-    running(user, THERE)
+def take_over_turn(user: User) -> None:
+    running_turn(user, THERE)
     Turn.objects.update(lease_until=Now() - timedelta(seconds=1))
     assert len(take_over(HERE, running=(), limit=9)) == 1
 
 
-def running(user: User, owner: uuid.UUID) -> Turn:
+def running_turn(user: User, owner: uuid.UUID) -> Turn:
     turn = talk.say(talk.conversation(user), "hi", None, status=Status.RUNNING)
     Turn.objects.update(owner=owner)
     return turn
 
 
-BEGINNINGS = (accepted, claimed, decided, renewed, taken_over)
+LEASE_STARTS = (accept_turn, claim_turn, decide_call, renew_turn, take_over_turn)
 
 
-@pytest.mark.parametrize("begin", BEGINNINGS)
-def test_a_lease_lasts_equally_long(
-    owner: User, wrong_clock: time_machine.travel, begin: Callable[[User], object]
+@pytest.mark.parametrize("start_lease", LEASE_STARTS)
+def test_lease_duration_does_not_depend_on_the_host_clock(
+    owner: User, wrong_clock: time_machine.travel, start_lease: Callable[[User], object]
 ) -> None:
     with wrong_clock:
-        begin(owner)
+        start_lease(owner)
 
     assert Turn.objects.get().owner == HERE
-    just_begun = Now() + (LEASE_TIME - RENEWAL)
-    assert Turn.objects.filter(lease_until__gt=just_begun, lease_until__lte=Now() + LEASE_TIME).exists()
+    fresh = Now() + (LEASE_TIME - RENEWAL)
+    assert Turn.objects.filter(lease_until__gt=fresh, lease_until__lte=Now() + LEASE_TIME).exists()
 
 
 def test_no_process_takes_over_a_turn_that_is_being_run(owner: User, wrong_clock: time_machine.travel) -> None:
-    accepted(owner)
+    accept_turn(owner)
     with wrong_clock:
         assert take_over(THERE, running=(), limit=9) == []
         assert count_abandoned() == 0
-        assert [one.is_met for one in measure(30).objectives if one.name == "lost_messages"] == [True]
+        assert [objective.is_met for objective in measure(30).objectives if objective.name == "lost_messages"] == [True]
 
 
-def test_a_turn_is_released_at_once(owner: User, wrong_clock: time_machine.travel) -> None:
-    accepted(owner)
+def test_released_turn_can_be_taken_over_at_once(owner: User, wrong_clock: time_machine.travel) -> None:
+    accept_turn(owner)
     with wrong_clock:
         release(lease_of(Turn.objects.get()))
     assert [turn.owner for turn in take_over(THERE, running=(), limit=9)] == [THERE]
