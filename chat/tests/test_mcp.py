@@ -1,4 +1,4 @@
-"""The to-do list over MCP: what the official client is told, for whom tools act, and what cannot be done."""
+"""The to-do list over MCP with the official client: tool descriptions, results, errors, users and confirmations."""
 
 import asyncio
 import json
@@ -17,44 +17,44 @@ from chat.tests.mcp_program import MODES, Person, answer, program, refusal
 
 READS = {"list_tasks", "get_task"}
 DESTROYS = {"update_task", "delete_task", "delete_tasks"}
-ONLY_THEIRS = "Secret"
+OUTSIDER_TITLE = "Secret"
 
 
 @pytest.fixture(autouse=True)
-async def serving(transactional_db: None) -> AsyncIterator[None]:
-    """The MCP server of this process."""
+async def running_service(transactional_db: None) -> AsyncIterator[None]:
+    """Run the MCP server in this process."""
     await service.start()
     yield
     await service.stop(5)
 
 
 @pytest.fixture
-async def key(serving: None, owner: User) -> dict[str, str]:
-    """The header with a token of the owner's."""
+async def key(running_service: None, owner: User) -> dict[str, str]:
+    """The header with a token of the owner."""
     return await in_database(bearer, owner, "tasks")
 
 
 async def fill(user: User, *titles: str) -> None:
-    """Give somebody tasks."""
+    """Create tasks for a user."""
     for title in titles:
         await in_database(tasks.create_task, user_id=user.pk, title=title)
 
 
 async def titles(user: User | None = None) -> list[str]:
-    """Return the titles of somebody's tasks, or of all there are."""
+    """Return the titles of a user's tasks, or of all tasks."""
 
     def read() -> list[str]:
-        theirs = Task.objects.all() if user is None else Task.objects.owned_by(user.pk)
-        return list(theirs.order_by("number").values_list("title", flat=True))
+        rows = Task.objects.all() if user is None else Task.objects.owned_by(user.pk)
+        return list(rows.order_by("number").values_list("title", flat=True))
 
     return await in_database(read)
 
 
-# What is told of the tools.
+# Descriptions and results of the tools.
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_every_tool_says_what_it_takes_answers_and_does(key: dict[str, str], mode: str) -> None:
+async def test_every_tool_lists_its_schemas_and_hints(key: dict[str, str], mode: str) -> None:
     async with program(key, mode=mode) as client:
         listed = {tool.name: tool for tool in (await client.list_tools()).tools}
 
@@ -78,14 +78,14 @@ async def test_every_tool_says_what_it_takes_answers_and_does(key: dict[str, str
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_every_tool_does_what_it_says(key: dict[str, str], owner: User, mode: str) -> None:
+async def test_every_tool_has_its_effect(key: dict[str, str], owner: User, mode: str) -> None:
     async with program(key, mode=mode) as client:
-        made = await client.call_tool(
+        created = await client.call_tool(
             "create_task", {"title": "Buy milk", "due_date": "2026-03-11", "priority": "high"}
         )
-        assert isinstance(made.content[0], TextContent)
-        assert json.loads(made.content[0].text) == answer(made)
-        assert (answer(made)["task"]["number"], answer(made)["task"]["priority"]) == (1, "high")
+        assert isinstance(created.content[0], TextContent)
+        assert json.loads(created.content[0].text) == answer(created)
+        assert (answer(created)["task"]["number"], answer(created)["task"]["priority"]) == (1, "high")
         await client.call_tool("create_task", {"title": "Pay rent"})
         await client.call_tool("create_task", {"title": "Call Ada"})
 
@@ -98,21 +98,24 @@ async def test_every_tool_does_what_it_says(key: dict[str, str], owner: User, mo
         assert answer(await client.call_tool("delete_task", {"number": 3}))["task"]["title"] == "Call Ada"
         asked = answer(await client.call_tool("delete_tasks", {"numbers": [1, 2, 9]}))
         assert (asked["deleted"], asked["missing"], len(await titles())) == (False, [9], 2)
-        gone = answer(
+        done = answer(
             await client.call_tool("delete_tasks", {"numbers": [1, 2, 9], "confirmation": asked["confirmation"]})
         )
-        assert (gone["deleted"], [task["title"] for task in gone["tasks"]]) == (True, ["Buy milk", "Pay the rent"])
+        assert (done["deleted"], [task["title"] for task in done["tasks"]]) == (
+            True,
+            ["Buy milk", "Pay the rent"],
+        )
     assert await titles() == []
 
 
-async def test_when_a_task_is_due_is_also_taken_by_its_name_in_the_api(key: dict[str, str]) -> None:
+async def test_due_is_accepted_by_its_api_name(key: dict[str, str]) -> None:
     async with program(key) as client:
-        made = answer(await client.call_tool("create_task", {"title": "Buy milk", "due": "2026-12-24T18:00"}))["task"]
+        added = answer(await client.call_tool("create_task", {"title": "Buy milk", "due": "2026-12-24T18:00"}))["task"]
         moved = answer(await client.call_tool("update_task", {"number": 1, "due": "2026-12-25"}))["task"]
-    assert (made["due_date"], made["due_time"], moved["due_date"]) == ("2026-12-24", "18:00", "2026-12-25")
+    assert (added["due_date"], added["due_time"], moved["due_date"]) == ("2026-12-24", "18:00", "2026-12-25")
 
 
-# What cannot be done.
+# Errors.
 
 
 REFUSED: list[tuple[str, dict[str, object], str]] = [
@@ -134,60 +137,58 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
 ]
 
 
-async def test_what_cannot_be_done_is_said_in_the_sentence_of_the_assistants_tools(
-    key: dict[str, str], owner: User
-) -> None:
+async def test_errors_have_the_messages_of_the_assistant_tools(key: dict[str, str], owner: User) -> None:
     await fill(owner, "Buy milk")
     await in_database(tasks.complete_task, user_id=owner.pk, number=1)
     async with program(key) as client:
-        for name, arguments, said in REFUSED:
-            assert refusal(await client.call_tool(name, arguments)).startswith(said), (name, arguments)
+        for name, arguments, message in REFUSED:
+            assert refusal(await client.call_tool(name, arguments)).startswith(message), (name, arguments)
         with pytest.raises(MCPError, match="There is no such tool"):
             await client.call_tool("drop_tables", {})
         assert answer(await client.call_tool("list_tasks", {"offset": 10**30, "limit": -1}))["total"] == 1
     assert await titles() == ["Buy milk"]
 
 
-# For whom.
+# The user of a call.
 
 
-async def test_somebody_elses_task_is_answered_as_one_that_there_is_not(key: dict[str, str], outsider: User) -> None:
-    await fill(outsider, ONLY_THEIRS, ONLY_THEIRS)
+async def test_task_of_another_user_gets_the_error_of_a_missing_one(key: dict[str, str], outsider: User) -> None:
+    await fill(outsider, OUTSIDER_TITLE, OUTSIDER_TITLE)
     theirs = str((await in_database(Task.objects.filter(number=2).get)).pk)
     async with program(key) as client:
         for name in ("get_task", "complete_task", "update_task", "delete_task"):
             more = {"title": "hacked"} if name == "update_task" else {}
-            said = refusal(await client.call_tool(name, {"number": 2, **more}))
-            assert said == refusal(await client.call_tool(name, {"number": 3, **more})).replace("3", "2")
+            message = refusal(await client.call_tool(name, {"number": 2, **more}))
+            assert message == refusal(await client.call_tool(name, {"number": 3, **more})).replace("3", "2")
             assert refusal(await client.call_tool(name, {"number": theirs, **more})).startswith("number: ")
         assert answer(await client.call_tool("list_tasks", {}))["total"] == 0
         assert refusal(await client.call_tool("delete_tasks", {"numbers": [1, 2]})) == "There is no such task any more."
-    assert await titles() == [ONLY_THEIRS, ONLY_THEIRS]
+    assert await titles() == [OUTSIDER_TITLE, OUTSIDER_TITLE]
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_fifty_calls_at_once_each_act_for_their_own_person(
+async def test_fifty_concurrent_calls_each_act_for_their_own_user(
     key: dict[str, str], owner: User, outsider: User, mode: str
 ) -> None:
     others = await in_database(bearer, outsider, "tasks")
     async with program(key, mode=mode) as mine, program(others, mode=mode) as theirs, asyncio.timeout(60):
-        made = await asyncio.gather(
+        results = await asyncio.gather(
             *(
                 client.call_tool("create_task", {"title": f"{name} {n}"})
                 for n in range(25)
                 for name, client in (("mine", mine), ("theirs", theirs))
             )
         )
-    assert sorted(answer(one)["task"]["number"] for one in made) == sorted([*range(1, 26)] * 2)
+    assert sorted(answer(result)["task"]["number"] for result in results) == sorted([*range(1, 26)] * 2)
     for name, user in (("mine", owner), ("theirs", outsider)):
         assert set(await titles(user)) == {f"{name} {n}" for n in range(25)}
 
 
-# Several at once: the person agrees first.
+# Confirmation of a bulk deletion.
 
 
 @pytest.mark.parametrize(("action", "left"), [("accept", ["Call Ada"]), ("decline", None), ("cancel", None)])
-async def test_a_program_that_can_ask_its_person_does_so_and_the_answer_counts(
+async def test_elicitation_decides_about_a_bulk_deletion(
     key: dict[str, str], owner: User, action: str, left: list[str] | None
 ) -> None:
     before = ["Buy milk", "Pay rent", "Call Ada"]
@@ -204,7 +205,7 @@ async def test_a_program_that_can_ask_its_person_does_so_and_the_answer_counts(
         assert answer(result)["deleted"] is True
 
 
-async def test_a_long_question_says_how_many_more_there_are(key: dict[str, str], owner: User) -> None:
+async def test_long_confirmation_counts_the_further_tasks(key: dict[str, str], owner: User) -> None:
     await fill(owner, *(f"Task {n}" for n in range(1, 24)))
     person = Person("decline")
     async with program(key, person=person) as client:
@@ -214,7 +215,7 @@ async def test_a_long_question_says_how_many_more_there_are(key: dict[str, str],
     assert person.asked[0].splitlines()[-1] == "- and 3 more"
 
 
-async def test_a_program_of_before_is_given_a_confirmation_though_it_can_ask(key: dict[str, str], owner: User) -> None:
+async def test_legacy_client_gets_a_confirmation_token(key: dict[str, str], owner: User) -> None:
     await fill(owner, "Buy milk", "Pay rent")
     person = Person("accept")
     async with program(key, mode="legacy", person=person) as client:
@@ -223,11 +224,11 @@ async def test_a_program_of_before_is_given_a_confirmation_though_it_can_ask(key
     assert (asked["deleted"], person.asked, len(await titles())) == (False, [], 2)
 
 
-async def test_consent_to_something_else_is_none(key: dict[str, str], owner: User) -> None:
+async def test_confirmation_of_other_tasks_is_refused(key: dict[str, str], owner: User) -> None:
     await fill(owner, "Buy milk", "Pay rent", "Call Ada")
     async with program(key) as client:
         asked = answer(await client.call_tool("delete_tasks", {"numbers": [1, 2]}))
         for numbers, confirmation in (([1, 3], asked["confirmation"]), ([1, 2], "yes")):
-            said = refusal(await client.call_tool("delete_tasks", {"numbers": numbers, "confirmation": confirmation}))
-            assert "Nothing was deleted" in said
+            error = refusal(await client.call_tool("delete_tasks", {"numbers": numbers, "confirmation": confirmation}))
+            assert "Nothing was deleted" in error
     assert len(await titles()) == 3

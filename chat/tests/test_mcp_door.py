@@ -1,4 +1,4 @@
-"""The door at `/mcp`: nobody is let in without a token of the right kind, and nothing is read before."""
+"""Access to `/mcp`: a request needs a valid token with the right scope, which is checked before anything else."""
 
 import asyncio
 import json
@@ -31,20 +31,20 @@ BOTH = {"Accept": "application/json, text/event-stream"}
 
 
 @pytest.fixture
-async def serving(transactional_db: None) -> AsyncIterator[None]:
-    """The MCP server of this process."""
+async def running_service(transactional_db: None) -> AsyncIterator[None]:
+    """Run the MCP server in this process."""
     await service.start()
     yield
     await service.stop(5)
 
 
 @pytest.fixture
-async def key(serving: None, owner: User) -> dict[str, str]:
-    """The header with a token of the owner's."""
+async def key(running_service: None, owner: User) -> dict[str, str]:
+    """The header with a token of the owner."""
     return await in_database(bearer, owner, "tasks")
 
 
-async def ask(headers: dict[str, str], *, method: str = "POST", body: Any = LIST) -> httpx2.Response:
+async def request_mcp(headers: dict[str, str], *, method: str = "POST", body: Any = LIST) -> httpx2.Response:
     """Send a request to the application in this process."""
     async with web({}) as http:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -54,7 +54,7 @@ async def ask(headers: dict[str, str], *, method: str = "POST", body: Any = LIST
 
 
 def error_of(response: httpx2.Response, status: int) -> str:
-    """Check how a request was refused, and return the code."""
+    """Check the response to a refused request, and return its error code."""
     assert response.status_code == status, response.text
     assert response.headers["Cache-Control"] == "no-store"
     error = response.json()["error"]
@@ -62,11 +62,11 @@ def error_of(response: httpx2.Response, status: int) -> str:
     return str(error["code"])
 
 
-# Who.
+# Authentication.
 
 
 @pytest.mark.parametrize(
-    ("headers", "told"),
+    ("headers", "challenge"),
     [
         ({}, 'Bearer scope="tasks"'),
         ({"Authorization": "Basic dTpw"}, 'Bearer scope="tasks"'),
@@ -78,61 +78,61 @@ def error_of(response: httpx2.Response, status: int) -> str:
         ),
     ],
 )
-async def test_without_a_token_that_holds_nothing_else_is_looked_at(
-    serving: None, headers: dict[str, str], told: str
+async def test_request_without_a_valid_token_gets_401_before_other_checks(
+    running_service: None, headers: dict[str, str], challenge: str
 ) -> None:
-    response = await ask(headers, body=b"{")
+    response = await request_mcp(headers, body=b"{")
 
     assert error_of(response, 401) == "not_signed_in"
-    assert response.headers["WWW-Authenticate"] == told
+    assert response.headers["WWW-Authenticate"] == challenge
 
 
-async def test_a_login_of_the_page_is_no_token(serving: None, owner_client: Any) -> None:
+async def test_session_cookie_is_no_token(running_service: None, owner_client: Any) -> None:
     cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in owner_client.cookies.items())
-    assert error_of(await ask({"Cookie": cookies}), 401) == "not_signed_in"
+    assert error_of(await request_mcp({"Cookie": cookies}), 401) == "not_signed_in"
 
 
-async def test_a_token_that_was_revoked_has_expired_or_is_of_somebody_who_is_gone(serving: None, owner: User) -> None:
+async def test_expired_or_revoked_token_or_inactive_user_gets_401(running_service: None, owner: User) -> None:
     soon = timezone.now() + timedelta(hours=1)
-    made = await in_database(tokens.make, user=owner, name="one", scopes=["tasks"], expires_at=soon)
-    assert (await ask(shown(made.key))).status_code == 200
+    created = await in_database(tokens.make, user=owner, name="one", scopes=["tasks"], expires_at=soon)
+    assert (await request_mcp(shown(created.key))).status_code == 200
     with time_machine.travel(soon + timedelta(seconds=1)):
-        assert error_of(await ask(shown(made.key)), 401) == "not_signed_in"
-    await in_database(tokens.revoke, user_id=owner.pk, token_id=made.token.pk)
-    assert error_of(await ask(shown(made.key)), 401) == "not_signed_in"
+        assert error_of(await request_mcp(shown(created.key)), 401) == "not_signed_in"
+    await in_database(tokens.revoke, user_id=owner.pk, token_id=created.token.pk)
+    assert error_of(await request_mcp(shown(created.key)), 401) == "not_signed_in"
 
-    another = await in_database(bearer, owner, "tasks")
+    inactive = await in_database(bearer, owner, "tasks")
     await in_database(User.objects.filter(pk=owner.pk).update, is_active=False)
-    assert error_of(await ask(another), 401) == "not_signed_in"
+    assert error_of(await request_mcp(inactive), 401) == "not_signed_in"
 
 
-async def test_a_program_whose_token_is_revoked_gets_no_further(serving: None, owner: User) -> None:
-    made = await in_database(tokens.make, user=owner, name="one", scopes=["tasks"])
-    async with program(shown(made.key)) as client:
+async def test_client_with_a_revoked_token_cannot_call_tools(running_service: None, owner: User) -> None:
+    created = await in_database(tokens.make, user=owner, name="one", scopes=["tasks"])
+    async with program(shown(created.key)) as client:
         await client.call_tool("create_task", {"title": "Buy milk"})
-        await in_database(tokens.revoke, user_id=owner.pk, token_id=made.token.pk)
+        await in_database(tokens.revoke, user_id=owner.pk, token_id=created.token.pk)
         with pytest.raises(MCPError):
             await client.call_tool("create_task", {"title": "Buy more milk"})
     assert (await in_database(tasks.list_tasks, user_id=owner.pk)).total == 1
 
 
-async def test_a_token_for_something_else_opens_nothing_here(serving: None, owner: User) -> None:
-    response = await ask(await in_database(bearer, owner, "chat"))
+async def test_token_of_another_scope_gets_403(running_service: None, owner: User) -> None:
+    response = await request_mcp(await in_database(bearer, owner, "chat"))
 
     assert error_of(response, 403) == "forbidden"
     assert response.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope", scope="tasks"'
 
 
-async def test_who_asks_too_often_is_told_when_to_come_back(key: dict[str, str], settings: Settings) -> None:
+async def test_rate_limited_client_gets_retry_after(key: dict[str, str], settings: Settings) -> None:
     settings.API_REQUESTS_PER_MINUTE = settings.API_ANONYMOUS_PER_MINUTE = 1
     for headers, first in ((key, 200), ({}, 401)):
-        assert (await ask(headers)).status_code == first
-        response = await ask(headers)
+        assert (await request_mcp(headers)).status_code == first
+        response = await request_mcp(headers)
         assert error_of(response, 429) == "rate_limited"
         assert int(response.headers["Retry-After"]) > 0
 
 
-# From where, and how.
+# Hosts, origins and request formats.
 
 
 @pytest.mark.parametrize(
@@ -149,13 +149,13 @@ async def test_who_asks_too_often_is_told_when_to_come_back(key: dict[str, str],
         ({"Origin": "null"}, 403),
     ],
 )
-async def test_only_names_and_pages_of_this_server_are_answered(
+async def test_only_allowed_hosts_and_origins_are_accepted(
     key: dict[str, str], settings: Settings, headers: dict[str, str], status: int
 ) -> None:
     settings.ALLOWED_HOSTS = ["localhost", ".tasks.example"]
     settings.CSRF_TRUSTED_ORIGINS = ["https://tasks.example"]
 
-    response = await ask({**key, **headers})
+    response = await request_mcp({**key, **headers})
 
     assert response.status_code == status, response.text
     if status != 200:
@@ -163,8 +163,8 @@ async def test_only_names_and_pages_of_this_server_are_answered(
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "OPTIONS"])
-async def test_there_is_no_session_to_listen_to_or_to_end(key: dict[str, str], method: str) -> None:
-    response = await ask(key, method=method)
+async def test_methods_other_than_post_get_405(key: dict[str, str], method: str) -> None:
+    response = await request_mcp(key, method=method)
 
     assert error_of(response, 405) == "method_not_allowed"
     assert response.headers["Allow"] == "POST"
@@ -180,8 +180,8 @@ async def test_there_is_no_session_to_listen_to_or_to_end(key: dict[str, str], m
         ("application/json;q=0.5, text/event-stream", "text/event-stream"),
     ],
 )
-async def test_the_client_chooses_between_json_and_events(key: dict[str, str], accept: str, kind: str) -> None:
-    response = await ask({**key, "Accept": accept})
+async def test_accept_header_chooses_between_json_and_events(key: dict[str, str], accept: str, kind: str) -> None:
+    response = await request_mcp({**key, "Accept": accept})
 
     assert (response.status_code, response.headers["Content-Type"].partition(";")[0]) == (200, kind)
     text = response.text if kind == "application/json" else response.text.partition("data: ")[2]
@@ -189,7 +189,7 @@ async def test_the_client_chooses_between_json_and_events(key: dict[str, str], a
     assert "no-" in response.headers["Cache-Control"]
 
 
-def test_a_weight_that_is_none_counts_as_none() -> None:
+def test_invalid_accept_weight_is_ignored() -> None:
     assert not prefers_events("text/event-stream;q=high, application/json")
     assert not prefers_events("")
     assert prefers_events("text/event-stream;level=1;q=0.9, application/json;q=0.8")
@@ -204,10 +204,8 @@ def test_a_weight_that_is_none_counts_as_none() -> None:
         ({}, b" " * 300_000, 413),
     ],
 )
-async def test_what_is_no_request_is_refused(
-    key: dict[str, str], headers: dict[str, str], body: Any, status: int
-) -> None:
-    assert (await ask({**key, **headers}, body=body)).status_code == status
+async def test_invalid_request_is_refused(key: dict[str, str], headers: dict[str, str], body: Any, status: int) -> None:
+    assert (await request_mcp({**key, **headers}, body=body)).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -236,83 +234,83 @@ async def test_what_is_no_request_is_refused(
         ({"jsonrpc": "2.0", "id": 1, "error": 5}, -32600, "This is no JSON-RPC request, notification or response."),
     ],
 )
-async def test_what_is_no_message_is_refused_in_one_sentence(
+async def test_invalid_message_is_refused_with_a_json_rpc_error(
     key: dict[str, str], body: Any, code: int, sentence: str
 ) -> None:
-    response = await ask(key, body=body)
+    response = await request_mcp(key, body=body)
 
     assert response.status_code == 400
-    answer = response.json()
-    assert answer.pop("id") in (None, 1, "\ud83d")
-    assert answer == {"jsonrpc": "2.0", "error": {"code": code, "message": sentence}}
+    content = response.json()
+    assert content.pop("id") in (None, 1, "\ud83d")
+    assert content == {"jsonrpc": "2.0", "error": {"code": code, "message": sentence}}
 
 
-# From its start to its end.
+# Start and stop.
 
 
-async def test_before_the_start_and_after_the_end_one_is_to_come_back(transactional_db: None, owner: User) -> None:
+async def test_request_before_start_or_after_stop_gets_503(transactional_db: None, owner: User) -> None:
     key = await in_database(bearer, owner, "tasks")
-    for _ in range(2):  # a process may begin anew
-        assert error_of(await ask(key), 503) == "unavailable"
+    for _ in range(2):  # a process may start it again
+        assert error_of(await request_mcp(key), 503) == "unavailable"
         await service.start()
-        assert (await ask(key)).status_code == 200
+        assert (await request_mcp(key)).status_code == 200
         await service.stop(5)
-    assert (await ask(key)).headers["Retry-After"] == "1"
+    assert (await request_mcp(key)).headers["Retry-After"] == "1"
 
 
 @pytest.fixture
 def table_lock(transactional_db: None) -> Iterator[psycopg.Connection[Any]]:
-    """Somebody else at the database, who keeps everybody from the tasks until they commit."""
-    where = connection.settings_dict
+    """Another connection, which locks the table of tasks until it commits."""
+    db = connection.settings_dict
     with psycopg.connect(
-        dbname=where["NAME"], user=where["USER"], password=where["PASSWORD"], host=where["HOST"], port=where["PORT"]
+        dbname=db["NAME"], user=db["USER"], password=db["PASSWORD"], host=db["HOST"], port=db["PORT"]
     ) as other:
         other.execute("LOCK TABLE chat_task")
         yield other
         other.rollback()
 
 
-async def call_behind(lock: psycopg.Connection[Any], key: dict[str, str]) -> "asyncio.Task[httpx2.Response]":
-    """Call a tool that waits for a lock, and return once it does."""
+async def start_blocked_call(lock: psycopg.Connection[Any], key: dict[str, str]) -> "asyncio.Task[httpx2.Response]":
+    """Call a tool, and return its request once it waits for the lock."""
     call = {**LIST, "method": "tools/call", "params": {"name": "list_tasks", "arguments": {}}}
-    asked = asyncio.create_task(ask(key, body=call))
-    # Other processes' databases are copies of the same one, and have the same numbers of tables.
+    request = asyncio.create_task(request_mcp(key, body=call))
+    # The databases of other test processes are copies, so that their tables have the same OIDs.
     here = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     waiting = f"SELECT 1 FROM pg_locks WHERE NOT granted AND {here} AND relation = 'chat_task'::regclass"  # noqa: S608
     await asyncio.to_thread(eventually, lambda: lock.execute(waiting).fetchone(), what="the wait for the lock")
-    return asked
+    return request
 
 
-async def test_what_is_under_way_at_the_end_is_answered(owner: User, table_lock: psycopg.Connection[Any]) -> None:
+async def test_request_in_progress_is_answered_during_stop(owner: User, table_lock: psycopg.Connection[Any]) -> None:
     key = await in_database(bearer, owner, "tasks")
     await service.start()
-    asked = await call_behind(table_lock, key)
+    request = await start_blocked_call(table_lock, key)
     async with asyncio.timeout(60):
         stopping = asyncio.create_task(service.stop(60))
         await asyncio.sleep(0)
-        assert error_of(await ask(key), 503) == "unavailable"
+        assert error_of(await request_mcp(key), 503) == "unavailable"
         assert not stopping.done()
         table_lock.commit()
-        assert (await asked).json()["result"]["structuredContent"]["total"] == 0
+        assert (await request).json()["result"]["structuredContent"]["total"] == 0
         await stopping
 
 
-async def test_what_outlasts_the_end_keeps_nobody(owner: User, table_lock: psycopg.Connection[Any]) -> None:
+async def test_stop_does_not_wait_beyond_its_timeout(owner: User, table_lock: psycopg.Connection[Any]) -> None:
     key = await in_database(bearer, owner, "tasks")
     await service.start()
     running = service.current()
     assert running is not None and running._task is not None
-    asked = await call_behind(table_lock, key)
+    request = await start_blocked_call(table_lock, key)
     async with asyncio.timeout(60):
         await service.stop(0.01)
         assert not running._task.done()
         table_lock.commit()
-        with suppress(Exception):  # it has no answer, and the client that is in this process says so in its own way
-            await asked
+        with suppress(Exception):  # it gets no response, and the in-process client raises its own error
+            await request
         await asyncio.wait({running._task})
 
 
-async def test_a_failing_database_is_said_in_a_sentence(key: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
+async def test_database_error_hides_the_arguments(key: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
     def rename(old: str, new: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"ALTER TABLE {old} RENAME TO {new}")

@@ -1,4 +1,4 @@
-"""The protocol's own inspector, from npm, lists and calls every tool of a real server: `-m long`, where npx is."""
+"""The official MCP inspector (npm) lists and calls every tool of a real server: `-m long`, needs npx."""
 
 import json
 import os
@@ -29,21 +29,21 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.fixture
 def inspector() -> str:
-    """The program that runs packages of npm."""
+    """The path of npx."""
     npx = shutil.which("npx")
     if npx is None:
         pytest.skip("there is no npx to run the inspector with")
     return npx
 
 
-def test_the_inspector_lists_and_calls_every_tool(inspector: str, shared_server: ServerProcess, tmp_path: Path) -> None:
+def test_inspector_lists_and_calls_every_tool(inspector: str, shared_server: ServerProcess, tmp_path: Path) -> None:
     key = token_of(shared_server, sign_in(shared_server))["Authorization"]
 
     def inspect(method: str, *words: str, authorization: str = key) -> "subprocess.CompletedProcess[str]":
-        where = ["--server-url", f"{shared_server.url}/mcp", "--transport", "http", "--stored-auth-only"]
-        shows = ["--header", f"Authorization: {authorization}", "--format", "json", "--quiet"]
+        target = ["--server-url", f"{shared_server.url}/mcp", "--transport", "http", "--stored-auth-only"]
+        options = ["--header", f"Authorization: {authorization}", "--format", "json", "--quiet"]
         return subprocess.run(
-            [inspector, "-y", PACKAGE, "--cli", *where, *shows, "--method", method, *words],
+            [inspector, "-y", PACKAGE, "--cli", *target, *options, "--method", method, *words],
             env={**os.environ, "MCP_CATALOG_PATH": str(tmp_path / "mcp.json")},
             cwd=tmp_path,
             stdin=subprocess.DEVNULL,
@@ -54,9 +54,9 @@ def test_the_inspector_lists_and_calls_every_tool(inspector: str, shared_server:
         )
 
     def call(name: str, arguments: dict[str, Any], *, code: int = 0) -> Any:
-        done = inspect("tools/call", "--tool-name", name, "--tool-args-json", json.dumps(arguments))
-        assert done.returncode == code, done.stdout + done.stderr
-        return json.loads(done.stdout)["result"]
+        process = inspect("tools/call", "--tool-name", name, "--tool-args-json", json.dumps(arguments))
+        assert process.returncode == code, process.stdout + process.stderr
+        return json.loads(process.stdout)["result"]
 
     listed = inspect("tools/list", "--strict")
     assert listed.returncode == 0, listed.stdout + listed.stderr
@@ -64,10 +64,10 @@ def test_the_inspector_lists_and_calls_every_tool(inspector: str, shared_server:
     for name, arguments in CALLS:
         assert call(name, arguments)["structuredContent"]["ok"] is True, name
     asked = call("delete_tasks", {"numbers": [2]})["structuredContent"]
-    gone = call("delete_tasks", {"numbers": [2], "confirmation": asked["confirmation"]})["structuredContent"]
-    assert (asked["deleted"], gone["deleted"]) == (False, True)
+    deleted = call("delete_tasks", {"numbers": [2], "confirmation": asked["confirmation"]})["structuredContent"]
+    assert (asked["deleted"], deleted["deleted"]) == (False, True)
     refused = call("get_task", {"number": 2}, code=5)
     assert (refused["isError"], refused["content"][0]["text"]) == (True, "There is no task 2.")
-    stranger = inspect("tools/list", authorization="Bearer tk_wrong")
-    assert stranger.returncode == 3, stranger.stdout + stranger.stderr
-    assert "not_signed_in" in stranger.stderr
+    anonymous = inspect("tools/list", authorization="Bearer tk_wrong")
+    assert anonymous.returncode == 3, anonymous.stdout + anonymous.stderr
+    assert "not_signed_in" in anonymous.stderr

@@ -1,4 +1,4 @@
-"""MCP at a real server: the whole way, with the official client, beside an open page."""
+"""The official MCP client at a real server, with an open page of the same user."""
 
 import asyncio
 import uuid
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.service
 
 
 def token_of(server: ServerProcess, person: Person) -> dict[str, str]:
-    """Make a token for a person of a server, and return the header that shows it."""
+    """Create a token for a user of a server, and return its header."""
     key = f"tk_{uuid.uuid4().hex}"
     server.database.query(
         "INSERT INTO chat_apitoken (id, user_id, name, scopes, hash, beginning, signed_in_by, created_at)"
@@ -39,16 +39,16 @@ def _numbers(frames: list[Frame]) -> set[int]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_what_a_program_does_is_seen_in_the_page(shared_server: ServerProcess, mode: str) -> None:
+async def test_changes_of_an_mcp_client_reach_the_page(shared_server: ServerProcess, mode: str) -> None:
     person = await asyncio.to_thread(sign_in, shared_server)
     key = await asyncio.to_thread(token_of, shared_server, person)
     async with open_socket(shared_server, person, uuid.uuid4()) as page:
         await page.ready()
         async with program(key, server=shared_server.url, mode=mode) as client, asyncio.timeout(120):
             assert len((await client.list_tools()).tools) == 7
-            made = await asyncio.gather(*(client.call_tool("create_task", {"title": f"Task {n}"}) for n in range(50)))
-            assert sorted(answer(one)["task"]["number"] for one in made) == list(range(1, 51))
-            # A frame may count a task that the next one brings.
+            calls = await asyncio.gather(*(client.call_tool("create_task", {"title": f"Task {n}"}) for n in range(50)))
+            assert sorted(answer(result)["task"]["number"] for result in calls) == list(range(1, 51))
+            # A frame may count a task that only the next frame contains.
             await page.until(lambda _: _numbers(page.frames) == set(range(1, 51)), within=60)
 
             numbers, seen = {"numbers": list(range(1, 50))}, len(page.frames)
@@ -59,7 +59,7 @@ async def test_what_a_program_does_is_seen_in_the_page(shared_server: ServerProc
             assert len(left["removed"]) == 49 and last["number"] == 50
 
 
-async def test_another_name_of_the_server_is_not_answered(shared_server: ServerProcess) -> None:
+async def test_unknown_host_name_is_refused(shared_server: ServerProcess) -> None:
     person = await asyncio.to_thread(sign_in, shared_server)
     key = await asyncio.to_thread(token_of, shared_server, person)
     async with httpx.AsyncClient(base_url=shared_server.url, headers=key, timeout=60) as http:

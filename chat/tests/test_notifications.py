@@ -1,4 +1,4 @@
-"""Whatever changes tasks or conversations notifies the user's sockets, whichever entry point calls it."""
+"""Every function that changes tasks or conversations notifies the user's sockets."""
 
 import asyncio
 import uuid
@@ -23,8 +23,8 @@ Verb = Callable[..., Any]
 
 
 @pytest.fixture
-async def notices(transactional_db: None, owner: User) -> Callable[[], Any]:
-    """What the owner's sockets are notified of next."""
+async def next_notice(transactional_db: None, owner: User) -> Callable[[], Any]:
+    """Receive the type of the next notification to the owner's sockets."""
     layer = get_channel_layer()
     assert layer is not None
     channel = await layer.new_channel()
@@ -56,11 +56,11 @@ TASK_VERBS: dict[str, Verb] = {
 
 
 @pytest.mark.parametrize("verb", TASK_VERBS.values(), ids=TASK_VERBS)
-async def test_verbs_of_tasks(owner: User, notices: Any, verb: Verb) -> None:
+async def test_task_change_notifies(owner: User, next_notice: Any, verb: Verb) -> None:
     number = await in_database(add, owner.pk)
-    assert await notices() == "tasks.changed"
+    assert await next_notice() == "tasks.changed"
     await in_database(verb, owner.pk, number)
-    assert await notices() == "tasks.changed"
+    assert await next_notice() == "tasks.changed"
 
 
 def rename(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> object:
@@ -84,26 +84,26 @@ CONVERSATION_VERBS: list[Verb] = [
 
 
 @pytest.mark.parametrize("verb", CONVERSATION_VERBS)
-async def test_verbs_of_conversations(owner: User, notices: Any, verb: Verb) -> None:
-    line = await in_database(conversations.begin, user_id=owner.pk)
-    assert await notices() == "conversation.updated"
-    await in_database(verb, user_id=owner.pk, conversation_id=line.id)
-    assert await notices() == "conversation.updated"
+async def test_conversation_change_notifies(owner: User, next_notice: Any, verb: Verb) -> None:
+    summary = await in_database(conversations.begin, user_id=owner.pk)
+    assert await next_notice() == "conversation.updated"
+    await in_database(verb, user_id=owner.pk, conversation_id=summary.id)
+    assert await next_notice() == "conversation.updated"
 
 
-async def test_closing_an_account(owner: User, notices: Any) -> None:
+async def test_closing_an_account_signs_out(owner: User, next_notice: Any) -> None:
     await in_database(end_access, owner.pk)
-    assert await notices() == "signed.out"
+    assert await next_notice() == "signed.out"
 
 
-async def test_another_password(async_owner_client: AsyncClient, notices: Any) -> None:
+async def test_password_change_signs_out(async_owner_client: AsyncClient, next_notice: Any) -> None:
     chosen = "a longer battery staple"
     form = {"old_password": PASSWORD, "new_password1": chosen, "new_password2": chosen}
     assert (await async_owner_client.post("/accounts/password/", form)).status_code == 302
-    assert await notices() == "signed.out"
+    assert await next_notice() == "signed.out"
 
 
-async def test_what_is_rolled_back_notifies_of_nothing(owner: User, notices: Any) -> None:
+async def test_rolled_back_change_does_not_notify(owner: User, next_notice: Any) -> None:
     def fail() -> None:
         with transaction.atomic():
             add(owner.pk)
@@ -112,13 +112,13 @@ async def test_what_is_rolled_back_notifies_of_nothing(owner: User, notices: Any
     with pytest.raises(ZeroDivisionError):
         await in_database(fail)
     await in_database(conversations.begin, user_id=owner.pk)
-    assert await notices() == "conversation.updated"
+    assert await next_notice() == "conversation.updated"
 
 
-async def test_what_changes_nothing_notifies_of_nothing(owner: User, notices: Any) -> None:
+async def test_update_without_a_change_does_not_notify(owner: User, next_notice: Any) -> None:
     number = await in_database(add, owner.pk)
-    assert await notices() == "tasks.changed"
+    assert await next_notice() == "tasks.changed"
     same = tasks.Changes(title="Buy milk")
     await in_database(tasks.update_task, user_id=owner.pk, number=number, changes=same)
     await in_database(conversations.begin, user_id=owner.pk)
-    assert await notices() == "conversation.updated"
+    assert await next_notice() == "conversation.updated"

@@ -1,4 +1,4 @@
-"""The offline model over the real runner, tools, session store and database: every labelled utterance is played."""
+"""The offline model plays every labelled utterance over the real runner, tools, session store and database."""
 
 import asyncio
 import difflib
@@ -18,40 +18,40 @@ from chat.tests.play import converse
 from chat.turns.runner import TurnRunner
 
 NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))
-# Of each file, so that it is 95 % of all together, the unread ones included.
-EACH = 0.96
-# For utterances that nobody who mends the rules has read; and nothing may be destroyed.
-UNREAD = 0.90
-AT_ONCE = 10
-READ = ("corpus.jsonl", "second.jsonl", "third.jsonl", "fourth.jsonl")
+# Per file, so that 95 % of all cases pass, those of the blind file included.
+REQUIRED_RATE = 0.96
+# For the blind file, whose utterances are not read by the developers of the rules; nothing may be destroyed.
+BLIND_RATE = 0.90
+CONCURRENCY = 10
+FILES = ("corpus.jsonl", "second.jsonl", "third.jsonl", "fourth.jsonl")
 
 
 @dataclass(frozen=True)
 class Score:
-    """How many cases of a file there are, which failed, and what was done that nobody had wished for."""
+    """The number of cases of a file, the failed ones, and the number of unwanted destructive changes."""
 
     cases: int
-    # Not shown by a failed assertion, which would tell what the blind file is to keep to itself.
+    # Not shown by a failed assertion, so that the ids of the blind file stay hidden.
     failed: tuple[str, ...] = field(repr=False)
     destructive: int
 
     @property
     def passed(self) -> int:
-        """How many cases did all that they should."""
+        """Return the number of cases without a failure."""
         return self.cases - len(self.failed)
 
     def __str__(self) -> str:
         return f"{self.passed} of {self.cases} ({self.passed / self.cases:.1%}), {self.destructive} destructive"
 
 
-async def score(runner: TurnRunner, name: str, *, one_of: int = 1) -> Score:
-    """Play the cases of a file, or one of so many, several at a time, and judge them."""
-    cases, failed, destructive = load(name)[::one_of], [], 0
-    for start in range(0, len(cases), AT_ONCE):
-        batch = cases[start : start + AT_ONCE]
-        # The clock is set anew for each batch, lest it be a minute past ten for the last ones.
+async def score(runner: TurnRunner, name: str, *, every: int = 1) -> Score:
+    """Play and judge every nth case of a file, several at a time."""
+    cases, failed, destructive = load(name)[::every], [], 0
+    for start in range(0, len(cases), CONCURRENCY):
+        batch = cases[start : start + CONCURRENCY]
+        # The clock is reset for each batch, so that the last ones do not start a minute later.
         with time_machine.travel(NOW, tick=True):
-            played = await asyncio.gather(*(judged(runner, case) for case in batch))
+            played = await asyncio.gather(*(judge_case(runner, case) for case in batch))
         failed += [
             case.id for case, verdicts in zip(batch, played, strict=True) if any(each.faults for each in verdicts)
         ]
@@ -59,11 +59,11 @@ async def score(runner: TurnRunner, name: str, *, one_of: int = 1) -> Score:
     return Score(len(cases), tuple(failed), destructive)
 
 
-async def judged(runner: TurnRunner, case: Case) -> list[Verdict]:
+async def judge_case(runner: TurnRunner, case: Case) -> list[Verdict]:
     """Play one case and judge each of its turns."""
     played = await converse(
         runner,
-        [said for said, _ in case.turns],
+        [text for text, _ in case.turns],
         given=[dict(task) for task in case.tasks],
         approves=[n for n, (_, expect) in enumerate(case.turns) if expect.get("deletes")],
     )
@@ -74,24 +74,24 @@ async def judged(runner: TurnRunner, case: Case) -> list[Verdict]:
 
 
 @pytest.mark.parametrize(
-    "one_of", [pytest.param(12, id="a twelfth"), pytest.param(1, id="all", marks=pytest.mark.long)]
+    "every", [pytest.param(12, id="every twelfth"), pytest.param(1, id="all", marks=pytest.mark.long)]
 )
-@pytest.mark.parametrize("name", READ)
-async def test_it_does_what_people_say_and_never_destroys_on_a_guess(
-    start_runner: StartRunner, capsys: pytest.CaptureFixture[str], name: str, one_of: int
+@pytest.mark.parametrize("name", FILES)
+async def test_labelled_utterances_pass_and_nothing_is_destroyed(
+    start_runner: StartRunner, capsys: pytest.CaptureFixture[str], name: str, every: int
 ) -> None:
-    read = await score(await start_runner(), name, one_of=one_of)
+    result = await score(await start_runner(), name, every=every)
     with capsys.disabled():
-        print(f"\n{name}: {read} {' '.join(read.failed)}", end="")  # noqa: T201
-    assert read.passed / read.cases >= EACH
-    assert read.destructive == 0
+        print(f"\n{name}: {result} {' '.join(result.failed)}", end="")  # noqa: T201
+    assert result.passed / result.cases >= REQUIRED_RATE
+    assert result.destructive == 0
 
 
-def test_each_utterance_is_understood_as_before() -> None:
-    """What is read in each utterance is stored; `GOLDEN=write` writes it anew, for a change that is meant."""
+def test_intents_of_each_utterance_match_the_stored_ones() -> None:
+    """`GOLDEN=write` stores the intents of each utterance again, after an intended change."""
     path = FOLDER / "understood.jsonl"
-    sentences = dict.fromkeys(said for name in READ for case in load(name) for said, _ in case.turns)
-    lines = [json.dumps([said, *map(plain, understand(said, NOW))], default=str) for said in sentences]
+    sentences = dict.fromkeys(text for name in FILES for case in load(name) for text, _ in case.turns)
+    lines = [json.dumps([text, *map(plain, understand(text, NOW))], default=str) for text in sentences]
     if os.environ.get("GOLDEN") == "write":
         path.write_text("".join(f"{line}\n" for line in lines))
     changed = difflib.unified_diff(path.read_text().splitlines(), lines, "stored", "now", lineterm="", n=0)
@@ -99,7 +99,7 @@ def test_each_utterance_is_understood_as_before() -> None:
 
 
 def plain(value: object) -> object:
-    """Return a wish as JSON, without what it leaves at the default."""
+    """Return an intent as JSON, without the fields that have their defaults."""
     if isinstance(value, frozenset):
         return sorted(map(str, value))
     if isinstance(value, tuple | list):
@@ -112,19 +112,19 @@ def plain(value: object) -> object:
     return {"": type(value).__name__, **kept}
 
 
-@pytest.mark.skipif(not (FOLDER / "blind.jsonl").exists(), reason="there are no unread cases at the moment")
-async def test_it_does_what_is_said_in_words_that_nobody_has_read(
+@pytest.mark.skipif(not (FOLDER / "blind.jsonl").exists(), reason="the blind file is not there")
+async def test_blind_utterances_pass_and_nothing_is_destroyed(
     start_runner: StartRunner, capsys: pytest.CaptureFixture[str]
 ) -> None:
     blind = await score(await start_runner(), "blind.jsonl")
     with capsys.disabled():
-        # The cases stay unread: whoever mends the rules sees how many failed, not which.
+        # Only the number of failures is printed, so that the cases stay unread.
         print(f"\nblind.jsonl: {blind}")  # noqa: T201
-    assert blind.passed / blind.cases >= UNREAD
+    assert blind.passed / blind.cases >= BLIND_RATE
     assert blind.destructive == 0
 
 
-def test_the_corpus_is_large_and_its_ids_are_unique() -> None:
-    cases = [case for name in READ for case in load(name)]
+def test_corpus_has_500_cases_with_unique_ids() -> None:
+    cases = [case for name in FILES for case in load(name)]
     assert len(cases) >= 500
     assert len({case.id for case in cases}) == len(cases)

@@ -1,4 +1,4 @@
-"""Days and hours in ordinary English, seen from Wednesday 2026-03-11, 10:00."""
+"""Dates and times in ordinary English, relative to Wednesday 2026-03-11, 10:00."""
 
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
@@ -50,7 +50,7 @@ NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))
         ("this afternoon at 3", (3, 11), time(15)),
     ],
 )
-def test_it_finds_the_day_and_the_hour(text: str, day: tuple[int, int], at: time | None) -> None:
+def test_date_and_time_are_found(text: str, day: tuple[int, int], at: time | None) -> None:
     due = find_due(f"water the plants {text}", NOW)
     assert due is not None
     assert resolve_due(due, NOW) == (date(2026, *day), at)
@@ -64,11 +64,11 @@ def test_it_finds_the_day_and_the_hour(text: str, day: tuple[int, int], at: time
         "with that one",
     ],
 )  # fmt: skip
-def test_what_is_no_date_stays_in_the_title(text: str) -> None:
+def test_text_without_a_date_stays_in_the_title(text: str) -> None:
     assert find_due(text, NOW) is None
 
 
-def test_a_day_that_is_past_this_year_is_next_years() -> None:
+def test_past_day_of_this_year_is_in_the_next_year() -> None:
     due = find_due("on January 5", NOW)
     assert due is not None
     assert due.day == date(2027, 1, 5)
@@ -86,7 +86,7 @@ def test_a_day_that_is_past_this_year_is_next_years() -> None:
         ("at 13am", "13am"),
     ],
 )
-def test_a_day_or_an_hour_that_does_not_exist_is_found(text: str, words: str) -> None:
+def test_nonexistent_date_or_time_is_found(text: str, words: str) -> None:
     found = find_impossible(f"water the plants {text}", NOW)
     assert found is not None
     assert found.words == words.rstrip(".")
@@ -95,24 +95,24 @@ def test_a_day_or_an_hour_that_does_not_exist_is_found(text: str, words: str) ->
 @pytest.mark.parametrize(
     "text", ["99 April songs", "a 16:90 screen", "section 4.15.", "31/4 screws", "29 Feb", "at 17:00"]
 )
-def test_other_numbers_are_no_days(text: str) -> None:
+def test_other_numbers_are_not_nonexistent_dates(text: str) -> None:
     assert find_impossible(f"get {text}", NOW) is None
 
 
-def test_a_leap_day_is_the_next_there_is() -> None:
+def test_leap_day_is_the_next_existing_one() -> None:
     due = find_due("on 29 Feb", NOW)
     assert due is not None
     assert due.day == date(2028, 2, 29)
 
 
-def test_a_month_after_the_last_day_of_a_longer_one_is_the_last_day() -> None:
+def test_month_after_the_31st_is_the_last_day_of_a_shorter_month() -> None:
     due = find_due("in a month", datetime(2028, 1, 31, 10, tzinfo=ZoneInfo("Europe/Berlin")))
     assert due is not None
     assert due.day == date(2028, 2, 29)
 
 
 @given(st.text(max_size=80), st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1)))
-def test_it_survives_any_text(text: str, moment: datetime) -> None:
+def test_any_text_is_parsed_without_an_error(text: str, moment: datetime) -> None:
     due = find_due(text, moment)
     if due is not None:
         resolve_due(due, moment)
@@ -133,7 +133,7 @@ SUNDAY = datetime(2026, 11, 29, 10, tzinfo=ZoneInfo("Europe/Berlin"))
         ("this weekend", "Sunday", (11, 28), (11, 29)),
     ],
 )
-def test_weeks_start_where_the_person_starts_them(
+def test_weeks_start_on_the_configured_day(
     text: str, week_start: str, first: tuple[int, int], last: tuple[int, int]
 ) -> None:
     with weeks_from(week_start):

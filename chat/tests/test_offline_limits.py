@@ -1,4 +1,4 @@
-"""No message costs the built-in model, or the guardrail's rules, more than a bounded time, and everybody else none."""
+"""The offline model and the guardrail's rules take a bounded time for every message, and never block the event loop."""
 
 import asyncio
 import importlib
@@ -32,48 +32,48 @@ from config.runtime.gc_freeze import freeze
 INSTRUCTIONS = "Now: 2026-03-11T10:00:00+01:00 (Wednesday)\n"
 NOW = datetime(2026, 3, 11, 10, tzinfo=UTC)
 NAMES = frozenset(tool.name for tool in TOOLS)
-# It blocked the event loop for ten seconds.
+# This once blocked the event loop for ten seconds.
 WORST = "remind me " + "on i mean 1 if " * 66
-# Processor time. The budget is a tenth of a second; coverage and a busy machine make the last step longer.
-FAR_TOO_LONG = 1.0
+# CPU time. The budget is a tenth of a second; coverage and a busy machine make the last step longer.
+MAX_SECONDS = 1.0
 
 MODULES = [
     importlib.import_module(f"{offline.__name__}.{module.name}") for module in pkgutil.iter_modules(offline.__path__)
 ]
 PATTERNS = {pattern for module in (*MODULES, relevance) for pattern in patterns_in(module)}
 WORDS = sorted(set().union(*(words_in(pattern) for pattern in PATTERNS)))
-ODD = (
+ODD_WORDS = (
     "1", "99999999999999999999", "31.2.", "24:00", "9999-12-31", "in 999 weeks", "1-51", "“", "'", "(", "ß", "İ", "🧵",
 )  # fmt: skip
-JOINTS = (
+SEPARATORS = (
     " ", ", ", ". ", "; ", " and ", "\n- ", ": ", " not ", " i mean ", "? ", "'s ", '"', "(", "\u2028", "  ", "",
 )  # fmt: skip
 
 FUNCTIONS: list[Tool] = [tool.function_tool() for tool in TOOLS]
 
-REST: tuple[Any, ...] = (ModelSettings(), FUNCTIONS, None, [], ModelTracing.DISABLED)
+MODEL_ARGUMENTS: tuple[Any, ...] = (ModelSettings(), FUNCTIONS, None, [], ModelTracing.DISABLED)
 IDS: dict[str, Any] = {"previous_response_id": None, "conversation_id": None, "prompt": None}
 
 Item = dict[str, Any]
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _frozen() -> None:
-    """Collect as little garbage as a server, which freezes its objects: a collection counts as time of the rules.
+def _frozen_objects() -> None:
+    """Freeze the objects as a server does, because a garbage collection counts as time of the rules.
 
-    They stay frozen: what was frozen when the tests began is frozen with them.
+    There is no unfreeze: it would also unfreeze the objects that were frozen before the tests.
     """
     freeze()
 
 
-def pieces() -> st.SearchStrategy[str]:
-    """A word of the rules, or something odd, and what follows it."""
-    return st.tuples(st.sampled_from([*WORDS, *ODD]), st.sampled_from(JOINTS)).map("".join)
+def words() -> st.SearchStrategy[str]:
+    """A word of the rules, or an odd one, with a separator."""
+    return st.tuples(st.sampled_from([*WORDS, *ODD_WORDS]), st.sampled_from(SEPARATORS)).map("".join)
 
 
 def texts(length: int) -> st.SearchStrategy[str]:
-    """Words of the rules in any order, or a few of them again and again, up to a length."""
-    few = st.lists(pieces(), min_size=1, max_size=4).map("".join)
+    """Words of the rules in any order, or a few of them repeated, up to a length."""
+    few = st.lists(words(), min_size=1, max_size=4).map("".join)
     repeated = st.tuples(few, few, few).map(lambda t: (t[0] + t[1] * length)[: length - len(t[2])] + t[2])
     shuffled = st.tuples(st.integers(), few).map(lambda t: (t[1] + _shuffled(t[0], length))[:length])
     return st.one_of(repeated, shuffled)
@@ -81,19 +81,19 @@ def texts(length: int) -> st.SearchStrategy[str]:
 
 def _shuffled(number: int, length: int) -> str:
     dice = random.Random(number)
-    return "".join(dice.choice(WORDS) + dice.choice(JOINTS) for _ in range(length // 4))
+    return "".join(dice.choice(WORDS) + dice.choice(SEPARATORS) for _ in range(length // 4))
 
 
 def user(text: str) -> Item:
     return {"role": "user", "content": text}
 
 
-def replied(text: str) -> Item:
+def assistant(text: str) -> Item:
     return {"role": "assistant", "content": [{"type": "output_text", "text": text}]}
 
 
 def listed(count: int, total: int, *, title: str = "Buy milk {}", call_id: str = "c", **given: object) -> list[Item]:
-    """A call that listed tasks, and its output."""
+    """A call of `list_tasks`, and its output."""
     tasks = [{"number": n, "title": title.format(n), "description": "x" * 1000} for n in range(1, count + 1)]
     return [
         {"type": "function_call", "name": "list_tasks", "call_id": call_id, "arguments": json.dumps(given)},
@@ -105,75 +105,75 @@ def listed(count: int, total: int, *, title: str = "Buy milk {}", call_id: str =
     ]
 
 
-async def answer(*items: Item) -> Sequence[Any]:
+async def respond(*items: Item) -> Sequence[Any]:
     """Return the output of the next response."""
-    response = await OfflineModel().get_response(INSTRUCTIONS, cast(Any, list(items)), *REST, **IDS)
+    response = await OfflineModel().get_response(INSTRUCTIONS, cast(Any, list(items)), *MODEL_ARGUMENTS, **IDS)
     return response.output
 
 
-def said(output: Sequence[Any]) -> str:
-    """Return the reply, which must be the whole output."""
+def text_of(output: Sequence[Any]) -> str:
+    """Return the text of a reply that is the whole output."""
     (message,) = output
     assert isinstance(message, ResponseOutputMessage)
     return str(message.content[0].text)  # type: ignore[union-attr]
 
 
 def seconds_for(items: list[Item]) -> float:
-    """Take the next step as the model does; return the processor time that it took."""
-    begun = time.thread_time()
+    """Take the next step as the model does; return the CPU time that it took."""
+    started = time.thread_time()
     with budget.limited():
         assert next_step(Instructions(now=NOW), read_turns(items), NAMES)
-    return time.thread_time() - begun
+    return time.thread_time() - started
 
 
-def test_no_rule_can_explode() -> None:
-    """Decided from the patterns themselves: none can read the same text in two ways inside a loop."""
+def test_no_pattern_backtracks_exponentially() -> None:
+    """Check the patterns themselves: none can match the same text in two ways inside a loop."""
     exploding = {pattern.pattern: found for pattern in PATTERNS if (found := Automaton(pattern).explodes())}
     assert exploding == {}
     assert len(PATTERNS) > 500
 
 
 @pytest.mark.parametrize("form", [r"(?:a+)+b", r"(?:a|aa)+b", r"(?:\d+,?)+", r"(?=(?:x*)*y)", r"(?:a{1,3})*b"])
-def test_a_pattern_that_explodes_is_found(form: str) -> None:
+def test_exponential_pattern_is_detected(form: str) -> None:
     assert Automaton(re.compile(form)).explodes()
 
 
 @pytest.mark.parametrize("form", [r"(?:ab|ac)*d", r"(?:a|aa)++b", r"a*b*", r"(?:a{1,3}b)*"])
-def test_a_pattern_that_does_not_explode_is_left_alone(form: str) -> None:
+def test_safe_pattern_is_not_reported(form: str) -> None:
     assert not Automaton(re.compile(form)).explodes()
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts(1000))
-def test_the_rules_stop_in_time_on_any_message_of_their_own_words(text: str) -> None:
-    assert seconds_for([user(text)]) < FAR_TOO_LONG
+def test_rules_stop_in_time_on_any_message(text: str) -> None:
+    assert seconds_for([user(text)]) < MAX_SECONDS
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts(1000), texts(1000))
-def test_they_stop_in_time_whatever_was_said_before(earlier: str, text: str) -> None:
-    assert seconds_for([user(earlier), replied("Which one?"), user(text)]) < FAR_TOO_LONG
+def test_rules_stop_in_time_after_any_earlier_message(earlier: str, text: str) -> None:
+    assert seconds_for([user(earlier), assistant("Which one?"), user(text)]) < MAX_SECONDS
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(texts(190), min_size=10, max_size=50), st.sampled_from(["\n- ", "\n"]))
-def test_the_rules_stop_in_time_on_any_long_list(lines: list[str], bullet: str) -> None:
+def test_rules_stop_in_time_on_any_long_list(lines: list[str], bullet: str) -> None:
     items = [" ".join(line.split()) for line in lines]
     for heading in (["Add these:"], []):
-        assert seconds_for([user(bullet.join([*heading, *items]))]) < FAR_TOO_LONG
+        assert seconds_for([user(bullet.join([*heading, *items]))]) < MAX_SECONDS
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts(USER_TEXT_LENGTH))
-def test_the_longest_message_is_judged_at_once(text: str) -> None:
-    begun = time.thread_time()
-    judge(text, [replied("Which one?")])
-    assert time.thread_time() - begun < FAR_TOO_LONG / 10
-    assert seconds_for([user(text)]) < FAR_TOO_LONG
+def test_longest_message_is_judged_in_time(text: str) -> None:
+    started = time.thread_time()
+    judge(text, [assistant("Which one?")])
+    assert time.thread_time() - started < MAX_SECONDS / 10
+    assert seconds_for([user(text)]) < MAX_SECONDS
 
 
 @pytest.mark.long
-def test_the_rules_stop_in_time_on_ten_thousand_messages(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rules_stop_in_time_on_ten_thousand_messages(capsys: pytest.CaptureFixture[str]) -> None:
     chosen, slowest = random.randrange(2**32), 0.0
 
     @seed(chosen)
@@ -182,62 +182,64 @@ def test_the_rules_stop_in_time_on_ten_thousand_messages(capsys: pytest.CaptureF
     def read(text: str) -> None:
         nonlocal slowest
         slowest = max(slowest, seconds_for([user(text)]))
-        assert slowest < FAR_TOO_LONG
+        assert slowest < MAX_SECONDS
 
     read()
     with capsys.disabled():
         print(f"\nseed {chosen}: the slowest took {slowest:.3f} s", end="")  # noqa: T201
 
 
-async def test_what_takes_too_long_is_answered_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_message_over_budget_gets_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "SECONDS", 0.0)
-    assert "less at a time" in said(await answer(user("add milk")))
+    assert "less at a time" in text_of(await respond(user("add milk")))
 
 
-async def test_what_takes_too_long_after_something_was_done_says_that_it_stopped(
+async def test_message_over_budget_after_a_call_reports_the_stop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(budget, "SECONDS", 0.0)
-    assert "stopped part way" in said(await answer(user("finish the milk"), *listed(1, 1)))
+    assert "stopped part way" in text_of(await respond(user("finish the milk"), *listed(1, 1)))
 
 
-async def test_the_event_loop_runs_while_many_send_the_worst_message() -> None:
+async def test_event_loop_is_not_blocked_by_concurrent_worst_messages() -> None:
     answered: list[int] = []
     longest = 0.0
 
     async def send(number: int) -> None:
-        assert "less at a time" in said(await answer(user(f"{number} {WORST}"[:1000])))
+        assert "less at a time" in text_of(await respond(user(f"{number} {WORST}"[:1000])))
         answered.append(number)
 
     async def watch() -> None:
         nonlocal longest
         while True:
-            begun = time.monotonic()
+            started = time.monotonic()
             await asyncio.sleep(0.001)
-            longest = max(longest, time.monotonic() - begun)
+            longest = max(longest, time.monotonic() - started)
 
     watching = asyncio.create_task(watch())
     await asyncio.gather(*(send(number) for number in range(24)))
     watching.cancel()
 
     assert answered == list(range(24))
-    assert longest < FAR_TOO_LONG
+    assert longest < MAX_SECONDS
 
 
-async def test_long_outputs_of_earlier_turns_are_not_read_for_nothing() -> None:
-    before = [item for n in range(60) for item in (user("show"), *listed(100, 100, call_id=f"c{n}"), replied("Here."))]
-    begun = time.process_time()
-    assert "to-do list" in said(await answer(*before, user("what can you do?")))
-    assert time.process_time() - begun < FAR_TOO_LONG
+async def test_long_outputs_of_earlier_turns_are_not_parsed_needlessly() -> None:
+    history = [
+        item for n in range(60) for item in (user("show"), *listed(100, 100, call_id=f"c{n}"), assistant("Here."))
+    ]
+    started = time.process_time()
+    assert "to-do list" in text_of(await respond(*history, user("what can you do?")))
+    assert time.process_time() - started < MAX_SECONDS
 
 
-def test_titles_that_nearly_match_cost_no_more_than_the_budget() -> None:
+def test_nearly_matching_titles_stay_within_the_budget() -> None:
     near = [f"{'a' * 48}{n % 10} {'b' * 48}" for n in range(1000)]
     tasks = [{"number": n, "title": title} for n, title in enumerate(near, 1)]
     page = {"ok": True, "tasks": tasks, "total": len(tasks)}
-    looked = listed(0, 0)[0] | {"arguments": "{}"}
+    lookup = listed(0, 0)[0] | {"arguments": "{}"}
     output = {"type": "function_call_output", "call_id": "c", "output": json.dumps(page)}
-    assert seconds_for([user(f"finish {'a' * 47} {'b' * 47}"), looked, output]) < FAR_TOO_LONG
+    assert seconds_for([user(f"finish {'a' * 47} {'b' * 47}"), lookup, output]) < MAX_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -248,7 +250,7 @@ def test_titles_that_nearly_match_cost_no_more_than_the_budget() -> None:
         "I bought milk, bread, a cake and tickets, called mother and wrote the letter",
     ],
 )
-def test_an_ordinary_message_is_understood_among_a_thousand_tasks(
+def test_ordinary_message_is_planned_in_time_among_a_thousand_tasks(
     message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(budget, "SECONDS", 60.0)
@@ -256,48 +258,48 @@ def test_an_ordinary_message_is_understood_among_a_thousand_tasks(
     verbs, nouns = ("buy", "call", "pay", "write", "fix"), ("milk", "bread", "cake", "mother", "letter", "rent", "car")
     titles = [f"{dice.choice(verbs)} {dice.choice(nouns)} {dice.choice(nouns)} for Tom" for _ in range(1000)]
     tasks = [{"number": number, "title": title} for number, title in enumerate(titles, 1)]
-    looked = listed(0, 0)[0] | {"arguments": "{}"}
+    lookup = listed(0, 0)[0] | {"arguments": "{}"}
     output = {
         "type": "function_call_output",
         "call_id": "c",
         "output": json.dumps({"ok": True, "tasks": tasks, "total": 1000}),
     }
     # About 0.03 s without coverage, of the 0.1 s that a message may take.
-    assert seconds_for([user(message), looked, output]) < 0.2
+    assert seconds_for([user(message), lookup, output]) < 0.2
 
 
-async def test_of_a_long_list_only_the_open_tasks_are_looked_through() -> None:
-    asked = user("I finished task milk 3")
-    (again,) = await answer(asked, *listed(100, 5000))
-    assert json.loads(again.arguments)["status"] == "pending"
-    open_ones = listed(5, 5, call_id="d")
-    (newest,) = await answer(asked, *listed(100, 5000), *open_ones)
+async def test_only_open_tasks_of_a_long_list_are_searched() -> None:
+    request = user("I finished task milk 3")
+    (second_call,) = await respond(request, *listed(100, 5000))
+    assert json.loads(second_call.arguments)["status"] == "pending"
+    open_tasks = listed(5, 5, call_id="d")
+    (newest,) = await respond(request, *listed(100, 5000), *open_tasks)
     assert (json.loads(newest.arguments)["status"], json.loads(newest.arguments)["offset"]) == ("completed", 4895)
 
 
-async def test_too_many_open_tasks_are_asked_for_by_number() -> None:
+async def test_number_is_requested_with_too_many_open_tasks() -> None:
     many = [*listed(100, 10_000), *listed(100, 9_000, call_id="d")]
-    assert "9,000 open tasks" in said(await answer(user("I bought the bread"), *many))
-    (call,) = await answer(user("complete task 12"))
+    assert "9,000 open tasks" in text_of(await respond(user("I bought the bread"), *many))
+    (call,) = await respond(user("complete task 12"))
     assert json.loads(call.arguments) == {"number": 12}
-    (adding,) = await answer(user("buy bread tomorrow"), *many)
+    (adding,) = await respond(user("buy bread tomorrow"), *many)
     assert adding.name == "create_task"
 
 
-async def test_a_long_reply_is_streamed_in_a_bounded_number_of_pieces() -> None:
-    items = cast(Any, [user("hello"), replied("word " * 5_000), user("what did you say?")])
-    events = [event async for event in OfflineModel().stream_response(INSTRUCTIONS, items, *REST, **IDS)]
+async def test_long_reply_is_streamed_in_a_bounded_number_of_deltas() -> None:
+    items = cast(Any, [user("hello"), assistant("word " * 5_000), user("what did you say?")])
+    events = [event async for event in OfflineModel().stream_response(INSTRUCTIONS, items, *MODEL_ARGUMENTS, **IDS)]
     deltas = [event.delta for event in events if isinstance(event, ResponseTextDeltaEvent)]
     assert len(deltas) <= MOST_PIECES
     assert "".join(deltas).startswith("I said:\n\n> word word")
 
 
-async def test_what_is_recalled_of_long_messages_stays_short() -> None:
-    before = [item for n in range(50) for item in (user(f"{n} " + "x" * 9_000), replied("Hm."))]
-    reply = said(await answer(*before, user("what have I asked so far?")))
+async def test_recall_of_long_messages_is_shortened() -> None:
+    history = [item for n in range(50) for item in (user(f"{n} " + "x" * 9_000), assistant("Hm."))]
+    reply = text_of(await respond(*history, user("what have I asked so far?")))
     assert "50. “49 xxx" in reply
     assert len(reply) < 50_000
 
 
-async def test_a_day_that_no_calendar_has_is_asked_for_again() -> None:
-    assert "out of reach" in said(await answer(user("postpone task 1 by 99999999999 days"), *listed(1, 1)))
+async def test_date_out_of_range_is_refused() -> None:
+    assert "out of reach" in text_of(await respond(user("postpone task 1 by 99999999999 days"), *listed(1, 1)))

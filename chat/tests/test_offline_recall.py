@@ -1,4 +1,4 @@
-"""The offline model looks up in the record what its memory does not hold any more."""
+"""The offline model searches the stored conversation for messages that its session no longer holds."""
 
 import pytest
 from pytest_django import Settings
@@ -11,10 +11,10 @@ from chat.tests.conftest import Chat
 FIRST = "What was the first thing I asked?"
 
 
-async def talked(chat: Chat, settings: Settings, *said: str) -> None:
-    """Say things, of which the session holds two turns only."""
+async def converse(chat: Chat, settings: Settings, *messages: str) -> None:
+    """Send messages, of which the session keeps the last two turns."""
     settings.AGENT_SESSION_MAX_MESSAGES = 8
-    for text in said:
+    for text in messages:
         await chat.reply(text)
         await chat.settled()
 
@@ -22,8 +22,8 @@ async def talked(chat: Chat, settings: Settings, *said: str) -> None:
 MANY = ("add buy soap", "add fix the bike", "hello", "show my tasks", "thanks", "good morning")
 
 
-async def test_what_was_asked_is_known_after_pruning_and_without_a_file(offline_chat: Chat, settings: Settings) -> None:
-    await talked(offline_chat, settings, *MANY)
+async def test_first_request_is_found_without_its_session_items(offline_chat: Chat, settings: Settings) -> None:
+    await converse(offline_chat, settings, *MANY)
     session_id = str(SessionId(offline_chat.user.pk, offline_chat.conversation_id))
     assert "add buy soap" not in str(await offline_chat.runner.store.rows(session_id)), "it was pruned"
 
@@ -40,19 +40,19 @@ async def test_what_was_asked_is_known_after_pruning_and_without_a_file(offline_
     assert await offline_chat.reply(FIRST) == "The first thing you asked was: “add buy soap”"
 
 
-async def test_it_is_the_first_since_the_memory_was_cleared(offline_chat: Chat, settings: Settings) -> None:
-    await talked(offline_chat, settings, *MANY)
+async def test_recall_starts_where_the_memory_was_cleared(offline_chat: Chat, settings: Settings) -> None:
+    await converse(offline_chat, settings, *MANY)
     await in_database(Conversation.objects.filter(pk=offline_chat.conversation_id).update, memory_from=3)
 
     assert await offline_chat.reply(FIRST) == "The first thing you asked was: “show my tasks”"
 
 
-async def test_in_a_new_conversation_it_is_this_one(offline_chat: Chat) -> None:
+async def test_first_request_of_a_new_conversation_is_the_question(offline_chat: Chat) -> None:
     assert "the first thing you have asked me" in await offline_chat.reply(FIRST)
 
 
-async def test_a_name_given_long_ago_is_known(offline_chat: Chat, settings: Settings) -> None:
-    await talked(offline_chat, settings, "call me Zebra", *MANY)
+async def test_user_name_is_found_after_pruning(offline_chat: Chat, settings: Settings) -> None:
+    await converse(offline_chat, settings, "call me Zebra", *MANY)
 
     assert await offline_chat.reply("what is my name?") == "You asked me to call you Zebra."
 
@@ -66,8 +66,8 @@ async def test_a_name_given_long_ago_is_known(offline_chat: Chat, settings: Sett
         "search this conversation for soap",
     ],
 )
-async def test_what_was_said_about_something_is_found(offline_chat: Chat, settings: Settings, question: str) -> None:
-    await talked(offline_chat, settings, *MANY)
+async def test_earlier_message_about_a_topic_is_found(offline_chat: Chat, settings: Settings, question: str) -> None:
+    await converse(offline_chat, settings, *MANY)
 
     reply = await offline_chat.reply(question)
 
@@ -76,32 +76,32 @@ async def test_what_was_said_about_something_is_found(offline_chat: Chat, settin
     assert [call.name for call in await in_database(lambda: list(ToolCall.objects.all()))][-1] == "search_conversation"
 
 
-async def test_what_was_never_said_is_not_found(offline_chat: Chat) -> None:
+async def test_recall_of_an_unknown_topic_finds_nothing(offline_chat: Chat) -> None:
     reply = await offline_chat.reply("What did I tell you about the dentist?")
 
     assert reply == "I find nothing you said about “the dentist” in this conversation."
 
 
-# -- odd numbers and titles
+# Odd numbers and titles.
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     ["complete -1", "mark task -1 as done", "complete −1", "delete -1", "move -1 to friday", "rename -1 to bread"],
 )
-async def test_a_negative_number_is_no_task(offline_chat: Chat, said: str) -> None:
+async def test_negative_number_matches_no_task(offline_chat: Chat, message: str) -> None:
     await offline_chat.reply("add buy soap")
     before = await in_database(Task.objects.values().get)
 
-    reply = await offline_chat.reply(said)
+    reply = await offline_chat.reply(message)
 
     assert await in_database(Task.objects.values().get) == before
     assert "no task" in reply
 
 
-@pytest.mark.parametrize("said", ["add \u200b", "add task: \u200b\u2060\u3164", "remind me to \u200b tomorrow"])
-async def test_a_title_of_which_nothing_can_be_seen_is_asked_for(offline_chat: Chat, said: str) -> None:
-    reply = await offline_chat.reply(said)
+@pytest.mark.parametrize("message", ["add \u200b", "add task: \u200b\u2060\u3164", "remind me to \u200b tomorrow"])
+async def test_invisible_title_is_asked_for(offline_chat: Chat, message: str) -> None:
+    reply = await offline_chat.reply(message)
 
     assert not await in_database(Task.objects.exists)
     assert reply.endswith("?") or "title" in reply

@@ -1,4 +1,4 @@
-"""No word of a task is lost: what is not read as a date, a priority or courtesy is in its title or its note."""
+"""No word of a task is lost: words other than dates, priorities and courtesies are in its title or its note."""
 
 import re
 from datetime import date, datetime, time
@@ -13,7 +13,7 @@ from chat.assistant.offline.understanding import understand
 
 NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))
 
-LEADS = ("add ", "please add ", "remind me to ", "I need to ", "add a task to ", "don't forget to ", "todo: ")
+PREFIXES = ("add ", "please add ", "remind me to ", "I need to ", "add a task to ", "don't forget to ", "todo: ")
 VERBS = (
     "buy", "call", "turn", "write", "read", "cut", "ask", "record", "listen to", "put", "stop", "pay", "find", "log",
 )  # fmt: skip
@@ -27,34 +27,33 @@ ENDS = (
     "there", "again and again", "as a present", "now and then", "(the big one)", "to the man", "out", "over", "dear",
     "by bus", "too late", "once more",
 )  # fmt: skip
-READ = ("", " tomorrow", " on Friday", " by 5pm", " next week", " in 3 days", " on Friday at 5", ", high priority")
+PARSED = ("", " tomorrow", " on Friday", " by 5pm", " next week", " in 3 days", " on Friday at 5", ", high priority")
 CHOICES = (" at 5pm or 6pm", " on Friday or Saturday", " from 3pm to 5pm", " today or tomorrow")
 
 
-def drafts_of(said: str) -> list[Draft]:
-    """Return what a message adds; it must wish for nothing else."""
-    wishes = understand(said, NOW)
-    assert all(isinstance(wish, Add) for wish in wishes), wishes
-    return [draft for wish in wishes if isinstance(wish, Add) for draft in wish.drafts]
+def drafts_of(message: str) -> list[Draft]:
+    """Return the drafts of a message that has no other intents than to add."""
+    intents = understand(message, NOW)
+    assert all(isinstance(intent, Add) for intent in intents), intents
+    return [draft for intent in intents if isinstance(intent, Add) for draft in intent.drafts]
 
 
 def words_of(text: str) -> set[str]:
-    """Return the words of a text."""
     return set(re.findall(r"[\w']+", text.lower()))
 
 
-@given(*(st.sampled_from(each) for each in (LEADS, VERBS, THINGS, ENDS, READ + CHOICES)))
-def test_every_word_that_is_no_date_and_no_priority_is_kept(
-    lead: str, verb: str, thing: str, end: str, when: str
+@given(*(st.sampled_from(each) for each in (PREFIXES, VERBS, THINGS, ENDS, PARSED + CHOICES)))
+def test_words_other_than_dates_and_priorities_are_kept(
+    prefix: str, verb: str, thing: str, end: str, when: str
 ) -> None:
     task = f"{verb} {thing} {end}"
-    drafts = drafts_of(f"{lead}{task}{when}")
+    drafts = drafts_of(f"{prefix}{task}{when}")
     kept = words_of(" ".join(f"{draft.title} {draft.description or ''}" for draft in drafts))
     assert words_of(task + (when if when in CHOICES else "")) <= kept
 
 
 @pytest.mark.parametrize(
-    ("said", "title", "day", "at"),
+    ("message", "title", "day", "at"),
     [
         ("call mom at 5pm or 6pm", "call mom at 5pm or 6pm", date(2026, 3, 11), time(17)),
         ("meet Ann from 3pm to 5pm tomorrow", "meet Ann from 3pm to 5pm", date(2026, 3, 12), time(15)),
@@ -80,23 +79,23 @@ def test_every_word_that_is_no_date_and_no_priority_is_kept(
         ("add Ann to the guest list", "Ann to the guest list", None, None),
     ],
 )
-def test_a_title_is_all_that_was_said_of_the_task(said: str, title: str, day: date | None, at: time | None) -> None:
-    (draft,) = drafts_of(said)
+def test_title_has_all_words_of_the_task(message: str, title: str, day: date | None, at: time | None) -> None:
+    (draft,) = drafts_of(message)
     assert (draft.title, draft.day, draft.at) == (title, day, at)
 
 
 @pytest.mark.parametrize(
-    ("said", "note"),
+    ("message", "note"),
     [
         ("add buy milk, Ann wants to bake", "Ann wants to bake"),
         ("buy milk. The carton with the blue cap.", "The carton with the blue cap"),
     ],
 )
-def test_what_is_told_beside_a_task_is_its_note(said: str, note: str) -> None:
-    (draft,) = drafts_of(said)
+def test_additional_text_becomes_the_note(message: str, note: str) -> None:
+    (draft,) = drafts_of(message)
     assert (draft.title, draft.description) == ("buy milk", note)
 
 
-def test_a_line_of_a_list_that_names_nothing_is_left_out() -> None:
+def test_empty_list_item_is_skipped() -> None:
     titles = [draft.title for draft in drafts_of("- [ ] buy milk by 31 Feb\n- [ ] ...\n- [ ] pay the rent")]
     assert titles == ["buy milk", "pay the rent"]
