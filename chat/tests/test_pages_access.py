@@ -1,4 +1,4 @@
-"""Who may see which page."""
+"""Access of anonymous users, outsiders, owners and staff to the pages."""
 
 import re
 import uuid
@@ -11,7 +11,7 @@ from chat.models import Conversation, User
 from chat.tests import talk
 from chat.web.urls import urlpatterns
 
-# The pages one needs before one is signed in.
+# Pages for users that are not signed in.
 OPEN = {
     "login", "logout", "signup", "password_reset", "password_reset_done", "password_reset_confirm",
 }  # fmt: skip
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def chat_of_owner(owner: User) -> Conversation:
-    begun = talk.conversation(owner)
-    talk.say(begun, "Buy milk for the owner only")
-    return begun
+    chat = talk.conversation(owner)
+    talk.say(chat, "Buy milk for the owner only")
+    return chat
 
 
-def test_every_page_but_the_way_in_needs_a_login(client: Client) -> None:
+def test_every_other_page_requires_a_login(client: Client) -> None:
     assert {pattern.name for pattern in urlpatterns} >= OPEN
     for pattern in urlpatterns:
         assert isinstance(pattern, URLPattern)
@@ -33,13 +33,13 @@ def test_every_page_but_the_way_in_needs_a_login(client: Client) -> None:
             continue
         path = "/" + re.sub(r"<uuid:\w+>", str(uuid.uuid4()), str(pattern.pattern))
         assert get_resolver().resolve(path)
-        answer = client.get(path)
-        assert answer.status_code == 302, path
-        assert answer["Location"].startswith("/accounts/login/?next="), path
+        response = client.get(path)
+        assert response.status_code == 302, path
+        assert response["Location"].startswith("/accounts/login/?next="), path
 
 
 @pytest.mark.parametrize("end", ["", "state/"])
-def test_a_conversation_is_its_owners(
+def test_conversation_is_visible_to_its_owner_only(
     client: Client,
     owner_client: Client,
     outsider_client: Client,
@@ -49,25 +49,25 @@ def test_a_conversation_is_its_owners(
 ) -> None:
     path = f"/c/{chat_of_owner.pk}/{end}"
     assert client.get(path).status_code == 302
-    seen = owner_client.get(path)
-    assert seen.status_code == 200
-    assert "Buy milk for the owner only" in seen.content.decode()
-    # Staff have the admin, with its own permission and its own record of who looked.
-    for somebody in (outsider_client, staff_client):
-        answer = somebody.get(path)
-        assert answer.status_code == 404
-        assert "Buy milk" not in answer.content.decode()
+    page = owner_client.get(path)
+    assert page.status_code == 200
+    assert "Buy milk for the owner only" in page.content.decode()
+    # Staff use the admin, which has its own permission and its own access log.
+    for other_client in (outsider_client, staff_client):
+        response = other_client.get(path)
+        assert response.status_code == 404
+        assert "Buy milk" not in response.content.decode()
 
 
-def test_nothing_tells_somebody_elses_conversation_from_none(
+def test_conversation_of_another_user_looks_like_a_missing_one(
     outsider_client: Client, chat_of_owner: Conversation
 ) -> None:
-    theirs = outsider_client.get(f"/c/{chat_of_owner.pk}/")
-    none = outsider_client.get(f"/c/{uuid.uuid4()}/")
-    assert (theirs.status_code, theirs.content) == (none.status_code, none.content)
+    existing = outsider_client.get(f"/c/{chat_of_owner.pk}/")
+    missing = outsider_client.get(f"/c/{uuid.uuid4()}/")
+    assert (existing.status_code, existing.content) == (missing.status_code, missing.content)
 
 
-def test_the_lists_beside_the_chat_are_ones_own(
+def test_sidebar_lists_only_own_chats_and_tasks(
     owner: User, outsider_client: Client, chat_of_owner: Conversation
 ) -> None:
     from chat.tasks.services import create_task
@@ -78,7 +78,7 @@ def test_the_lists_beside_the_chat_are_ones_own(
     assert "A secret errand" not in page
 
 
-def test_only_staff_are_shown_the_way_to_the_admin(owner_client: Client, staff_client: Client) -> None:
+def test_only_staff_see_the_link_to_the_admin(owner_client: Client, staff_client: Client) -> None:
     assert 'href="/admin/"' not in owner_client.get("/").content.decode()
     assert 'href="/admin/"' in staff_client.get("/").content.decode()
 
@@ -87,15 +87,15 @@ def test_only_staff_are_shown_the_way_to_the_admin(owner_client: Client, staff_c
     "path",
     ["/", "/settings/", "/nothing/", "/accounts/password/", "/accounts/login/", "/accounts/signup/"],
 )
-def test_no_page_runs_or_fetches_anything_foreign(client: Client, owner_client: Client, path: str) -> None:
-    # Who is signed in is sent on from the page at which one signs in.
-    answer = (client if path in ("/accounts/login/", "/accounts/signup/") else owner_client).get(path)
-    assert answer.status_code == (404 if path == "/nothing/" else 200)
-    policy = answer["Content-Security-Policy"]
+def test_pages_load_no_inline_or_external_code(client: Client, owner_client: Client, path: str) -> None:
+    # The login page redirects signed-in users.
+    response = (client if path in ("/accounts/login/", "/accounts/signup/") else owner_client).get(path)
+    assert response.status_code == (404 if path == "/nothing/" else 200)
+    policy = response["Content-Security-Policy"]
     assert "script-src 'self';" in policy + ";"
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    page = answer.content.decode()
+    page = response.content.decode()
     assert "http://" not in page.replace("http://www.w3.org/", "")
     assert "https://" not in page
     assert " style=" not in page
@@ -103,10 +103,10 @@ def test_no_page_runs_or_fetches_anything_foreign(client: Client, owner_client: 
 
 
 @pytest.mark.parametrize("path", ["/", "/state/", "/c/{0}/", "/c/{0}/state/", "/settings/", "/accounts/password/"])
-def test_pages_of_a_person_are_not_kept_by_caches(owner_client: Client, chat_of_owner: Conversation, path: str) -> None:
+def test_private_pages_are_not_cached(owner_client: Client, chat_of_owner: Conversation, path: str) -> None:
     assert "no-store" in owner_client.get(path.format(chat_of_owner.pk)).headers.get("Cache-Control", "")
 
 
-def test_pages_only_answer_what_they_are_for(owner_client: Client, chat_of_owner: Conversation) -> None:
+def test_read_only_pages_refuse_post(owner_client: Client, chat_of_owner: Conversation) -> None:
     for path in ("/", "/state/", f"/c/{chat_of_owner.pk}/", f"/c/{chat_of_owner.pk}/state/"):
         assert owner_client.post(path).status_code == 405

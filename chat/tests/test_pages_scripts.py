@@ -1,4 +1,4 @@
-"""The pure parts of the page's scripts, which node runs."""
+"""The pure functions of the page's scripts, run by Node.js, and the rules for script files."""
 
 import shutil
 import subprocess
@@ -11,12 +11,12 @@ TESTS = Path(__file__).parent / "js"
 
 
 @pytest.mark.parametrize("path", sorted(TESTS.glob("*.test.mjs")), ids=lambda path: path.stem)
-def test_scripts(path: Path) -> None:
+def test_script_tests_pass(path: Path) -> None:
     node = shutil.which("node")
     if node is None:
-        pytest.skip("there is no node here; browsers are tried all the same")
-    done = subprocess.run([node, str(path)], capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+        pytest.skip("node is not installed; the browser tests run anyway")
+    process = subprocess.run([node, str(path)], capture_output=True, text=True, check=False, timeout=120)
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
 def test_vendored_libraries_have_a_licence_and_a_version() -> None:
@@ -27,6 +27,6 @@ def test_vendored_libraries_have_a_licence_and_a_version() -> None:
         assert f"`{library.name}/`" in readme
 
 
-def test_scripts_say_that_their_types_are_checked() -> None:
+def test_scripts_enable_type_checks() -> None:
     for path in (Path(settings.BASE_DIR) / "static" / "js").glob("*.js"):
         assert path.read_text().startswith("// @ts-check"), path.name

@@ -1,4 +1,4 @@
-"""Searching on the page, without scripts: what is found is marked, and leads to the message."""
+"""The search page works without scripts: it marks the matches and links to the messages."""
 
 import html
 import re
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 
 def results(client: Client, path: str) -> list[tuple[str, str]]:
-    """Return where each result leads, and what it says, the matches in brackets."""
+    """Return the link and the text of each result, with the matches in brackets."""
     page = client.get(path).content.decode()
     found = re.findall(r'<a class="result"[^>]*href="([^"]+)">(.*?)</a>', page, flags=re.S)
     texts = [re.sub(r"<mark>(.*?)</mark>", r"[\1]", text) for _, text in found]
@@ -23,19 +23,19 @@ def results(client: Client, path: str) -> list[tuple[str, str]]:
     return [(html.unescape(link), text) for (link, _), text in zip(found, shown, strict=True)]
 
 
-def test_what_is_found_is_marked_and_leads_to_the_message(owner: User, owner_client: Client) -> None:
+def test_result_marks_the_matches_and_links_to_the_message(owner: User, owner_client: Client) -> None:
     groceries = talk.conversation(owner, "Groceries for the party")
-    said = talk.say(groceries, "Add <b>milk</b> & bread for the parties").prompt
+    message = talk.say(groceries, "Add <b>milk</b> & bread for the parties").prompt
     ((link, shown),) = results(owner_client, "/search/?q=party+milk")
-    assert link == f"/c/{groceries.pk}/?message={said.pk}#message-{said.pk}"
+    assert link == f"/c/{groceries.pk}/?message={message.pk}#message-{message.pk}"
     assert re.fullmatch(
         r"Groceries for the \[party\] \d+ \w+ \d{4} Add <b>\[milk\]</b> & bread for the \[parties\]", shown
     )
     page = owner_client.get(link).content.decode()
-    assert f'id="message-{said.pk}"' in page
+    assert f'id="message-{message.pk}"' in page
 
 
-def test_only_a_title_leads_to_the_chat(owner: User, owner_client: Client) -> None:
+def test_match_in_the_title_links_to_the_chat(owner: User, owner_client: Client) -> None:
     groceries = talk.conversation(owner, "Groceries")
     groceries.archived_at = timezone.now()
     groceries.save()
@@ -44,7 +44,7 @@ def test_only_a_title_leads_to_the_chat(owner: User, owner_client: Client) -> No
     assert shown.startswith("[Groceries] Archived, ")
 
 
-def test_all_that_is_found_is_reached_a_page_at_a_time(owner: User, owner_client: Client) -> None:
+def test_pagination_reaches_all_results(owner: User, owner_client: Client) -> None:
     for n in range(60):
         talk.conversation(owner, f"Milk {n}", at=timezone.now() - timedelta(minutes=n % 5))
     first = owner_client.get("/search/?q=milk").content.decode()
@@ -55,7 +55,7 @@ def test_all_that_is_found_is_reached_a_page_at_a_time(owner: User, owner_client
     assert len(rest) == 10
 
 
-def test_nothing_found_and_a_query_that_cannot_be_used_are_said(owner_client: Client, client: Client) -> None:
+def test_empty_results_and_invalid_queries_are_reported(owner_client: Client, client: Client) -> None:
     assert "No chats found." in owner_client.get("/search/?q=milk").content.decode()
     long = owner_client.get("/search/", {"q": "x" * 201})
     assert (long.status_code, "at most 200 characters" in long.content.decode()) == (400, True)

@@ -1,4 +1,4 @@
-"""The parameter that an endpoint refuses is recognised in the endpoint's own words, and nothing else is left out."""
+"""A parameter that an endpoint refuses is recognised from its error message, and only that one is omitted."""
 
 import json
 from typing import Any
@@ -45,7 +45,7 @@ def openai_error(message: str, param: str | None = None, code: str | None = None
 
 
 @pytest.mark.parametrize("report", reported("parameters"), ids=lambda report: report["where"])
-def test_a_refused_parameter_is_recognised(report: dict[str, Any]) -> None:
+def test_refused_parameter_is_recognised(report: dict[str, Any]) -> None:
     assert refused(report["status"], report["error"], BODY) == set(report["names"])
 
 
@@ -77,11 +77,11 @@ def test_a_refused_parameter_is_recognised(report: dict[str, Any]) -> None:
         (400, {"error": {"param": 7, "loc": [["body"]], "detail": [None, 3]}}),
     ],
 )
-def test_what_is_no_refusal_of_a_parameter_leaves_nothing_out(status: int, error: object) -> None:
+def test_other_errors_omit_no_parameter(status: int, error: object) -> None:
     assert refused(status, error, BODY) == set()
 
 
-def test_a_body_without_some_parameters_keeps_all_others() -> None:
+def test_body_without_some_parameters_keeps_all_others() -> None:
     sent = without(BODY, ["store", "strict", "messages.refusal", "tools.title"])
 
     assert "store" not in sent
@@ -90,12 +90,12 @@ def test_a_body_without_some_parameters_keeps_all_others() -> None:
     assert function.keys() == {"name", "description", "parameters"}
     assert function["parameters"]["properties"] == {"strict": {"type": "string"}, "title": {"type": "string"}}
     assert sent["temperature"] == 0.2
-    assert json.dumps(BODY).count("refusal") == 1, "what is sent is a copy"
+    assert json.dumps(BODY).count("refusal") == 1, "the original body is unchanged"
 
 
 @pytest.mark.parametrize(
     ("given", "other"), [("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")]
 )
-def test_a_limit_of_tokens_is_sent_by_its_other_name(given: str, other: str) -> None:
+def test_refused_token_limit_is_sent_by_its_other_name(given: str, other: str) -> None:
     assert without({given: 100}, [given]) == {other: 100}
     assert without({given: 100}, [given, other]) == {}

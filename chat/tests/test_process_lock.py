@@ -1,4 +1,4 @@
-"""The lock of a server process is taken again after its connection broke, and nothing waits for it."""
+"""A server process acquires its lock again after a lost connection, without blocking."""
 
 import asyncio
 import uuid
@@ -25,7 +25,7 @@ async def lock() -> AsyncIterator[ProcessLock]:
 
 
 async def holders(lock: ProcessLock) -> list[int]:
-    """Return the backends that hold the lock of a process."""
+    """Return the PIDs of the backends that hold the lock of a process."""
 
     def query() -> list[int]:
         with connection.cursor() as cursor:
@@ -36,8 +36,8 @@ async def holders(lock: ProcessLock) -> list[int]:
     return await in_database(query)
 
 
-async def test_a_backend_that_survives_its_client_is_not_waited_for(lock: ProcessLock) -> None:
-    # As PostgreSQL keeps one after an interruption of the network, until its keepalive gives up.
+async def test_acquire_does_not_wait_for_a_backend_without_a_client(lock: ProcessLock) -> None:
+    # PostgreSQL keeps such a backend after a network interruption, until its keepalive times out.
     async with await psycopg.AsyncConnection.connect(_conninfo(), autocommit=True) as broken:
         pid = broken.info.backend_pid
         await broken.execute("SELECT pg_advisory_lock(%s)", [lock_key(lock._owner)])
@@ -52,7 +52,7 @@ async def test_a_backend_that_survives_its_client_is_not_waited_for(lock: Proces
     assert holder != pid
 
 
-async def test_a_lost_connection_is_replaced(lock: ProcessLock) -> None:
+async def test_lost_connection_is_replaced(lock: ProcessLock) -> None:
     await lock.acquire()
     (holder,) = await holders(lock)
     async with await psycopg.AsyncConnection.connect(_conninfo(), autocommit=True) as other:
@@ -60,5 +60,5 @@ async def test_a_lost_connection_is_replaced(lock: ProcessLock) -> None:
     with pytest.raises(OSError, match="terminat"):
         await lock.acquire()
     await lock.acquire()
-    (again,) = await holders(lock)
-    assert again != holder
+    (replacement,) = await holders(lock)
+    assert replacement != holder

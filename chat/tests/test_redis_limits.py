@@ -1,4 +1,4 @@
-"""Limits that server processes count together in Redis, and each for itself while it is down."""
+"""Server processes share their limits through Redis, and each counts its own while Redis is down."""
 
 import asyncio
 from collections.abc import Iterator
@@ -25,52 +25,54 @@ def redis_server(tmp_path: Path, settings: LazySettings) -> Iterator[RedisServer
     server = RedisServer(tmp_path)
     settings.REDIS_URL = server.url
     redis.request_client.cache_clear()
-    eventually(lambda: redis_limits.take("test", "nobody", 600) is not None, what="the first answer of Redis")
+    eventually(lambda: redis_limits.take("test", "nobody", 600) is not None, what="the first response of Redis")
     yield server
     redis.request_client().close()
     server.kill9()
 
 
-async def test_a_rate_is_shared(redis_server: RedisServer) -> None:
-    one, other = (Throttle(lambda: 3, name="test") for _ in range(2))
-    one.count("somebody")
-    await other.count_async("somebody")
-    one.count("somebody")
+async def test_rate_limit_is_shared(redis_server: RedisServer) -> None:
+    first, second = (Throttle(lambda: 3, name="test") for _ in range(2))
+    first.count("somebody")
+    await second.count_async("somebody")
+    first.count("somebody")
     with pytest.raises(RateLimited) as limited:
-        other.count("somebody")
+        second.count("somebody")
     assert limited.value.retry_after == 20
-    other.count("somebody else")
+    second.count("somebody else")
 
 
-async def test_slots_of_connections_are_shared(redis_server: RedisServer, settings: LazySettings) -> None:
+async def test_connection_slots_are_shared(redis_server: RedisServer, settings: LazySettings) -> None:
     settings.SOCKETS_PER_USER = 2
     here: Connections[ChatSocket] = Connections("sockets")
     there: Connections[ChatSocket] = Connections("sockets")
-    somebody = Credential(User(email="one@example.com"), "cookie", None)
-    slot = await here.reserve_in_all(somebody)
-    await there.reserve_in_all(somebody)
+    credential = Credential(User(email="one@example.com"), "cookie", None)
+    slot = await here.reserve_in_all(credential)
+    await there.reserve_in_all(credential)
     with pytest.raises(RateLimited):
-        await here.reserve_in_all(somebody)
+        await here.reserve_in_all(credential)
     slot.release()
-    slots = redis.key("slots", "sockets", somebody.user.pk)
+    slots = redis.key("slots", "sockets", credential.user.pk)
     await asyncio.to_thread(eventually, lambda: redis.request_client().zcard(slots) == 1, what="the release")
-    await there.reserve_in_all(somebody)
+    await there.reserve_in_all(credential)
     with pytest.raises(RateLimited):
-        await here.reserve_in_all(somebody)
+        await here.reserve_in_all(credential)
 
 
-async def test_each_counts_for_itself_without_redis(redis_server: RedisServer) -> None:
+async def test_process_counts_alone_while_redis_is_down(redis_server: RedisServer) -> None:
     limit = Throttle(lambda: 3, name="test")
     redis_server.kill9()
-    began = monotonic()
+    started = monotonic()
     for _ in range(3):
         limit.count("somebody")
     with pytest.raises(RateLimited):
         limit.count("somebody")
-    assert monotonic() - began < 1, "nothing waits for a Redis that is down"
+    assert monotonic() - started < 1, "no call waits for a Redis server that is down"
 
 
-async def test_a_user_of_redis_need_not_name_its_connections(redis_server: RedisServer, settings: LazySettings) -> None:
+async def test_redis_user_without_connection_commands_can_connect(
+    redis_server: RedisServer, settings: LazySettings
+) -> None:
     async with redis.async_client() as client:
         await client.acl_setuser(
             "app",

@@ -1,11 +1,11 @@
-"""The cheap rules: sure of what has nothing to do with tasks, and careful with everything else."""
+"""The guardrail's rules are certain only about texts that have clearly nothing to do with tasks."""
 
 import pytest
 
 from chat.assistant.relevance import judge
 
-ASKED = [{"role": "assistant", "content": [{"type": "output_text", "text": "Which one do you mean?"}]}]
-TOLD = [{"role": "assistant", "content": "Added 3 Buy milk."}]
+QUESTION = [{"role": "assistant", "content": [{"type": "output_text", "text": "Which one do you mean?"}]}]
+STATEMENT = [{"role": "assistant", "content": "Added 3 Buy milk."}]
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ TOLD = [{"role": "assistant", "content": "Added 3 Buy milk."}]
         "what's the weather in Berlin", "can you write an email to my boss?",
     ],
 )  # fmt: skip
-def test_what_is_plainly_something_else_is_irrelevant(text: str) -> None:
+def test_unrelated_text_is_irrelevant(text: str) -> None:
     assert judge(text, []) == "irrelevant"
 
 
@@ -27,14 +27,14 @@ def test_what_is_plainly_something_else_is_irrelevant(text: str) -> None:
         "hello", "yes", "I need milk", "what was the first thing I asked?",
     ],
 )  # fmt: skip
-def test_what_is_about_tasks_or_courtesy_is_relevant(text: str) -> None:
+def test_text_about_tasks_and_courtesy_is_relevant(text: str) -> None:
     assert judge(text, []) == "relevant"
 
 
-def test_an_answer_to_a_question_passes() -> None:
-    assert judge("the oat one", ASKED) == "relevant"
-    assert judge("the oat one", TOLD) == "unsure"
+def test_short_answer_to_a_question_is_relevant() -> None:
+    assert judge("the oat one", QUESTION) == "relevant"
+    assert judge("the oat one", STATEMENT) == "unsure"
 
 
-def test_a_question_does_not_let_everything_pass() -> None:
-    assert judge("who is the president of the USA?", ASKED) == "irrelevant"
+def test_unrelated_text_after_a_question_is_irrelevant() -> None:
+    assert judge("who is the president of the USA?", QUESTION) == "irrelevant"

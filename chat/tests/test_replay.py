@@ -1,4 +1,4 @@
-"""A turn that was cut off is finished by whoever comes next, and nothing happens twice."""
+"""A turn that was cut off is finished by another process, and nothing is done twice."""
 
 import asyncio
 import uuid
@@ -19,7 +19,7 @@ from chat.turns.runner import TurnRunner
 
 
 async def abandon(runner: TurnRunner) -> None:
-    """Take a runner away as a `kill -9` would: nothing is written, nothing let go of, its lock is free."""
+    """Stop a runner as a `kill -9` would: nothing is written or released, except that its lock is free."""
     for running in runner.turns._running.values():
         running.task.cancel()
         running.execution.cancel()
@@ -31,7 +31,7 @@ async def abandon(runner: TurnRunner) -> None:
     )
 
 
-async def test_a_turn_cut_off_after_a_tool_is_finished_without_acting_twice(
+async def test_turn_cut_off_after_a_tool_call_is_finished_without_a_second_call(
     start_runner: StartRunner, script: ScriptedModel, owner: User
 ) -> None:
     gate = Gate()
@@ -54,11 +54,11 @@ async def test_a_turn_cut_off_after_a_tool_is_finished_without_acting_twice(
     assert await in_database(Task.objects.count) == 1
     assert await in_database(ToolCall.objects.count) == 1
     assert await in_database(TurnStep.objects.count) == 2
-    assert len(second_script.calls) == 1, "the complete response was not asked for again"
+    assert len(second_script.calls) == 1, "the stored response is not requested again"
     turn = await in_database(Turn.objects.get)
     assert (turn.status, turn.attempt) == (Status.DONE, 2)
     rows = await chat.runner.store.rows(str(SessionId(owner.pk, chat.conversation_id)))
-    assert [row.item for row in rows] == turn.items, "the session has the turn once"
+    assert [row.item for row in rows] == turn.items, "the session has the turn's items once"
 
 
 async def test_queued_messages_are_answered_in_order_after_a_restart(
@@ -77,13 +77,15 @@ async def test_queued_messages_are_answered_in_order_after_a_restart(
         await chat.log(turn)
     await chat.settled()
 
-    said = await in_database(
+    texts = await in_database(
         lambda: list(Message.objects.order_by("turn__seq", "position").values_list("text", flat=True))
     )
-    assert said == [text for n in range(4) for text in (f"message {n}", f"reply {n}")]
+    assert texts == [text for n in range(4) for text in (f"message {n}", f"reply {n}")]
 
 
-async def test_a_living_process_is_not_robbed(start_runner: StartRunner, script: ScriptedModel, owner: User) -> None:
+async def test_turn_of_a_live_process_is_not_taken_over(
+    start_runner: StartRunner, script: ScriptedModel, owner: User
+) -> None:
     gate = Gate()
     script.enqueue(gate.step())
     first = await start_runner(script)
@@ -97,10 +99,10 @@ async def test_a_living_process_is_not_robbed(start_runner: StartRunner, script:
     assert (await in_database(Turn.objects.get)).owner == first.owner
 
 
-async def test_a_turn_let_go_of_at_shutdown_is_taken_up_at_once(
+async def test_turn_released_at_shutdown_is_taken_over_at_once(
     start_runner: StartRunner, script: ScriptedModel, owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "RENEWAL", timedelta(hours=1))  # so that the keeper does not find it later
+    monkeypatch.setattr(housekeeping, "RENEWAL", timedelta(hours=1))  # so that housekeeping does not find it later
     gate = Gate()
     script.enqueue(gate.step())
     chat = Chat(await start_runner(script), owner, uuid.uuid4())

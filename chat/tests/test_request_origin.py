@@ -1,4 +1,4 @@
-"""An Origin is the site's own if scheme, host and port agree, or if it is trusted."""
+"""An Origin is the site's own if scheme, host and port match, or if it is trusted."""
 
 import pytest
 from pytest_django import Settings
@@ -45,7 +45,9 @@ from chat.infra.request_origin import is_same_origin
         ("ws", "chat.example.com", "https://awild.example", False),
     ],
 )
-def test_scheme_host_and_port(settings: Settings, scheme: str | None, host: str, origin: str, same: bool) -> None:
+def test_origin_is_compared_by_scheme_host_and_port(
+    settings: Settings, scheme: str | None, host: str, origin: str, same: bool
+) -> None:
     settings.ALLOWED_HOSTS = ["chat.example.com", "[::1]"]
     settings.CSRF_TRUSTED_ORIGINS = ["https://front.example:8443", "https://*.wild.example"]
     headers = [(b"host", host.encode()), (b"origin", origin.encode())]

@@ -1,4 +1,4 @@
-"""One person's requests do not take all threads: some are answered at once, others wait, and very many are refused."""
+"""A user's concurrent requests are limited: a few run, more of them wait, and too many are refused."""
 
 import asyncio
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from config.tests.support import PASSWORD, ServerProcess, eventually
 
 pytestmark = pytest.mark.service
 
-AT_ONCE = 2
+LIMIT = 2
 WAITING = (
     "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'chat_task'::regclass"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -32,48 +32,48 @@ LIST_TASKS = {
 
 @pytest.fixture(scope="module")
 def narrow_server(shared_server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that answers few requests of a person at once."""
-    server = ServerProcess(shared_server.database, tmp_path_factory.mktemp("narrow"), REQUESTS_PER_USER=str(AT_ONCE))
+    """A server with a low limit of concurrent requests per user."""
+    server = ServerProcess(shared_server.database, tmp_path_factory.mktemp("narrow"), REQUESTS_PER_USER=str(LIMIT))
     yield server
     server.kill9()
 
 
 def browser(server: ServerProcess, person: Person) -> httpx.AsyncClient:
-    """Return a browser of somebody that opens any number of connections."""
+    """Return a client with a user's login, and with any number of connections."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     return httpx.AsyncClient(base_url=server.url, headers={"Cookie": person.cookie}, timeout=60, limits=limits)
 
 
-async def test_requests_of_one_person_wait_for_each_other_and_nobody_else_waits(narrow_server: ServerProcess) -> None:
-    person, other = sign_in(narrow_server), sign_in(narrow_server, "other")
-    credentials = {"email": person.email, "password": PASSWORD}
-    async with browser(narrow_server, person) as client, browser(narrow_server, other) as others:
+async def test_requests_above_the_limit_wait_and_other_users_do_not(narrow_server: ServerProcess) -> None:
+    user, outsider = sign_in(narrow_server), sign_in(narrow_server, "other")
+    credentials = {"email": user.email, "password": PASSWORD}
+    async with browser(narrow_server, user) as client, browser(narrow_server, outsider) as outsiders:
         token = (await client.post("/api/auth/login", json=credentials)).json()["access_token"]
         with psycopg.connect(narrow_server.database.url) as lock:
             lock.execute("LOCK TABLE chat_task")
-            # By a login, by a token and by MCP: it is one person.
+            # Requests with a login, with a token and over MCP are those of one user.
             bearer = {"Authorization": f"Bearer {token}"}
             requests = [client.get("/") for _ in range(8)]
             requests += [client.get("/api/tasks", headers=bearer) for _ in range(8)]
             requests += [client.post("/mcp", headers=bearer | ACCEPT, json=LIST_TASKS) for _ in range(8)]
             sent = [asyncio.create_task(request) for request in requests]
             query = narrow_server.database.query
-            await asyncio.to_thread(eventually, lambda: query(WAITING) == [(AT_ONCE,)], what="requests that wait")
-            answer = await others.get("/settings/tokens/")
-            assert answer.status_code == 200
-            assert query(WAITING) == [(AT_ONCE,)]
-        assert {answer.status_code for answer in await asyncio.gather(*sent)} == {200}
+            await asyncio.to_thread(eventually, lambda: query(WAITING) == [(LIMIT,)], what="requests that wait")
+            response = await outsiders.get("/settings/tokens/")
+            assert response.status_code == 200
+            assert query(WAITING) == [(LIMIT,)]
+        assert {response.status_code for response in await asyncio.gather(*sent)} == {200}
 
 
 async def test_many_tabs_that_load_at_once_are_answered(narrow_server: ServerProcess) -> None:
     person = sign_in(narrow_server)
     async with browser(narrow_server, person) as client:
         paths = ["/", "/state/", "/api/tasks", "/static/js/chat.js"] * TABS
-        statuses = [answer.status_code for answer in await asyncio.gather(*map(client.get, paths))]
+        statuses = [response.status_code for response in await asyncio.gather(*map(client.get, paths))]
     assert statuses == [200] * len(paths)
 
 
-async def test_more_requests_than_can_wait_are_refused(narrow_server: ServerProcess) -> None:
+async def test_requests_beyond_the_queue_get_429(narrow_server: ServerProcess) -> None:
     person = sign_in(narrow_server)
     async with browser(narrow_server, person) as client:
         await client.get("/settings/")
@@ -81,34 +81,34 @@ async def test_more_requests_than_can_wait_are_refused(narrow_server: ServerProc
             lock.execute("LOCK TABLE chat_task")
             sent = [asyncio.create_task(client.get(path)) for path in ["/", "/api/tasks"] * 60]
             done, _ = await asyncio.wait(sent, return_when=asyncio.FIRST_COMPLETED)
-        answers = await asyncio.gather(*sent)
-    assert all(task.result().status_code == 429 for task in done), "those that wait are not refused"
-    refused = [answer for answer in answers if answer.status_code == 429]
+        responses = await asyncio.gather(*sent)
+    assert all(task.result().status_code == 429 for task in done), "waiting requests are not refused"
+    refused = [response for response in responses if response.status_code == 429]
     assert 0 < len(refused) <= 18
-    assert {answer.headers["Retry-After"] for answer in refused} == {"1"}
-    assert all("Too many of your requests" in answer.text for answer in refused)
+    assert {response.headers["Retry-After"] for response in refused} == {"1"}
+    assert all("Too many of your requests" in response.text for response in refused)
     assert "Traceback" not in narrow_server.output
 
 
-async def test_a_place_is_given_back_by_those_who_give_up() -> None:
+async def test_cancelled_tasks_release_their_places() -> None:
     queue = FairQueue(lambda: 1, 1, "Too many.")
     entered = asyncio.Event()
 
-    async def hold() -> None:
+    async def occupy() -> None:
         async with queue.turn("one"):
             entered.set()
             await asyncio.Event().wait()
 
-    holds, waits = asyncio.create_task(hold()), asyncio.create_task(hold())
+    running, waiting = asyncio.create_task(occupy()), asyncio.create_task(occupy())
     await entered.wait()
     with pytest.raises(TooManyAtOnce):
         async with queue.turn("one"):
             pass
     async with queue.turn("another"):
         pass
-    for task in (waits, holds):
+    for task in (waiting, running):
         task.cancel()
-    await asyncio.wait([holds, waits])
+    await asyncio.wait([running, waiting])
     async with AsyncExitStack() as stack, asyncio.timeout(5):
         await stack.enter_async_context(queue.turn("one"))
     assert not queue._places and not queue._counts

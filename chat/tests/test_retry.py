@@ -1,4 +1,4 @@
-"""A turn that failed says so in a sentence, and can be tried again without doing anything twice."""
+"""A failed turn can be retried without repeating the effects of its tools."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from chat.turns.events import TurnFailed, TurnFinished
 BROKEN = ModelStep.raise_error(ModelFailed("The model's endpoint cannot be reached at the moment.", retryable=False))
 
 
-async def failed_after_a_tool(chat: Chat, script: ScriptedModel) -> Accepted:
+async def fail_after_a_tool_call(chat: Chat, script: ScriptedModel) -> Accepted:
     script.extend([[function_call("create_task", {"title": "Buy milk"}, call_id="call_1")], BROKEN])
     accepted = await chat.send("Add milk")
     assert isinstance((await chat.log(accepted.turn))[-1].event, TurnFailed)
@@ -26,7 +26,7 @@ async def failed_after_a_tool(chat: Chat, script: ScriptedModel) -> Accepted:
     return accepted
 
 
-async def test_what_a_failed_turn_had_begun_to_say_is_no_reply(chat: Chat, script: ScriptedModel) -> None:
+async def test_partial_text_of_a_failed_turn_is_not_stored_as_a_reply(chat: Chat, script: ScriptedModel) -> None:
     async def break_off(call: ModelCall) -> AsyncIterator[TResponseStreamEvent]:
         yield ResponseTextDeltaEvent.model_construct(type="response.output_text.delta", delta="I have add")
         raise ModelFailed("The model broke off.", retryable=False)
@@ -40,25 +40,25 @@ async def test_what_a_failed_turn_had_begun_to_say_is_no_reply(chat: Chat, scrip
     assert [message.text for message in await in_database(lambda: list(Message.objects.all()))] == ["Add milk"]
 
 
-async def test_trying_again_goes_on_after_what_the_tools_did(chat: Chat, script: ScriptedModel) -> None:
-    accepted = await failed_after_a_tool(chat, script)
+async def test_retry_continues_after_the_tool_calls(chat: Chat, script: ScriptedModel) -> None:
+    accepted = await fail_after_a_tool_call(chat, script)
     script.enqueue([assistant_message("Added task 1.")])
 
-    again = await chat.retry(accepted.turn)
-    last = (await chat.log(again.turn))[-1].event
+    retried = await chat.retry(accepted.turn)
+    last = (await chat.log(retried.turn))[-1].event
     await chat.settled()
 
     assert isinstance(last, TurnFinished)
     assert last.message.text == "Added task 1."
     assert await in_database(Task.objects.count) == 1
-    assert await in_database(ToolCall.objects.filter(turn=again.turn.pk).count) == 1
+    assert await in_database(ToolCall.objects.filter(turn=retried.turn.pk).count) == 1
     turn = await in_database(lambda: Turn.objects.get(replaces=accepted.turn.pk))
     session = await chat.runner.store.rows(await in_database(lambda: turn.conversation.session.session_id))
-    assert [row.item for row in session] == turn.items, "the failed try is not in the session any more"
+    assert [row.item for row in session] == turn.items, "the failed attempt is removed from the session"
 
 
-async def test_the_same_client_id_tries_once(chat: Chat, script: ScriptedModel) -> None:
-    accepted = await failed_after_a_tool(chat, script)
+async def test_same_client_id_retries_once(chat: Chat, script: ScriptedModel) -> None:
+    accepted = await fail_after_a_tool_call(chat, script)
     script.enqueue([assistant_message("Added.")])
     client_id = uuid.uuid4()
 
@@ -70,10 +70,8 @@ async def test_the_same_client_id_tries_once(chat: Chat, script: ScriptedModel) 
     await chat.log(first.turn)
 
 
-async def test_a_failed_turn_is_not_tried_again_once_the_conversation_has_moved_on(
-    chat: Chat, script: ScriptedModel
-) -> None:
-    accepted = await failed_after_a_tool(chat, script)
+async def test_failed_turn_before_a_newer_turn_cannot_be_retried(chat: Chat, script: ScriptedModel) -> None:
+    accepted = await fail_after_a_tool_call(chat, script)
     script.enqueue([assistant_message("Yes?")])
     await chat.reply("hello?")
 
@@ -81,8 +79,10 @@ async def test_a_failed_turn_is_not_tried_again_once_the_conversation_has_moved_
         await chat.retry(accepted.turn)
 
 
-async def test_nobody_else_can_try_it_again(chat: Chat, script: ScriptedModel, outsider: User) -> None:
-    accepted = await failed_after_a_tool(chat, script)
+async def test_retry_by_another_user_or_elsewhere_is_not_found(
+    chat: Chat, script: ScriptedModel, outsider: User
+) -> None:
+    accepted = await fail_after_a_tool_call(chat, script)
     script.enqueue([assistant_message("Hello.")])
     elsewhere = Chat(chat.runner, chat.user, uuid.uuid4())
     await elsewhere.reply("hi")

@@ -1,4 +1,4 @@
-"""Servers of the version before and of this one serve one person, on one database, while an upgrade goes on."""
+"""During a rolling upgrade, servers of the previous and of this version serve one user on one database."""
 
 import asyncio
 import os
@@ -35,13 +35,13 @@ def git(*words: str) -> bytes:
     """Return the output of a git command; skip the test without the history, as in a shallow clone."""
     done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, timeout=SECONDS, check=False)
     if done.returncode or not done.stdout:
-        pytest.skip(f"The version before is not in this clone: {done.stderr.decode().strip() or 'no such commit'}")
+        pytest.skip(f"The previous version is not in this clone: {done.stderr.decode().strip() or 'no such commit'}")
     return done.stdout
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The last commit of the version before; it runs with the packages of this one."""
+    """The last commit of the previous version; it runs with the packages of this one."""
     changed = git("log", "-1", "--format=%H", "-G", '^version = "', "--", "pyproject.toml").decode().strip()
     folder = tmp_path_factory.mktemp("before")
     with tarfile.open(fileobj=BytesIO(git("archive", f"{changed}^"))) as files:
@@ -49,8 +49,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class ServerBefore(ServerProcess):
-    """A server of the version before."""
+class PreviousServer(ServerProcess):
+    """A server of the previous version."""
 
     checkout: Path
 
@@ -58,13 +58,13 @@ class ServerBefore(ServerProcess):
         """Start the process without waiting until it answers."""
         command = [sys.executable, "-m", self.program, "--port", str(self.port)]
         with open(self.log, "ab") as output:
-            self.before = spawn(command, env=clean_environment(**self.variables), output=output, cwd=self.checkout)
-        self.process = self.before  # type: ignore[assignment]
+            self.previous = spawn(command, env=clean_environment(**self.variables), output=output, cwd=self.checkout)
+        self.process = self.previous  # type: ignore[assignment]
 
 
 @pytest.fixture(scope="module")
 def servers(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """The version before makes the database and serves, then this one migrates it and serves too."""
+    """The previous version creates the database and serves, then this one migrates it and serves too."""
     folder, port = tmp_path_factory.mktemp("rolling"), free_port()
     redis = RedisServer(folder)
     variables = {
@@ -73,15 +73,15 @@ def servers(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
         "AGENT_GUARDRAIL": "off",
     }
-    ServerBefore.checkout = checkout
+    PreviousServer.checkout = checkout
     with database(os.environ["DATABASE_URL"]) as (_, url):
         bootstrap = clean_environment(DATABASE_URL=url, DATA_DIR=str(folder), ADMIN_PASSWORD=PASSWORD)
         command = [sys.executable, "-m", "config.runtime.bootstrap"]
         subprocess.run(command, cwd=checkout, env=bootstrap, check=True, timeout=120)
-        with ServerBefore(LiveDatabase(url), folder, **variables) as before:
+        with PreviousServer(LiveDatabase(url), folder, **variables) as previous:
             prepare(url, folder)
-            with ServerProcess(LiveDatabase(url), folder, **variables) as now:
-                yield Pair(before, now, redis, port, ModelServer(port=port))
+            with ServerProcess(LiveDatabase(url), folder, **variables) as current:
+                yield Pair(previous, current, redis, port, ModelServer(port=port))
     redis.kill9()
 
 
@@ -92,7 +92,7 @@ async def pair(servers: Pair) -> AsyncIterator[Pair]:
 
 
 @pytest.mark.parametrize("begins", ["before", "now"])
-async def test_a_turn_of_one_version_is_followed_and_stopped_in_the_other(pair: Pair, begins: str) -> None:
+async def test_turn_of_one_version_is_followed_and_stopped_in_the_other(pair: Pair, begins: str) -> None:
     async with pair.opened() as sockets:
         here, there = sockets if begins == "before" else sockets[::-1]
         turn_id = await pair.begun(here)
@@ -104,11 +104,11 @@ async def test_a_turn_of_one_version_is_followed_and_stopped_in_the_other(pair: 
 
 
 @pytest.mark.parametrize("asks", ["before", "now"])
-async def test_an_approval_that_one_version_requests_is_decided_in_the_other(pair: Pair, asks: str) -> None:
+async def test_approval_requested_by_one_version_is_decided_in_the_other(pair: Pair, asks: str) -> None:
     async with pair.opened() as sockets:
         here, there = sockets if asks == "before" else sockets[::-1]
         pair.model.play(says("Noted."), calls(Call("delete_tasks", {"numbers": [1, 2]})), says("They are gone."))
-        await there.reply("Remember that I like tea")  # the memory that the other version continues
+        await there.reply("Remember that I like tea")  # the session that the other version continues
         turn_id = (await here.accepted(await here.message("Delete everything")))["turn"]["id"]
         call_id = await awaited_call(there, turn_id)
         await there.send("approval.decide", turn_id=turn_id, call_id=call_id, approve=True)
@@ -116,17 +116,17 @@ async def test_an_approval_that_one_version_requests_is_decided_in_the_other(pai
             assert (await socket.end_of(turn_id))["message"]["text"] == "They are gone."
 
 
-# Last: it ends the server of the version before.
-async def test_a_turn_is_continued_by_this_version_when_the_server_before_ends(pair: Pair) -> None:
-    async with pair.opened() as (before, now):
-        turn_id = await pair.begun(before)
-        await has_text(now, turn_id)
+# The last test: it stops the server of the previous version.
+async def test_turn_continues_in_this_version_when_the_previous_server_stops(pair: Pair) -> None:
+    async with pair.opened() as (previous, current):
+        turn_id = await pair.begun(previous)
+        await has_text(current, turn_id)
         pair.model.play(says(*WORDS))
-        ended = asyncio.create_task(asyncio.to_thread(pair.a.terminate))
-        assert await before.closed(within=SECONDS) == 1012
-        assert await ended == 0
+        exit_code = asyncio.create_task(asyncio.to_thread(pair.a.terminate))
+        assert await previous.closed(within=SECONDS) == 1012
+        assert await exit_code == 0
         pair.model.release()
-        end = await now.end_of(turn_id)
-        assert end["message"]["text"] == shown(now, turn_id) == REPLY
-        kept = "SELECT count(*) FROM chat_message WHERE turn_id = %s AND role = 'assistant'"
-        assert pair.a.database.query(kept, turn_id) == [(1,)]
+        end = await current.end_of(turn_id)
+        assert end["message"]["text"] == shown(current, turn_id) == REPLY
+        replies = "SELECT count(*) FROM chat_message WHERE turn_id = %s AND role = 'assistant'"
+        assert pair.a.database.query(replies, turn_id) == [(1,)]

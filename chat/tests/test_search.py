@@ -1,4 +1,4 @@
-"""Searching what was written: which queries find what, in any script, and at what price."""
+"""Search in messages and titles: query syntax, writing systems, isolation of users, cost, index and snippets."""
 
 import unicodedata
 import uuid
@@ -29,29 +29,29 @@ from chat.turns.stop import request_stop
 
 pytestmark = pytest.mark.django_db
 
-# The query of 200 characters that took minutes and a gigabyte.
-MANY = " or ".join(["xa", "xb"] * 34)[:200]
-USELESS = ["", "- - - - -", '""', '"', "-", '-""', "()&|!:*<->'\\", "\x00", "\ud800\udfff", "   ", "…", "​"]
+# This query of 200 characters once took minutes and a gigabyte.
+LONGEST = " or ".join(["xa", "xb"] * 34)[:200]
+EMPTY = ["", "- - - - -", '""', '"', "-", '-""', "()&|!:*<->'\\", "\x00", "\ud800\udfff", "   ", "…", "​"]
 METACHARACTERS = [
     "a & b", "a | b", "!a", "a <-> b", "a:*", "a:A", "(a", "a)", "'a", "a''b", "a\\", "\\'a", "[a-z]+(", "%a_",
 ]  # fmt: skip
 
 
 def found(user: User, words: str, limit: int = 50) -> list[str]:
-    """Return the titles of what is found."""
+    """Return the titles of the hits."""
     return [hit.title for hit in services.search(user_id=user.pk, words=words, limit=limit)]
 
 
 def written(user: User, *texts: str) -> Conversation:
-    """Write each text in a conversation of its own, called as the text begins; return the last one."""
+    """Write each text in a conversation of its own, with the text as its title; return the last one."""
     for text in texts:
         talk = conversation(user, "")
         say(talk, text, None)
-        Conversation.objects.filter(pk=talk.pk).update(title=text[:100])  # behind the index's back
+        Conversation.objects.filter(pk=talk.pk).update(title=text[:100])  # without an update of the index
     return talk
 
 
-# What is found.
+# Matches.
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def written(user: User, *texts: str) -> Conversation:
         ("Don’t run git --force", ["don't", "--force", "git --force"]),
     ],
 )  # fmt: skip
-def test_a_text_is_found_by(owner: User, text: str, queries: list[str]) -> None:
+def test_query_finds_the_text(owner: User, text: str, queries: list[str]) -> None:
     written(owner, text, "Something else")
     for query in queries:
         assert found(owner, query) == [text], query
@@ -83,20 +83,20 @@ def test_a_text_is_found_by(owner: User, text: str, queries: list[str]) -> None:
     [
         ("Pay the bills", '"bills pay"'),
         ("Pay the bills", "pay rent"),
-        ("Pay the bills", "bil pay"),  # only the last word may be a beginning
-        ("Pay the bills", '"pay the bil"'),  # its quotes are closed
+        ("Pay the bills", "bil pay"),  # only the last word may be a prefix
+        ("Pay the bills", '"pay the bil"'),  # a quoted phrase has no prefix
         ("Pay the bills", "-bills pay"),
         ("我去看牙医", "去牙"),
         ("我去看牙，医生", "牙医"),
         ("สวัสดี", "สวสด"),
     ],
 )
-def test_a_text_is_not_found_by(owner: User, text: str, query: str) -> None:
+def test_query_does_not_find_the_text(owner: User, text: str, query: str) -> None:
     written(owner, text)
     assert found(owner, query) == []
 
 
-def test_words_phrases_alternatives_and_exclusions(owner: User) -> None:
+def test_query_with_words_phrases_alternatives_and_exclusions(owner: User) -> None:
     written(owner, "milk and bread", "milk and eggs", "bread and butter", "tea")
     assert found(owner, "milk -eggs") == ["milk and bread"]
     assert found(owner, '"bread and butter" or tea') == ["tea", "bread and butter"]
@@ -107,14 +107,14 @@ def test_words_phrases_alternatives_and_exclusions(owner: User) -> None:
     assert found(owner, "or") == [] and found(owner, "tea or") == ["tea"]
 
 
-def test_words_that_say_little_are_found_but_not_asked_for_beside_others(owner: User) -> None:
+def test_stop_words_are_required_only_alone_or_in_phrases(owner: User) -> None:
     written(owner, "call the dentist", "dentist at nine")
     assert found(owner, "what about the dentist") == ["dentist at nine", "call the dentist"]
     assert found(owner, "the") == ["call the dentist"]
     assert found(owner, '"the dentist"') == ["call the dentist"]
 
 
-def test_a_title_alone_is_found_without_a_message(owner: User) -> None:
+def test_match_in_the_title_has_no_message(owner: User) -> None:
     talk = conversation(owner, "Zahnärzte")
     say(talk, "Hello")
     (hit,) = services.search(user_id=owner.pk, words="zahnarzt", limit=5)
@@ -122,8 +122,8 @@ def test_a_title_alone_is_found_without_a_message(owner: User) -> None:
     conversations.rename(user_id=owner.pk, conversation_id=talk.pk, title="Dentists")
     assert found(owner, "zahnarzt") == []
     assert found(owner, "dentist") == ["Dentists"]
-    begun = conversations.begin(user_id=owner.pk, title="Plumbers")
-    assert [hit.id for hit in services.search(user_id=owner.pk, words="plumber", limit=5)] == [begun.id]
+    new = conversations.begin(user_id=owner.pk, title="Plumbers")
+    assert [hit.id for hit in services.search(user_id=owner.pk, words="plumber", limit=5)] == [new.id]
 
 
 REPLY = """## Plan
@@ -135,18 +135,18 @@ REPLY = """## Plan
 | 1 | 2 |"""
 
 
-def test_a_reply_is_shown_without_the_marks_of_markdown(owner: User) -> None:
+def test_snippet_of_a_reply_has_no_markdown(owner: User) -> None:
     talk = conversation(owner, "Groceries")
     say(talk, "what to buy, **please**", REPLY)
     (hit,) = services.search(user_id=owner.pk, words='"oat milk at shop"', limit=1)
     assert hit.snippet == "Plan buy oat milk at shop.sh, see the list a b 1 2"
     assert [text for text, marked in hit.snippet_pieces if marked] == ["oat milk at shop"]
-    # What a person writes is shown as it was written, here as in the chat.
+    # A user's message is shown unchanged, here as in the chat.
     (hit,) = services.search(user_id=owner.pk, words="please", limit=1)
     assert hit.snippet == "what to buy, **please**"
 
 
-def test_what_only_the_address_of_a_link_has_is_marked_there(owner: User) -> None:
+def test_match_in_a_link_url_is_marked_there(owner: User) -> None:
     say(conversation(owner, "Groceries"), "what to buy", REPLY)
     (hit,) = services.search(user_id=owner.pk, words="x.example", limit=1)
     assert [text for text, marked in hit.snippet_pieces if marked] == ["x.example"]
@@ -155,14 +155,14 @@ def test_what_only_the_address_of_a_link_has_is_marked_there(owner: User) -> Non
 @pytest.mark.parametrize(
     "text", ["> " * 100 + "milk", "milk <b>bold</b> & 1 < 2", "milk \\* `a <i> b`", "[milk](x) ![oat](y)"]
 )
-def test_whatever_a_reply_holds_is_shown(owner: User, text: str) -> None:
+def test_snippet_of_a_reply_with_markup_is_shown(owner: User, text: str) -> None:
     say(conversation(owner, "Groceries"), "what to buy", text)
     (hit,) = services.search(user_id=owner.pk, words="milk", limit=1)
     assert "milk" in (hit.snippet or "")
     assert "&lt;" not in (hit.snippet or "") and "</" not in (hit.snippet or "").replace("</b>", "")
 
 
-def test_the_newest_message_of_each_conversation_is_shown_and_the_newest_conversation_first(owner: User) -> None:
+def test_hits_show_the_newest_message_and_are_sorted_by_newest_conversation(owner: User) -> None:
     old, new = conversation(owner, "old"), conversation(owner, "new", at=timezone.now() + timedelta(hours=1))
     say(old, "balloons", "balloons again")
     say(new, "balloons")
@@ -173,7 +173,7 @@ def test_the_newest_message_of_each_conversation_is_shown_and_the_newest_convers
     ]
 
 
-def test_what_is_in_the_trash_or_of_an_earlier_version_is_not_found(owner: User) -> None:
+def test_trashed_conversations_and_replaced_versions_are_not_found(owner: User) -> None:
     talk = conversation(owner, "talk")
     turn = say(talk, "Buy balloons", "Added balloons.")
     accept_edit(
@@ -187,14 +187,14 @@ def test_what_is_in_the_trash_or_of_an_earlier_version_is_not_found(owner: User)
     assert found(owner, "kites") == ["talk"]
 
 
-def test_nobody_finds_what_others_wrote(owner: User, outsider: User) -> None:
+def test_messages_of_another_user_are_not_found(owner: User, outsider: User) -> None:
     written(owner, "groceries")
     for query in ("groceries", "-nothing", "g", "groceries or nothing"):
         assert found(outsider, query) == []
 
 
-def test_two_people_with_the_same_key_still_find_their_own_only(owner: User) -> None:
-    # The key is of the first bytes of an id; that two people share one is unlikely, and harmless.
+def test_users_with_the_same_key_find_only_their_own_messages(owner: User) -> None:
+    # The key consists of the first bytes of a user id; two users that share one are unlikely, and harmless.
     twin = User.objects.create_user("twin@example.com", id=uuid.UUID(int=owner.pk.int ^ 1))
     written(owner, *(f"groceries {number}" for number in range(60)))
     written(twin, "groceries of the twin")
@@ -203,8 +203,8 @@ def test_two_people_with_the_same_key_still_find_their_own_only(owner: User) -> 
 
 
 @pytest.mark.parametrize("common", [1, 40])
-def test_pages_have_everything_once_though_times_are_equal(owner: User, common: int) -> None:
-    """`common`: one of so many conversations matches, so that the scan or the index finds them."""
+def test_pages_have_each_hit_once_with_equal_times(owner: User, common: int) -> None:
+    """Every nth conversation matches, with n = `common`, so that the scan or the index finds them."""
     at = timezone.now()
     wanted = []
     for number in range(240):
@@ -223,7 +223,7 @@ def test_pages_have_everything_once_though_times_are_equal(owner: User, common: 
     assert paged == list(ordered)
 
 
-def test_a_word_far_down_in_a_long_conversation_is_found(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_match_beyond_the_scanned_messages_is_found(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "SCANNED_MESSAGES", 10)
     older, talk = conversation(owner, "older", at=timezone.now() - timedelta(days=1)), conversation(owner, "long")
     say(older, "needle")
@@ -234,24 +234,24 @@ def test_a_word_far_down_in_a_long_conversation_is_found(owner: User, monkeypatc
         assert found(owner, query) == ["long", "older"], query
 
 
-# Whatever is typed.
+# Odd queries.
 
 
-@pytest.mark.parametrize("query", USELESS)
-def test_a_query_with_nothing_to_search_for_finds_nothing(owner: User, query: str) -> None:
+@pytest.mark.parametrize("query", EMPTY)
+def test_query_without_terms_finds_nothing(owner: User, query: str) -> None:
     written(owner, "something")
     assert found(owner, query) == []
 
 
 @pytest.mark.parametrize("query", METACHARACTERS)
-def test_characters_that_mean_something_elsewhere_mean_nothing_here(owner: User, query: str) -> None:
+def test_metacharacters_have_no_special_meaning(owner: User, query: str) -> None:
     written(owner, "a word, b too")
     assert found(owner, query) in ([], ["a word, b too"])
 
 
-def test_a_query_has_a_bounded_number_of_terms(owner: User) -> None:
+def test_number_of_terms_in_a_query_is_limited(owner: User) -> None:
     written(owner, "xa xb")
-    assert found(owner, MANY) == ["xa xb"], "the same words again are none more"
+    assert found(owner, LONGEST) == ["xa xb"], "repeated words count once"
     words = [f"word{number}" for number in range(MAX_TERMS + 1)]
     assert found(owner, " ".join(words[:-1])) == []
     for query in (" ".join(words), " or ".join(words), " ".join(f"-{word}" for word in words)):
@@ -262,11 +262,11 @@ def test_a_query_has_a_bounded_number_of_terms(owner: User) -> None:
             found(owner, text)
 
 
-def test_the_database_is_not_asked_to_cut_texts_and_a_query_is_few_statements(owner: User) -> None:
+def test_search_takes_few_short_statements_without_headlines(owner: User) -> None:
     text = "xa xb " * 1_666
     written(owner, text)
     with CaptureQueriesContext(connection) as queries:
-        (hit,) = services.search(user_id=owner.pk, words=MANY, limit=50)
+        (hit,) = services.search(user_id=owner.pk, words=LONGEST, limit=50)
     assert hit.snippet and len(hit.snippet) <= LENGTH + 2
     assert len(queries) <= 8
     assert not [query["sql"] for query in queries if "headline" in query["sql"] or "to_tsquery" in query["sql"]]
@@ -280,8 +280,8 @@ WITHOUT_RESET = settings(deadline=None, suppress_health_check=[HealthCheck.funct
 
 @WITHOUT_RESET
 @given(any_text, any_query)
-def test_nothing_that_is_typed_fails_otherwise_than_with_a_sentence(owner: User, text: str, query: str) -> None:
-    with undone():
+def test_any_query_raises_no_other_than_domain_errors(owner: User, text: str, query: str) -> None:
+    with rolled_back():
         written(owner, text)
         try:
             services.search(user_id=owner.pk, words=query, limit=5)
@@ -292,8 +292,8 @@ def test_nothing_that_is_typed_fails_otherwise_than_with_a_sentence(owner: User,
 @WITHOUT_RESET
 @given(any_text)
 @example('a-b or -c "d')
-def test_a_text_is_found_by_each_of_its_own_words(owner: User, text: str) -> None:
-    with undone():
+def test_text_is_found_by_each_of_its_words(owner: User, text: str) -> None:
+    with rolled_back():
         talk = conversation(owner)
         say(talk, text, None)
         for word in text.split():
@@ -304,16 +304,16 @@ def test_a_text_is_found_by_each_of_its_own_words(owner: User, text: str) -> Non
 
 
 @contextmanager
-def undone() -> Iterator[None]:
+def rolled_back() -> Iterator[None]:
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
 
 
-# What a search may take.
+# Limits.
 
 
-def test_a_person_has_two_searches_at_once_and_others_have_theirs(owner: User, outsider: User) -> None:
+def test_each_user_has_two_concurrent_searches(owner: User, outsider: User) -> None:
     hold = services._searches.hold
     with hold(str(owner.pk)), hold(str(owner.pk)):
         with pytest.raises(RateLimited) as refused:
@@ -323,7 +323,7 @@ def test_a_person_has_two_searches_at_once_and_others_have_theirs(owner: User, o
     assert found(owner, "anything") == []
 
 
-def test_a_search_that_takes_too_long_is_ended_with_a_sentence(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_search_is_cancelled_and_reported(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
     written(owner, "anything")
     monkeypatch.setattr(services, "_SCAN", services._SCAN.replace("found.id IS NOT NULL", "pg_sleep(30) IS NULL"))
     monkeypatch.setattr(services, "SECONDS", 0.05)
@@ -331,11 +331,11 @@ def test_a_search_that_takes_too_long_is_ended_with_a_sentence(owner: User, monk
         found(owner, "anything")
     assert not services._searches._held
     monkeypatch.undo()
-    assert found(owner, "anything") == ["anything"], "the connection is as before"
+    assert found(owner, "anything") == ["anything"], "the connection is usable"
 
 
-def test_the_index_leads_to_one_persons_rows_only(owner: User, outsider: User) -> None:
-    # Others write the same words; a search is to visit none of their rows.
+def test_index_scan_visits_rows_of_one_user_only(owner: User, outsider: User) -> None:
+    # Another user writes the same words; a search visits none of these rows.
     for person in (owner, outsider):
         for number in range(30):
             say(conversation(person, f"Chat {number}"), "groceries and bread" if number else "groceries and needle")
@@ -366,10 +366,10 @@ def bitmap_scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     return (node for node in nodes(plan) if node["Node Type"] == "Bitmap Index Scan")
 
 
-# How the index is kept.
+# Maintenance of the index.
 
 
-def test_everything_that_writes_a_message_indexes_it(owner: User) -> None:
+def test_every_stored_message_is_indexed(owner: User) -> None:
     key = uuid.uuid4()
     first = accept(user_id=owner.pk, conversation_id=key, client_id=uuid.uuid4(), text="Waiting for balloons")
     turn = Turn.objects.get(pk=first.turn.pk)
@@ -382,7 +382,7 @@ def test_everything_that_writes_a_message_indexes_it(owner: User) -> None:
     assert TitleVector.objects.count() == 1
 
 
-def test_what_an_earlier_version_wrote_is_indexed_afterwards(owner: User, outsider: User) -> None:
+def test_rows_of_an_earlier_version_are_indexed_afterwards(owner: User, outsider: User) -> None:
     say(conversation(owner, "Party"), "Buy balloons", "Added.")
     say(conversation(outsider, "Money"), "Pay the rent", "Noted.")
     before = snapshot()
@@ -395,13 +395,13 @@ def test_what_an_earlier_version_wrote_is_indexed_afterwards(owner: User, outsid
     assert found(owner, "balloons") == found(owner, "party") == ["Party"]
 
 
-def test_a_batch_reads_no_vector_of_batches_before_it(owner: User) -> None:
-    # It took longer with each batch, and a million messages took hours.
+def test_index_batch_does_not_read_vectors_of_earlier_batches(owner: User) -> None:
+    # Each batch once took longer than the one before, and a million messages took hours.
     written(owner, *(f"message {number}" for number in range(20)))
     keys = list(MessageVector.objects.order_by("pk").values_list("pk", flat=True))
     MessageVector.objects.filter(pk=keys[-1]).delete()
     with connection.cursor() as cursor:
-        # A merge is what PostgreSQL chooses once there are many.
+        # PostgreSQL chooses a merge join once there are many rows.
         cursor.execute("SET LOCAL enable_nestloop = off; SET LOCAL enable_hashjoin = off")
         statement = f"EXPLAIN (ANALYZE, FORMAT JSON) {index._MISSING_MESSAGES}"
         cursor.execute(statement, {"after": keys[-3], "batch": 500, "characters": 100})
@@ -420,7 +420,7 @@ def snapshot() -> list[tuple[object, ...]]:
     return [*MessageVector.objects.order_by("pk").values_list(), *TitleVector.objects.order_by("pk").values_list()]
 
 
-def test_vectors_go_with_what_they_are_of_whoever_deletes_it(owner: User, outsider: User) -> None:
+def test_vectors_are_deleted_with_their_messages_and_conversations(owner: User, outsider: User) -> None:
     for person in (owner, outsider):
         say(conversation(person), "groceries", None)
     with connection.cursor() as cursor:
@@ -446,7 +446,7 @@ def test_vectors_go_with_what_they_are_of_whoever_deletes_it(owner: User, outsid
     ],
     ids=["words", "one word", "pairs", "marks", "expanding"],
 )
-def test_a_text_of_any_length_is_kept_and_its_beginning_is_found(owner: User, text: str) -> None:
+def test_text_of_any_length_is_stored_and_its_start_is_found(owner: User, text: str) -> None:
     talk = conversation(owner)
     turn = say(talk, "Count", None)
     Message.objects.create(
@@ -458,7 +458,7 @@ def test_a_text_of_any_length_is_kept_and_its_beginning_is_found(owner: User, te
     assert max(int(position) for found in positions for position in found) <= MAX_TOKENS
 
 
-# What is shown.
+# Snippets.
 
 
 @pytest.mark.parametrize(
@@ -473,7 +473,7 @@ def test_a_text_of_any_length_is_kept_and_its_beginning_is_found(owner: User, te
         ("word " * 400, "-needle", "word word"),
     ],
 )
-def test_a_snippet_has_what_was_found_and_what_is_around_it(owner: User, text: str, query: str, shown: str) -> None:
+def test_snippet_has_the_match_and_its_context(owner: User, text: str, query: str, shown: str) -> None:
     say(conversation(owner), "Hello", text)
     (hit,) = services.search(user_id=owner.pk, words=query, limit=5)
     assert hit.snippet and shown in hit.snippet
@@ -492,6 +492,6 @@ def test_a_snippet_has_what_was_found_and_what_is_around_it(owner: User, text: s
         ("Pay the bills", "milk", "Pay the bills"),
     ],
 )
-def test_what_of_a_text_matches_is_marked(text: str, query: str, shown: str) -> None:
-    found = pieces(text, marks(text, parse(query).wanted))
-    assert "".join(f"[{part}]" if marked else part for part, marked in found) == shown
+def test_matches_are_marked_in_the_text(text: str, query: str, shown: str) -> None:
+    parts = pieces(text, marks(text, parse(query).wanted))
+    assert "".join(f"[{part}]" if marked else part for part, marked in parts) == shown
