@@ -138,7 +138,7 @@ async def test_turn_is_finished_after_a_kill(
     point: str, servers: DyingServers, model: tuple[ModelServer, OrderTaker]
 ) -> None:
     _, taker = model
-    orders, asked = ORDERS[point]
+    orders, expected_steps = ORDERS[point]
     limit = SMALL_LIMIT if "pruning" in point else LIMIT
     store = DATABASE if "in the database" in point else FILE
     server = await asyncio.to_thread(servers.running, limit, store)
@@ -161,7 +161,7 @@ async def test_turn_is_finished_after_a_kill(
         await wait_until_done(conversation, len(orders), within=30)
         await page.settled(len(orders), within=30)
         conversation.check(orders, taker, page)
-        assert taker.asked_for(orders[0].name) == asked
+        assert taker.asked_for(orders[0].name) == expected_steps
 
         async with Page(server.ws_url, server.url, person, conversation.id) as fresh:
             for turn_id in page.turns:

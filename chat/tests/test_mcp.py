@@ -96,10 +96,10 @@ async def test_every_tool_has_its_effect(key: dict[str, str], owner: User, mode:
         changed = answer(await client.call_tool("update_task", {"number": 2, "title": "Pay the rent"}))
         assert changed["task"]["title"] == "Pay the rent"
         assert answer(await client.call_tool("delete_task", {"number": 3}))["task"]["title"] == "Call Ada"
-        asked = answer(await client.call_tool("delete_tasks", {"numbers": [1, 2, 9]}))
-        assert (asked["deleted"], asked["missing"], len(await titles())) == (False, [9], 2)
+        pending = answer(await client.call_tool("delete_tasks", {"numbers": [1, 2, 9]}))
+        assert (pending["deleted"], pending["missing"], len(await titles())) == (False, [9], 2)
         done = answer(
-            await client.call_tool("delete_tasks", {"numbers": [1, 2, 9], "confirmation": asked["confirmation"]})
+            await client.call_tool("delete_tasks", {"numbers": [1, 2, 9], "confirmation": pending["confirmation"]})
         )
         assert (done["deleted"], [task["title"] for task in done["tasks"]]) == (
             True,
@@ -219,16 +219,16 @@ async def test_legacy_client_gets_a_confirmation_token(key: dict[str, str], owne
     await fill(owner, "Buy milk", "Pay rent")
     person = Person("accept")
     async with program(key, mode="legacy", person=person) as client:
-        asked = answer(await client.call_tool("delete_tasks", {"numbers": [1, 2]}))
+        pending = answer(await client.call_tool("delete_tasks", {"numbers": [1, 2]}))
 
-    assert (asked["deleted"], person.asked, len(await titles())) == (False, [], 2)
+    assert (pending["deleted"], person.asked, len(await titles())) == (False, [], 2)
 
 
 async def test_confirmation_of_other_tasks_is_refused(key: dict[str, str], owner: User) -> None:
     await fill(owner, "Buy milk", "Pay rent", "Call Ada")
     async with program(key) as client:
-        asked = answer(await client.call_tool("delete_tasks", {"numbers": [1, 2]}))
-        for numbers, confirmation in (([1, 3], asked["confirmation"]), ([1, 2], "yes")):
+        pending = answer(await client.call_tool("delete_tasks", {"numbers": [1, 2]}))
+        for numbers, confirmation in (([1, 3], pending["confirmation"]), ([1, 2], "yes")):
             error = refusal(await client.call_tool("delete_tasks", {"numbers": numbers, "confirmation": confirmation}))
             assert "Nothing was deleted" in error
     assert len(await titles()) == 3

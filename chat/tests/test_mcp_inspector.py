@@ -63,9 +63,9 @@ def test_inspector_lists_and_calls_every_tool(inspector: str, shared_server: Ser
     assert len(json.loads(listed.stdout)["result"]["tools"]) == 7
     for name, arguments in CALLS:
         assert call(name, arguments)["structuredContent"]["ok"] is True, name
-    asked = call("delete_tasks", {"numbers": [2]})["structuredContent"]
-    deleted = call("delete_tasks", {"numbers": [2], "confirmation": asked["confirmation"]})["structuredContent"]
-    assert (asked["deleted"], deleted["deleted"]) == (False, True)
+    pending = call("delete_tasks", {"numbers": [2]})["structuredContent"]
+    deleted = call("delete_tasks", {"numbers": [2], "confirmation": pending["confirmation"]})["structuredContent"]
+    assert (pending["deleted"], deleted["deleted"]) == (False, True)
     refused = call("get_task", {"number": 2}, code=5)
     assert (refused["isError"], refused["content"][0]["text"]) == (True, "There is no task 2.")
     anonymous = inspect("tools/list", authorization="Bearer tk_wrong")

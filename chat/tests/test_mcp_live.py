@@ -52,8 +52,8 @@ async def test_changes_of_an_mcp_client_reach_the_page(shared_server: ServerProc
             await page.until(lambda _: _numbers(page.frames) == set(range(1, 51)), within=60)
 
             numbers, seen = {"numbers": list(range(1, 50))}, len(page.frames)
-            asked = answer(await client.call_tool("delete_tasks", numbers))
-            await client.call_tool("delete_tasks", {**numbers, "confirmation": asked["confirmation"]})
+            pending = answer(await client.call_tool("delete_tasks", numbers))
+            await client.call_tool("delete_tasks", {**numbers, "confirmation": pending["confirmation"]})
             last = answer(await client.call_tool("get_task", {"number": 50}))["task"]
             left = await page.until(lambda frame: _open_tasks(frame) == 1, after=seen, within=60)
             assert len(left["removed"]) == 49 and last["number"] == 50

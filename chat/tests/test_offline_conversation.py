@@ -22,9 +22,9 @@ async def converse(start_runner: StartRunner, *messages: str, titles: tuple[str,
 
 @pytest.mark.parametrize("answer", ["yes", "yes, I'm sure", "yes, delete them all"])
 async def test_yes_to_delete_everything_deletes_the_listed_tasks(start_runner: StartRunner, answer: str) -> None:
-    asked, answered = await converse(start_runner, "delete everything", answer)
-    assert "Delete 2 tasks?" in asked.reply
-    assert len(asked.after) == 2
+    question, answered = await converse(start_runner, "delete everything", answer)
+    assert "Delete 2 tasks?" in question.reply
+    assert len(question.after) == 2
     assert answered.after == {}
 
 
@@ -57,8 +57,8 @@ async def test_bulk_deletion_reports_missing_numbers(start_runner: StartRunner) 
 
 
 async def test_yes_to_another_question_deletes_nothing(start_runner: StartRunner) -> None:
-    *_, asked, answered = await converse(start_runner, "delete everything", "mark the banana as done", "yes")
-    assert "?" in asked.reply
+    *_, question, answered = await converse(start_runner, "delete everything", "mark the banana as done", "yes")
+    assert "?" in question.reply
     assert answered.after == answered.before
 
 
@@ -77,14 +77,14 @@ async def test_question_about_the_last_deletion_is_answered(start_runner: StartR
 
 
 async def test_chore_that_names_an_existing_task_is_asked_about(start_runner: StartRunner) -> None:
-    (asked,) = await converse(start_runner, "oil the bike")
-    assert "?" in asked.reply
-    assert asked.after == asked.before
+    (question,) = await converse(start_runner, "oil the bike")
+    assert "?" in question.reply
+    assert question.after == question.before
 
 
 async def test_correction_of_a_word_missing_from_the_title_changes_nothing(start_runner: StartRunner) -> None:
-    (asked,) = await converse(start_runner, "the bike is Hanna, not Anna - please fix the title")
-    assert asked.after == asked.before
+    (question,) = await converse(start_runner, "the bike is Hanna, not Anna - please fix the title")
+    assert question.after == question.before
 
 
 async def test_too_long_message_is_refused_and_changes_nothing(start_runner: StartRunner) -> None:
@@ -102,9 +102,9 @@ async def test_undo_of_an_earlier_bulk_addition_asks_first(
     start_runner: StartRunner,
 ) -> None:
     runner = await start_runner()
-    *_, asked, undone = await play(runner, [SIX, "delete everything", "no", "undo", "yes"], now=NOW)
-    assert asked.after == asked.before
-    assert "**6** Rice. Shall I undo that?" in asked.reply
+    *_, question, undone = await play(runner, [SIX, "delete everything", "no", "undo", "yes"], now=NOW)
+    assert question.after == question.before
+    assert "**6** Rice. Shall I undo that?" in question.reply
     assert undone.after == {}
     assert "**6** Rice are off your list again" in undone.reply
 
@@ -146,8 +146,8 @@ async def test_question_is_not_taken_as_the_title(start_runner: StartRunner, que
 
 
 async def test_title_may_be_quoted_or_end_with_a_question_mark(start_runner: StartRunner) -> None:
-    _, quoted, _, asked = await converse(
+    _, quoted, _, question = await converse(
         start_runner, "add a task", "“What is love?”", "add a task", "ask Bob what he wants?"
     )
     assert len(quoted.after) == len(quoted.before) + 1
-    assert len(asked.after) == len(asked.before) + 1
+    assert len(question.after) == len(question.before) + 1

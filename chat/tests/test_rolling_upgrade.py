@@ -91,10 +91,10 @@ async def pair(servers: Pair) -> AsyncIterator[Pair]:
         yield servers
 
 
-@pytest.mark.parametrize("begins", ["before", "now"])
-async def test_turn_of_one_version_is_followed_and_stopped_in_the_other(pair: Pair, begins: str) -> None:
+@pytest.mark.parametrize("starter", ["before", "now"])
+async def test_turn_of_one_version_is_followed_and_stopped_in_the_other(pair: Pair, starter: str) -> None:
     async with pair.opened() as sockets:
-        here, there = sockets if begins == "before" else sockets[::-1]
+        here, there = sockets if starter == "before" else sockets[::-1]
         turn_id = await pair.begun(here)
         await has_text(there, turn_id)
         await there.send("turn.stop", turn_id=turn_id)
@@ -103,10 +103,10 @@ async def test_turn_of_one_version_is_followed_and_stopped_in_the_other(pair: Pa
         assert check_log(there.log_of(turn_id)) == check_log(here.log_of(turn_id))
 
 
-@pytest.mark.parametrize("asks", ["before", "now"])
-async def test_approval_requested_by_one_version_is_decided_in_the_other(pair: Pair, asks: str) -> None:
+@pytest.mark.parametrize("requester", ["before", "now"])
+async def test_approval_requested_by_one_version_is_decided_in_the_other(pair: Pair, requester: str) -> None:
     async with pair.opened() as sockets:
-        here, there = sockets if asks == "before" else sockets[::-1]
+        here, there = sockets if requester == "before" else sockets[::-1]
         pair.model.play(says("Noted."), calls(Call("delete_tasks", {"numbers": [1, 2]})), says("They are gone."))
         await there.reply("Remember that I like tea")  # the session that the other version continues
         turn_id = (await here.accepted(await here.message("Delete everything")))["turn"]["id"]
