@@ -181,7 +181,9 @@ async def test_function_tool_acts_for_the_user_of_the_turn(chat: Chat, script: S
     assert [call.output for call in await in_database(lambda: list(ToolCall.objects.all()))][0] == output
 
 
-async def test_user_id_in_the_arguments_is_ignored(chat: Chat, script: ScriptedModel, outsider: User) -> None:
+async def test_user_id_in_the_arguments_does_not_change_the_user(
+    chat: Chat, script: ScriptedModel, outsider: User
+) -> None:
     await output_of(chat, script, "note", text="mine", user_id=str(outsider.pk))
 
     assert {user_id for user_id, _ in watched.done} <= {chat.user.pk}
