@@ -1,4 +1,4 @@
-"""axe-core, on a page as it is."""
+"""Run axe-core on a page."""
 
 from functools import cache
 from pathlib import Path
@@ -7,13 +7,13 @@ import axe_playwright_python
 from playwright.sync_api import Page
 
 RUN = """async (rules) => {
-    // What is still fading in has colours that nobody reads.
+    // Elements that are still fading in do not have their final colours.
     const ends = (one) => Number.isFinite(one.effect.getComputedTiming().endTime);
     await Promise.all(document.getAnimations().filter(ends).map((one) => one.finished));
     const { violations } = await axe.run(document, { resultTypes: ["violations"], ...rules });
     const why = (node) => node.any.map((one) => one.message).join("; ").slice(0, 200);
-    const told = (id, node) => `${id}: ${node.target.join(" ")} | ${node.html.slice(0, 160)} | ${why(node)}`;
-    return violations.flatMap(({ id, nodes }) => nodes.map((node) => told(id, node)));
+    const describe = (id, node) => `${id}: ${node.target.join(" ")} | ${node.html.slice(0, 160)} | ${why(node)}`;
+    return violations.flatMap(({ id, nodes }) => nodes.map((node) => describe(id, node)));
 }"""
 
 
@@ -23,11 +23,11 @@ def _axe() -> str:
 
 
 def violations(page: Page) -> list[str]:
-    """Return what axe-core finds, in light and in dark colours."""
+    """Return the violations that axe-core finds in light and dark colours."""
     page.evaluate(_axe())
     page.emulate_media(color_scheme="light", reduced_motion="reduce")
     found = [f"light: {one}" for one in page.evaluate(RUN, {})]
-    # Nothing but the contrast depends on the colours.
+    # Only the contrast depends on the colours.
     page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     found += [f"dark: {one}" for one in page.evaluate(RUN, {"runOnly": ["color-contrast"]})]
     return found

@@ -1,7 +1,7 @@
-"""A real browser before a real server.
+"""A real browser against a real server.
 
-Playwright keeps an event loop running in this thread while it is up, so it is up for the tests of one folder, and these
-look into the database by SQL.
+While Playwright runs, it keeps an event loop running in this thread. Therefore it runs for the tests of one folder
+only, and these tests query the database by SQL.
 """
 
 import os
@@ -19,9 +19,9 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, s
 from chat.tests.browser.stage import Stage
 from config.tests.support import LiveDatabase, ServerProcess, database, eventually
 
-# It is the machine that decides how long a step takes here, not the page.
+# How long a step takes depends on the machine, not on the page.
 expect.set_options(timeout=15_000)
-# In the shell each tab is drawn: in a whole Chromium the steps of one that is behind another take seconds.
+# The headless shell renders every tab; in full Chromium each step in a background tab takes seconds.
 CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
     "--no-sandbox",  # as root
@@ -31,7 +31,7 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--process-per-site",  # a process for each page starts slowly
+    "--process-per-site",  # starting a process for each page is slow
 ]
 DESKTOP: dict[str, Any] = {
     "locale": "en-GB",
@@ -41,7 +41,7 @@ DESKTOP: dict[str, Any] = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of this folder; those of a module, which share a browser, run in one process."""
+    """Mark all tests of this folder; the tests of a module share a browser and run in one process."""
     for item in items:
         if item.path.is_relative_to(os.path.dirname(__file__)):
             item.add_marker("browser")
@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """A browser for the modules of this folder that a process runs, which starts in seconds."""
+    """A browser for all modules of this folder in a process, because it takes seconds to start."""
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if path is None:
         message = "there is no Chromium on this machine"
@@ -65,7 +65,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def site(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server for all modules of a process; each test has people of its own in it."""
+    """A server for all modules of a process; each test adds its own users."""
     with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
         process = ServerProcess(LiveDatabase(url), tmp_path_factory.mktemp("site"))
         yield process
@@ -74,7 +74,7 @@ def site(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @dataclass
 class Visitor:
-    """Somebody at a browser; what goes wrong in their pages is kept."""
+    """A user with a browser context; `faults` collects the errors and dialogs of their pages."""
 
     url: str
     database: LiveDatabase
@@ -98,24 +98,24 @@ class Visitor:
         dialog.dismiss()
 
     def log_in(self) -> None:
-        """Sign in."""
+        """Add the cookies of a login to the browser context."""
         cookies = self.database.log_in(self.email, self.data_dir)
         self.context.add_cookies([{"name": name, "value": value, "url": self.url} for name, value in cookies.items()])
 
     def sign_in(self) -> Page:
-        """Sign in, and open a new chat."""
+        """Sign in and open a new chat."""
         self.log_in()
         return self.page("/")
 
     def chat(self) -> Page:
-        """Sign in, and wait until the page is connected."""
+        """Sign in, open a new chat and wait until the page is connected."""
         page = self.sign_in()
         expect_state(page, "online")
         return page
 
 
 class Person(Visitor):
-    """A visitor of a server that tests look into, too."""
+    """A visitor whose server a test can query and restart."""
 
     def __init__(self, site: ServerProcess, context: BrowserContext, email: str) -> None:
         super().__init__(site.url, site.database, site.data_dir, context, email)
@@ -123,12 +123,12 @@ class Person(Visitor):
 
 
 def expect_state(page: Page, state: str) -> None:
-    """Wait for a state of the connection."""
+    """Wait until the page shows a connection state."""
     expect(page.get_by_test_id("connection")).to_have_attribute("data-state", state)
 
 
 def say(page: Page, text: str) -> str:
-    """Send a message and return the whole reply."""
+    """Send a message and return the text of the finished reply."""
     replies = page.locator('[data-testid="message"][data-role="assistant"]:not([data-streaming])')
     before = replies.count()
     page.get_by_test_id("composer").fill(text)
@@ -138,8 +138,8 @@ def say(page: Page, text: str) -> str:
 
 
 def transcript(page: Page) -> str:
-    """Return what the page shows, tag by tag, without the passing of time."""
-    shown: str = page.evaluate(
+    """Return the HTML of the page's dynamic parts, without what changes with time alone."""
+    html: str = page.evaluate(
         """() => ["#transcript", "#task-panel", "#conversation-list", "#title"].map((part) => {
             const copy = document.querySelector(part).cloneNode(true);
             copy.querySelectorAll(".conversation__time").forEach((time) => time.remove());
@@ -147,16 +147,16 @@ def transcript(page: Page) -> str:
             return copy.outerHTML;
         }).join("\\n")"""
     )
-    return shown
+    return html
 
 
 def assert_same(page: Page, other: Page) -> None:
-    """Require that two tabs show the same, once the last notice has come."""
+    """Wait until two tabs show the same HTML."""
     eventually(lambda: transcript(page) == transcript(other), what=f"{transcript(page)}\n{transcript(other)}")
 
 
 def assert_same_after_a_reload(page: Page) -> None:
-    """Require that a page that was just loaded shows what this one does, once the last notice has come."""
+    """Wait until a new tab, and this tab after a reload, show the same HTML as this tab."""
     fresh = page.context.new_page()
     fresh.goto(page.url)
     expect_state(fresh, "online")
@@ -165,15 +165,15 @@ def assert_same_after_a_reload(page: Page) -> None:
     fresh.close()
     page.reload()
     expect_state(page, "online")
-    # What depends on the connection is drawn in the next frame.
+    # Elements that depend on the connection are rendered in the next frame.
     eventually(lambda: transcript(page) == live, what=f"{transcript(page)}\n{live}")
 
 
 @pytest.fixture(scope="module")
 def warm_context(chromium: Browser, site: ServerProcess) -> Iterator[BrowserContext]:
-    """A context for a module, whose cache has the scripts and whose process is not started for each page.
+    """A context for a module, with the scripts in its cache and one process for all its pages.
 
-    What a page stores is its tab's own; the cookies are each test's to remove.
+    Pages store data per tab; each test has to remove its cookies.
     """
     context = chromium.new_context(**DESKTOP)
     context.new_page().goto(f"{site.url}/healthz")
@@ -183,37 +183,37 @@ def warm_context(chromium: Browser, site: ServerProcess) -> Iterator[BrowserCont
 
 @pytest.fixture
 def person(warm_context: BrowserContext, site: ServerProcess) -> Iterator[Person]:
-    """Somebody with an account, and a browser in which nobody else is signed in."""
+    """A user with an account, in a browser where no other user is signed in."""
     email = f"{uuid.uuid4().hex[:8]}@example.com"
     site.database.add_user(email)
-    someone = Person(site, warm_context, email)
-    yield someone
-    if someone.context is not warm_context:
-        someone.context.close()
+    visitor = Person(site, warm_context, email)
+    yield visitor
+    if visitor.context is not warm_context:
+        visitor.context.close()
     for page in warm_context.pages[1:]:
         page.close()
     warm_context.clear_cookies()
     warm_context.clear_permissions()
     warm_context.set_offline(False)
-    assert someone.faults == []
+    assert visitor.faults == []
 
 
 @pytest.fixture
 def phone(chromium: Browser, person: Person) -> Page:
-    """The chat of somebody on a phone, in dark colours."""
-    how: dict[str, Any] = {"has_touch": True, "is_mobile": True, "color_scheme": "dark", "reduced_motion": "reduce"}
-    person.context = chromium.new_context(viewport={"width": 390, "height": 844}, **how)
+    """A new chat on a phone, in dark colours."""
+    options: dict[str, Any] = {"has_touch": True, "is_mobile": True, "color_scheme": "dark", "reduced_motion": "reduce"}
+    person.context = chromium.new_context(viewport={"width": 390, "height": 844}, **options)
     return person.chat()
 
 
 @pytest.fixture
 def stage(person: Person) -> Stage:
-    """Somebody at a page whose frames are played."""
+    """A page of a signed-in user; the test sends the frames of its socket."""
     person.log_in()
     page = person.page()
-    scene = Stage(page)
-    page.route_web_socket(re.compile("/ws/chat/"), scene.open)
-    page.route(re.compile(r"/state/\?"), scene.answer_state)
+    server = Stage(page)
+    page.route_web_socket(re.compile("/ws/chat/"), server.open)
+    page.route(re.compile(r"/state/\?"), server.answer_state)
     page.goto(person.url + "/")
     expect_state(page, "online")
-    return scene
+    return server

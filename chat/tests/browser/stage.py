@@ -1,4 +1,4 @@
-"""The server's end of a page's socket, played: for frames that a real server seldom sends."""
+"""A fake server end of a page's socket, for frames that a real server seldom sends."""
 
 import json
 import uuid
@@ -14,15 +14,15 @@ NOW = "2026-03-13T10:00:00+00:00"
 
 @dataclass
 class Stage:
-    """The server's end of the page's socket."""
+    """A fake server end of the page's socket."""
 
     page: Page
     sockets: list[WebSocketRoute] = field(default_factory=list)
     received: list[dict[str, Any]] = field(default_factory=list)
     turns: list[str] = field(default_factory=list)
     n: dict[str, int] = field(default_factory=dict)
-    # What the server answers when the page asks for the turns again; without it, it is asked itself.
-    told: list[dict[str, Any]] | None = None
+    # The turns in the response when the page requests the state.
+    state_turns: list[dict[str, Any]] | None = None
     revision: int = 0  # of the task list
     tasks: list[dict[str, Any]] = field(default_factory=list)
 
@@ -35,13 +35,13 @@ class Stage:
         self.sockets[-1].send(json.dumps(frame))
 
     def got(self, kind: str) -> list[dict[str, Any]]:
-        """Return the page's frames of a type; an evaluation lets those that are under way arrive."""
+        """Return the page's frames of a type; the evaluation lets frames in flight arrive."""
         self.page.evaluate("1")
         return [frame for frame in self.received if frame["type"] == kind]
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many tasks there are of each kind."""
+        """The number of open and of completed tasks."""
         completed = sum(task["is_completed"] for task in self.tasks)
         return {"open": len(self.tasks) - completed, "completed": completed}
 
@@ -57,7 +57,7 @@ class Stage:
         return found
 
     def say(self, text: str) -> dict[str, Any]:
-        """Send a message through the page, and return its frame."""
+        """Send a message through the page and return its frame."""
         before = len(self.got("message.send"))
         self.page.get_by_test_id("composer").fill(text)
         self.page.get_by_test_id("composer").press("Enter")
@@ -67,31 +67,36 @@ class Stage:
         return frames[-1]
 
     def answer_state(self, route: Route) -> None:
-        """Answer the page's question for the whole state."""
-        line = {
+        """Respond to the page's request for the whole state."""
+        conversation = {
             "id": route.request.url.split("?")[0].split("/")[-3],
             "title": "Played",
             "created_at": NOW,
             "updated_at": NOW,
         }
         tasks = {"tasks": self.tasks, "tasks_revision": self.revision, "task_counts": self.counts}
-        beside = {**tasks, "conversations": [line], "memory_start": None}
-        whole = {"conversation_id": line["id"], "conversation": line, "turns": self.told or [], **beside}
-        return route.fulfill(json=whole)
+        sidebar = {**tasks, "conversations": [conversation], "memory_start": None}
+        state = {
+            "conversation_id": conversation["id"],
+            "conversation": conversation,
+            "turns": self.state_turns or [],
+            **sidebar,
+        }
+        return route.fulfill(json=state)
 
     def tell(self, turn_id: str, asked: str, reply: str | None = None, **fields: Any) -> None:
-        """Let the server know of a turn when it is asked."""
-        said = self.message("user", asked, turn_id, 1)
-        answered = self.message("assistant", reply, turn_id, 2) if reply else None
+        """Add a turn to the response to a state request."""
+        prompt = self.message("user", asked, turn_id, 1)
+        reply_message = self.message("assistant", reply, turn_id, 2) if reply else None
         turn = {
             "id": turn_id, "status": "done" if reply else "running", "attempt": 1, "text": "", "tools": [],
-            "prompt_id": said["id"], "prompt_text": asked, "prompt": said, "reply": answered,
+            "prompt_id": prompt["id"], "prompt_text": asked, "prompt": prompt, "reply": reply_message,
             "warning": None, "error": None, "replaces": None, "versions": [turn_id], "kept": [],
         }  # fmt: skip
-        self.told = [*(self.told or []), {**turn, **fields}]
+        self.state_turns = [*(self.state_turns or []), {**turn, **fields}]
 
     def accept(self, frame: dict[str, Any], status: str = "running", replaces: str | None = None) -> str:
-        """Accept a message; return its turn's id."""
+        """Accept a message and return the ID of its turn."""
         turn_id = str(uuid.uuid4())
         position = 2 * len(self.turns) + 1
         self.turns.append(turn_id)
@@ -101,10 +106,10 @@ class Stage:
         return turn_id
 
     def message(self, role: str, text: str, turn_id: str, position: int) -> dict[str, Any]:
-        place = {"position": position, "turn_id": turn_id}
-        # A turn has one message of a role, whoever tells of it.
+        location = {"position": position, "turn_id": turn_id}
+        # A turn has one message of each role: the same ID in a frame and in a state response.
         key = str(uuid.uuid5(uuid.NAMESPACE_OID, turn_id + role))
-        return {"id": key, "role": role, "text": text, "created_at": NOW, **place}
+        return {"id": key, "role": role, "text": text, "created_at": NOW, **location}
 
     def log(self, turn_id: str, kind: str, attempt: int = 1, **fields: Any) -> None:
         self.n[turn_id] = self.n.get(turn_id, 0) + 1

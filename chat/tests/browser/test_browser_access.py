@@ -1,11 +1,11 @@
-"""What a finger, forced colours and small aids need."""
+"""Touch targets, forced colours, truncated titles, the copy button and initial focus."""
 
 from playwright.sync_api import Browser, Page, expect
 
 from chat.tests.browser.conftest import Person, say
 from config.tests.support import ServerProcess
 
-# Links in the middle of a sentence may be as high as it is.
+# Links within a sentence may be as high as its line.
 SMALL = """() => [...document.querySelectorAll("a, button, summary, select, textarea, input")]
     .filter((one) => !one.matches("[type=hidden], :disabled"))
     .filter((one) => one.checkVisibility({ visibilityProperty: true, opacityProperty: true }))
@@ -17,7 +17,7 @@ SMALL = """() => [...document.querySelectorAll("a, button, summary, select, text
     .map(([box, one]) => `${box.width.toFixed(1)}x${box.height.toFixed(1)} ${one.outerHTML.slice(0, 120)}`)"""
 
 
-def test_a_finger_finds_everything_in_a_chat(phone: Page) -> None:
+def test_touch_targets_of_a_chat_are_large_enough(phone: Page) -> None:
     say(phone, "Add three tasks: book a table, call Mum, water the plants")
     say(phone, "Mark task 1 as done")
     assert phone.evaluate(SMALL) == []
@@ -45,9 +45,7 @@ SETTINGS = ("/settings/", "/settings/tokens/", "/settings/data/", "/accounts/pas
 SIGNED_OUT = ("/accounts/login/", "/accounts/signup/", "/accounts/reset/")
 
 
-def test_a_finger_finds_everything_on_other_pages_and_they_fit_a_phone(
-    phone: Page, person: Person, site: ServerProcess
-) -> None:
+def test_other_pages_fit_a_phone_and_have_large_touch_targets(phone: Page, person: Person, site: ServerProcess) -> None:
     say(phone, "Add a task to buy milk")
     trash = (
         "UPDATE chat_conversation SET trashed_at = now() WHERE user_id IN (SELECT id FROM chat_user WHERE email = %s)"
@@ -63,31 +61,33 @@ def test_a_finger_finds_everything_on_other_pages_and_they_fit_a_phone(
     person.faults[:] = [fault for fault in person.faults if "404 (Not Found)" not in fault]
 
 
-def test_open_tasks_do_not_look_done_where_colours_are_forced(person: Person) -> None:
+def test_open_and_done_tasks_differ_in_forced_colours(person: Person) -> None:
     page = person.chat()
     say(page, "Add a task to buy milk")
     page.emulate_media(forced_colors="active")
-    look = "tick => [getComputedStyle(tick, '::before').backgroundColor, getComputedStyle(tick, '::after').content]"
-    background, mark = page.locator("#task-list .task__tick").evaluate(look)
+    tick_style = (
+        "tick => [getComputedStyle(tick, '::before').backgroundColor, getComputedStyle(tick, '::after').content]"
+    )
+    background, mark = page.locator("#task-list .task__tick").evaluate(tick_style)
     assert mark == "none"
     say(page, "Mark task 1 as done")
     page.locator("#done summary").click()
-    done_background, done_mark = page.locator("#done-list .task__tick").evaluate(look)
+    done_background, done_mark = page.locator("#done-list .task__tick").evaluate(tick_style)
     assert done_mark == '""' and done_background != background
 
 
-def test_a_title_that_is_cut_can_be_read(person: Person) -> None:
+def test_title_attribute_shows_the_full_title(person: Person) -> None:
     page = person.chat()
     title = "Add a task to buy milk for the party on the roof of the house"
     say(page, title)
-    for place in (page.locator("#title"), page.locator(".conversation__title")):
-        full = place.inner_text()
-        expect(place).to_have_attribute("title", full)
+    for element in (page.locator("#title"), page.locator(".conversation__title")):
+        full_title = element.inner_text()
+        expect(element).to_have_attribute("title", full_title)
     page.reload()
     expect(page.locator(".conversation__title")).to_have_attribute("title", page.locator("#title").inner_text())
 
 
-def test_a_new_token_is_copied_by_a_button(chromium: Browser, person: Person) -> None:
+def test_button_copies_a_new_token(chromium: Browser, person: Person) -> None:
     page = person.sign_in()
     person.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(person.url + "/settings/tokens/")
@@ -99,6 +99,6 @@ def test_a_new_token_is_copied_by_a_button(chromium: Browser, person: Person) ->
     assert page.evaluate("navigator.clipboard.readText()") == page.get_by_test_id("token-key").inner_text()
 
 
-def test_signing_up_begins_in_the_first_field(person: Person) -> None:
+def test_signup_page_focuses_the_first_field(person: Person) -> None:
     page = person.page("/accounts/signup/")
     expect(page.get_by_label("E-mail address")).to_be_focused()

@@ -1,4 +1,4 @@
-"""What the assistant asks before it acts: seen, heard, decided once, from whichever tab."""
+"""Approval requests before a tool call: shown, announced, and decided once from any tab."""
 
 import json
 import re
@@ -15,10 +15,10 @@ TITLES = ["Buy milk", "Call Mum", "Water the plants"]
 
 
 def put_tasks(stage: Stage) -> None:
-    unchanging = {"description": "", "due": None, "priority": "normal", "is_completed": False, "completed_at": None}
+    defaults = {"description": "", "due": None, "priority": "normal", "is_completed": False, "completed_at": None}
     times = {"created_at": NOW, "updated_at": NOW}
     tasks = [
-        {"task_id": str(number), "number": number, "title": title, **unchanging, **times}
+        {"task_id": str(number), "number": number, "title": title, **defaults, **times}
         for number, title in enumerate(TITLES, 1)
     ]
     tasks[1] |= {"is_completed": True, "completed_at": NOW}
@@ -26,8 +26,8 @@ def put_tasks(stage: Stage) -> None:
     stage.change_tasks(tasks)
 
 
-def ask(stage: Stage, numbers: list[int], call_id: str = "c1") -> str:
-    """Let a turn ask whether it may delete some tasks; return its id."""
+def request_approval(stage: Stage, numbers: list[int], call_id: str = "c1") -> str:
+    """Let a turn request approval to delete tasks, and return the ID of the turn."""
     put_tasks(stage)
     turn = stage.accept(stage.say("Delete them"))
     stage.log(turn, "turn.started")
@@ -45,7 +45,7 @@ def decisions(stage: Stage, start: int) -> list[dict[str, Any]]:
     return stage.got("approval.decide")[start:]
 
 
-def chip(page: Page) -> Locator:
+def tool_call(page: Page) -> Locator:
     return page.get_by_test_id("tool-call")
 
 
@@ -54,13 +54,13 @@ def focused(page: Page) -> str:
     return name
 
 
-def end(stage: Stage, turn: str) -> None:
+def finish_turn(stage: Stage, turn: str) -> None:
     stage.log(turn, "turn.finished", attempt=2, message=stage.message("assistant", "Well.", turn, 2), usage={})
     expect(stage.page.get_by_test_id("stop")).to_be_hidden()
 
 
-def test_a_question_says_what_it_is_about_and_is_decided_once_or_by_keyboard(stage: Stage) -> None:
-    turn = ask(stage, [1, 2, 3, 7])
+def test_approval_lists_its_tasks_and_is_decided_by_click_or_keyboard(stage: Stage) -> None:
+    turn = request_approval(stage, [1, 2, 3, 7])
     page = stage.page
     card = page.get_by_test_id("approval")
     expect(card).to_contain_text("Delete 4 tasks?")
@@ -74,10 +74,10 @@ def test_a_question_says_what_it_is_about_and_is_decided_once_or_by_keyboard(sta
     )
     expect(card.get_by_test_id("decline")).to_have_text("Keep them")
     expect(card.get_by_test_id("approve")).to_have_text("Delete them")
-    # It is heard, and takes the focus from nobody.
+    # It is announced to screen readers and does not take the focus.
     expect(page.locator("#announcer")).to_have_text("Your decision is wanted: Delete 4 tasks?")
     expect(page.get_by_test_id("composer")).to_be_focused()
-    expect(chip(page)).to_have_count(0)
+    expect(tool_call(page)).to_have_count(0)
 
     page.get_by_test_id("approve").click()
     assert stage.wait_for("approval.decide") == {
@@ -91,14 +91,14 @@ def test_a_question_says_what_it_is_about_and_is_decided_once_or_by_keyboard(sta
     output = json.dumps({"ok": True, "tasks": [{}, {}], "missing": []})
     stage.log(turn, "tool.started", attempt=2, call_id="c1", name="delete_tasks", arguments={"numbers": [1, 2]})
     stage.log(turn, "tool.finished", attempt=2, call_id="c1", output=output)
-    expect(chip(page)).to_contain_text("Deleted 2 tasks")
-    expect(chip(page)).to_contain_text("Approved")
-    # Who has decided by keyboard goes on from there.
+    expect(tool_call(page)).to_contain_text("Deleted 2 tasks")
+    expect(tool_call(page)).to_contain_text("Approved")
+    # The focus moves to the tool call, for users who decide by keyboard.
     assert "Deleted 2 tasks" in focused(page)
-    end(stage, turn)
+    finish_turn(stage, turn)
 
-    # What changes nothing comes first on the keyboard.
-    turn = ask(stage, [1, 2])
+    # The button that changes nothing comes first in the tab order.
+    turn = request_approval(stage, [1, 2])
     page.get_by_role("button", name="Copy message").last.focus()
     for _ in range(4):
         page.keyboard.press("Tab")
@@ -109,11 +109,11 @@ def test_a_question_says_what_it_is_about_and_is_decided_once_or_by_keyboard(sta
     assert decision["approve"] is False
     decide(stage, turn, approved=False, by="somebody")
     stage.log(turn, "tool.finished", attempt=2, call_id="c1", output='{"ok": false, "error": "declined"}')
-    expect(chip(page).last).to_contain_text("Declined: delete 2 tasks")
-    expect(chip(page).last).to_have_attribute("data-state", "declined")
-    end(stage, turn)
+    expect(tool_call(page).last).to_contain_text("Declined: delete 2 tasks")
+    expect(tool_call(page).last).to_have_attribute("data-state", "declined")
+    finish_turn(stage, turn)
 
-    # About anything but tasks it shows the arguments.
+    # For a tool that is not about tasks, the approval shows the arguments.
     turn = stage.accept(stage.say("Write to Mum"))
     stage.log(turn, "approval.requested", call_id="c1", name="send_mail", arguments={"to": "<b>Mum</b>"})
     expect(card).to_contain_text("Allow send mail?")
@@ -121,32 +121,32 @@ def test_a_question_says_what_it_is_about_and_is_decided_once_or_by_keyboard(sta
     expect(card.get_by_role("button")).to_have_text(["Decline", "Allow"])
 
 
-def test_nothing_is_decided_without_a_connection(stage: Stage) -> None:
-    turn = ask(stage, [1])
+def test_approval_is_disabled_while_offline_and_enabled_after_reconnect(stage: Stage) -> None:
+    turn = request_approval(stage, [1])
     page = stage.page
     page.get_by_test_id("approve").click()
     stage.wait_for("approval.decide")
-    asked = {"call_id": "c1", "name": "delete_tasks", "arguments": {"numbers": [1]}, "approval": "awaiting"}
-    stage.tell(turn, "Delete them", status="waiting", attempt=1, tools=[asked])
-    running = {"type": "ready", "protocol": 1, "conversation": None}
+    awaiting_call = {"call_id": "c1", "name": "delete_tasks", "arguments": {"numbers": [1]}, "approval": "awaiting"}
+    stage.tell(turn, "Delete them", status="waiting", attempt=1, tools=[awaiting_call])
+    ready = {"type": "ready", "protocol": 1, "conversation": None}
     page.route_web_socket(re.compile("/ws/chat/"), lambda socket: socket.close(code=1012))
     stage.sockets[-1].close(code=1012)
     expect_state(page, "offline")
     expect(page.get_by_test_id("approve")).to_be_disabled()
     expect(page.get_by_test_id("approval")).to_contain_text("Waiting for the connection")
 
-    def again(socket: Any) -> None:
+    def reconnect(socket: Any) -> None:
         stage.sockets.append(socket)
-        stage.send({**running, "turns": [{"id": turn, "status": "waiting", "n": 2}]})
+        stage.send({**ready, "turns": [{"id": turn, "status": "waiting", "n": 2}]})
 
-    page.route_web_socket(re.compile("/ws/chat/"), again)
+    page.route_web_socket(re.compile("/ws/chat/"), reconnect)
     page.evaluate("dispatchEvent(new Event('online'))")
-    # Whether the decision arrived nobody knows: it can be made again.
+    # The page does not know whether the decision arrived, so it can be made again.
     expect(page.get_by_test_id("approve")).to_be_enabled()
 
 
-def test_what_was_decided_elsewhere_alarms_nobody(stage: Stage) -> None:
-    turn = ask(stage, [1])
+def test_decision_from_another_tab_shows_no_error(stage: Stage) -> None:
+    turn = request_approval(stage, [1])
     page = stage.page
     page.get_by_test_id("decline").click()
     stage.wait_for("approval.decide")
@@ -154,26 +154,26 @@ def test_what_was_decided_elsewhere_alarms_nobody(stage: Stage) -> None:
     with page.expect_response(re.compile("/state/")):
         stage.send({"type": "error", "code": "conflict", "detail": "It was decided already."})
     decide(stage, turn, approved=True, by="somebody")
-    expect(chip(page)).to_contain_text("Approved")
+    expect(tool_call(page)).to_contain_text("Approved")
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
-def test_who_says_something_else_has_decided(stage: Stage) -> None:
-    turn = ask(stage, [1, 2])
+def test_sending_another_message_declines_the_approval(stage: Stage) -> None:
+    turn = request_approval(stage, [1, 2])
     page = stage.page
     page.get_by_test_id("composer").fill("Wait, what is on the list?")
     page.get_by_test_id("composer").press("Enter")
     page.get_by_role("button", name="Keep them and send").click()
-    another = stage.accept(stage.wait_for("message.send"))
-    told = {"call_id": "c1", "name": "delete_tasks", "arguments": {"numbers": [1, 2]}, "output": '{"ok": false}'}
-    tools = [{**told, "approval": "declined", "by": "superseded"}]
+    next_turn = stage.accept(stage.wait_for("message.send"))
+    call = {"call_id": "c1", "name": "delete_tasks", "arguments": {"numbers": [1, 2]}, "output": '{"ok": false}'}
+    tools = [{**call, "approval": "declined", "by": "superseded"}]
     stage.tell(turn, "Delete them", status="stopped", tools=tools)
-    stage.tell(another, "Wait, what is on the list?")
+    stage.tell(next_turn, "Wait, what is on the list?")
     stage.log(turn, "approval.decided", call_id="c1", approved=False, by="superseded")
     stage.log(turn, "turn.stopped", message=None)
-    expect(chip(page)).to_contain_text("Not done: you did not decide")
+    expect(tool_call(page)).to_contain_text("Not done: you did not decide")
     expect(page.get_by_test_id("approval")).to_have_count(0)
-    stage.finish(another, "Three tasks.")
+    stage.finish(next_turn, "Three tasks.")
     expect(page.get_by_text("Three tasks.", exact=True)).to_be_visible()
 
 
@@ -181,8 +181,8 @@ def choices(page: Page) -> Locator:
     return page.get_by_test_id("decision").get_by_role("button")
 
 
-def test_a_message_that_would_decline_is_not_sent_unasked(stage: Stage) -> None:
-    turn = ask(stage, [1, 2])
+def test_message_that_declines_an_approval_needs_confirmation(stage: Stage) -> None:
+    turn = request_approval(stage, [1, 2])
     page = stage.page
     composer, question = page.get_by_test_id("composer"), page.get_by_test_id("decision")
     composer.fill("And add bread")
@@ -199,7 +199,7 @@ def test_a_message_that_would_decline_is_not_sent_unasked(stage: Stage) -> None:
     composer.press("Enter")
     expect(question).to_be_visible()
     assert len(stage.got("message.send")) == 1
-    # Once it is decided, there is nothing to ask.
+    # After a decision in another tab, the dialog can only be closed and the message is sent.
     decide(stage, turn, approved=False, by="somebody")
     expect(question).to_contain_text("This was decided meanwhile, perhaps in another tab.")
     expect(choices(page)).to_have_text(["Close"])
@@ -211,31 +211,31 @@ def test_a_message_that_would_decline_is_not_sent_unasked(stage: Stage) -> None:
     expect(composer).to_have_value("")
 
 
-def test_a_message_that_says_so_decides(stage: Stage) -> None:
+def test_yes_or_no_message_decides_the_approval(stage: Stage) -> None:
     page = stage.page
     composer = page.get_by_test_id("composer")
-    for text, offered, approve in (
+    for text, buttons, approve in (
         ("Yes, please!", ["Delete them", "Keep them and send", "Cancel"], True),
         ("No, thanks", ["Keep them", "Cancel", "Delete them"], False),
     ):
-        turn = ask(stage, [1, 2])
-        sent, decided = stage.got("message.send"), len(stage.got("approval.decide"))
+        turn = request_approval(stage, [1, 2])
+        messages_before, decisions_before = stage.got("message.send"), len(stage.got("approval.decide"))
         composer.fill(text)
         composer.press("Enter")
         expect(page.get_by_test_id("decision")).to_contain_text("Is this your decision?")
-        expect(choices(page)).to_have_text(offered)
+        expect(choices(page)).to_have_text(buttons)
         expect(choices(page).first).to_be_focused()
         page.keyboard.press("Enter")
-        (frame,) = eventually(partial(decisions, stage, decided))
+        (frame,) = eventually(partial(decisions, stage, decisions_before))
         assert frame == {"type": "approval.decide", "turn_id": turn, "call_id": "c1", "approve": approve}
         expect(composer).to_have_value("")
-        assert stage.got("message.send") == sent
+        assert stage.got("message.send") == messages_before
         decide(stage, turn, approved=approve, by="somebody")
-        end(stage, turn)
+        finish_turn(stage, turn)
 
 
-def test_who_approves_while_writing_keeps_what_is_written(stage: Stage) -> None:
-    turn = ask(stage, [1, 2])
+def test_approving_all_keeps_the_unsent_message(stage: Stage) -> None:
+    turn = request_approval(stage, [1, 2])
     stage.log(turn, "approval.requested", call_id="c2", name="delete_tasks", arguments={"numbers": [3]})
     page = stage.page
     expect(page.get_by_test_id("approval")).to_have_count(2)
@@ -250,8 +250,8 @@ def test_who_approves_while_writing_keeps_what_is_written(stage: Stage) -> None:
     assert len(stage.got("message.send")) == 1
 
 
-def test_an_edit_that_would_decline_is_not_sent_unasked(stage: Stage) -> None:
-    ask(stage, [1, 2])
+def test_edit_that_declines_an_approval_needs_confirmation(stage: Stage) -> None:
+    request_approval(stage, [1, 2])
     page = stage.page
     page.get_by_role("button", name="Edit message").click()
     editor = page.get_by_test_id("editor")
@@ -268,9 +268,9 @@ def test_an_edit_that_would_decline_is_not_sent_unasked(stage: Stage) -> None:
     expect(editor).to_have_count(0)
 
 
-def test_a_reply_that_would_decline_is_not_regenerated_unasked(stage: Stage) -> None:
+def test_regenerating_while_an_approval_waits_needs_confirmation(stage: Stage) -> None:
     stage.answer("Hello", "Hello to you.")
-    ask(stage, [1, 2])
+    request_approval(stage, [1, 2])
     page = stage.page
     regenerate = page.get_by_test_id("regenerate")
     regenerate.click()
@@ -284,28 +284,33 @@ def test_a_reply_that_would_decline_is_not_regenerated_unasked(stage: Stage) -> 
     stage.wait_for("turn.retry")
 
 
-def test_a_toast_on_a_phone_covers_nothing_that_is_pressed(stage: Stage, person: Person) -> None:
+def test_toast_on_a_phone_covers_no_controls(stage: Stage, person: Person) -> None:
     page = stage.page
     page.set_viewport_size({"width": 390, "height": 844})
     for number in range(3):
         stage.answer(f"Message {number}", "A reply of some words. " * 20)
-    ask(stage, [1, 2])
+    request_approval(stage, [1, 2])
     page.route("**/api/tasks/**", lambda route: route.abort("internetdisconnected"))
     page.get_by_role("button", name="Tasks: 2 to do").click()
     page.get_by_role("checkbox", name="Buy milk").click()
     toast = page.get_by_test_id("toast")
     expect(toast).to_contain_text("there is no connection")
     panel = page.locator("#tasks")
-    for what in (
+    for target in (
         panel.get_by_label("Close tasks"),
         panel.get_by_label("Add a task"),
         panel.get_by_role("checkbox").first,
     ):
-        what.click(trial=True)
+        target.click(trial=True)
     panel.get_by_text("Completed").click(trial=True)
-    inside = panel.bounding_box()
-    below = toast.bounding_box()
-    assert inside and below and inside["y"] + inside["height"] <= below["y"] and below["y"] + below["height"] <= 844
+    panel_box = panel.bounding_box()
+    toast_box = toast.bounding_box()
+    assert (
+        panel_box
+        and toast_box
+        and panel_box["y"] + panel_box["height"] <= toast_box["y"]
+        and toast_box["y"] + toast_box["height"] <= 844
+    )
 
     panel.get_by_label("Close tasks").click()
     expect(toast).to_be_visible()
@@ -314,13 +319,13 @@ def test_a_toast_on_a_phone_covers_nothing_that_is_pressed(stage: Stage, person:
         page.get_by_test_id(control).click(trial=True)
     page.get_by_test_id("composer").fill("Yes")
     page.get_by_test_id("send").click()
-    for what in choices(page).all():
-        what.click(trial=True)
+    for target in choices(page).all():
+        target.click(trial=True)
     person.faults[:] = [fault for fault in person.faults if "ERR_INTERNET_DISCONNECTED" not in fault]
 
 
-def test_several_questions_are_answered_one_by_one(stage: Stage) -> None:
-    turn = ask(stage, [1])
+def test_approvals_of_one_turn_are_decided_separately(stage: Stage) -> None:
+    turn = request_approval(stage, [1])
     page = stage.page
     stage.log(turn, "approval.requested", call_id="c2", name="delete_tasks", arguments={"numbers": [2, 3]})
     cards = page.get_by_test_id("approval")
@@ -333,18 +338,18 @@ def test_several_questions_are_answered_one_by_one(stage: Stage) -> None:
     eventually(lambda: page.locator("[data-turn]").last.get_attribute("data-status") == "waiting")
 
 
-# Before a real server.
+# The tests below use a real server.
 
 
-def asks(person: Person) -> Page:
-    """Let the assistant ask whether it may delete two tasks of three."""
+def chat_with_approval(person: Person) -> Page:
+    """Return a chat in which the assistant requests approval to delete two of three tasks."""
     page = person.chat()
     say(page, "Add three tasks: buy milk, call Mum, water the plants")
-    ask_to_delete_two(page)
+    request_two_deletions(page)
     return page
 
 
-def ask_to_delete_two(page: Page) -> None:
+def request_two_deletions(page: Page) -> None:
     page.get_by_test_id("composer").fill("Delete tasks 1 and 2")
     page.get_by_test_id("composer").press("Enter")
     card = page.get_by_test_id("approval")
@@ -360,29 +365,29 @@ def replies(page: Page) -> Locator:
     return page.locator('[data-testid="message"][data-role="assistant"]:not([data-streaming])')
 
 
-def test_what_is_declined_is_not_done_and_what_is_approved_is(person: Person) -> None:
-    page = asks(person)
+def test_declined_call_is_skipped_and_approved_call_is_executed(person: Person) -> None:
+    page = chat_with_approval(person)
     page.get_by_test_id("decline").click()
     expect(replies(page)).to_have_count(2)
     expect(tasks_of(page)).to_have_count(3)
     expect(page.get_by_test_id("approval")).to_have_count(0)
-    expect(chip(page).last).to_contain_text("Declined: delete 2 tasks")
+    expect(tool_call(page).last).to_contain_text("Declined: delete 2 tasks")
 
-    ask_to_delete_two(page)
+    request_two_deletions(page)
     page.get_by_test_id("approve").click()
     expect(replies(page)).to_have_count(3)
     expect(tasks_of(page)).to_have_count(1)
     expect(page.get_by_test_id("approval")).to_have_count(0)
-    expect(chip(page).last).to_contain_text("Deleted 2 tasks")
+    expect(tool_call(page).last).to_contain_text("Deleted 2 tasks")
     assert_same_after_a_reload(page)
 
 
-def test_the_first_of_two_tabs_decides(person: Person) -> None:
-    page = asks(person)
+def test_first_decision_of_two_tabs_wins(person: Person) -> None:
+    page = chat_with_approval(person)
     other = person.page(page.url.removeprefix(person.site.url))
     expect_state(other, "online")
     expect(other.get_by_test_id("approval")).to_contain_text("Delete 2 tasks?")
-    # Both at once: the second hears what the first has decided.
+    # Both tabs decide at once; the second one receives the decision of the first.
     other.evaluate("document.querySelector('[data-testid=decline]').click()")
     page.evaluate("document.querySelector('[data-testid=approve]')?.click()")
     for tab in (page, other):
@@ -398,8 +403,8 @@ def test_the_first_of_two_tabs_decides(person: Person) -> None:
     assert decided == [(1,)]
 
 
-def test_every_tab_says_where_a_decision_is_wanted_and_one_without_frames_too(person: Person) -> None:
-    page = asks(person)
+def test_visible_and_hidden_tabs_mark_chats_with_a_waiting_approval(person: Person) -> None:
+    page = chat_with_approval(person)
     elsewhere = person.page("/")
     expect_state(elsewhere, "online")
     hidden = person.page()
@@ -415,16 +420,14 @@ def test_every_tab_says_where_a_decision_is_wanted_and_one_without_frames_too(pe
         expect(tab.get_by_test_id("waiting")).to_have_count(0)
     for tab in (page, elsewhere, hidden):
         expect(tab).not_to_have_title(re.compile(r"^\("))
-    ask_to_delete_two(page)
+    request_two_deletions(page)
     expect(elsewhere.get_by_test_id("waiting")).to_have_count(1)
     page.get_by_test_id("stop").click()
     expect(elsewhere.get_by_test_id("waiting")).to_have_count(0)
 
 
-def test_a_question_is_read_without_scripts_and_outlives_a_reload_and_the_server(
-    person: Person, chromium: Browser
-) -> None:
-    page = asks(person)
+def test_approval_shows_without_javascript_and_survives_reload_and_restart(person: Person, chromium: Browser) -> None:
+    page = chat_with_approval(person)
     bare = chromium.new_context(java_script_enabled=False, storage_state=person.context.storage_state())
     plain = bare.new_page()
     plain.goto(page.url)
@@ -444,8 +447,8 @@ def test_a_question_is_read_without_scripts_and_outlives_a_reload_and_the_server
     person.faults[:] = [fault for fault in person.faults if "ERR_CONNECTION_REFUSED" not in fault]
 
 
-def test_who_declines_by_a_message_gets_both_replies(person: Person) -> None:
-    page = asks(person)
+def test_declining_by_a_message_gives_both_replies(person: Person) -> None:
+    page = chat_with_approval(person)
     other = person.page(page.url.removeprefix(person.site.url))
     expect_state(other, "online")
     page.get_by_test_id("composer").fill("Add a task to feed the cat")

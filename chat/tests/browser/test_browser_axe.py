@@ -1,4 +1,4 @@
-"""axe-core finds nothing, in light and dark, on any page and in any state of it."""
+"""axe-core finds no violations on any page, in any of its states, in light and dark colours."""
 
 import re
 from functools import partial
@@ -33,27 +33,27 @@ ANONYMOUS = (
 SIGNED_IN = ("/", "/archive/", "/trash/", "/settings/", "/settings/tokens/", "/settings/data/", "/accounts/password/")
 
 
-def test_pages_of_strangers(person: Person) -> None:
+def test_anonymous_pages_have_no_violations(person: Person) -> None:
     page = person.page()
     for path in ANONYMOUS:
         page.goto(person.url + path)
         assert violations(page) == [], path
         if (button := page.locator("form .button--primary")).count():
-            # What the browser asks for by itself is not asked again by the server.
+            # Skip the browser's validation, so that the page shows the server's errors.
             page.evaluate("document.querySelector('form').noValidate = true")
             button.click()
             page.wait_for_load_state()
             assert violations(page) == [], path
-    forget_missing(person)
+    ignore_failed_requests(person)
 
 
-def test_pages_of_people_who_have_nothing_yet(person: Person, page: Page) -> None:
+def test_pages_of_a_new_user_have_no_violations(person: Person, page: Page) -> None:
     for path in SIGNED_IN:
         page.goto(person.url + path)
         assert violations(page) == [], path
 
 
-def test_error_pages(person: Person) -> None:
+def test_error_pages_have_no_violations(person: Person) -> None:
     page = person.page()
     for name in ("403.html", "403_csrf.html", "404.html", "500.html", "503.html", "refused.html"):
         body = render_to_string(name, {"status": 429, "seconds": 30, "minutes": 1})
@@ -62,7 +62,7 @@ def test_error_pages(person: Person) -> None:
         assert violations(page) == [], name
 
 
-def test_a_chat_with_all_that_can_be_in_it(stage: Stage) -> None:
+def test_chat_with_all_kinds_of_content_has_no_violations(stage: Stage) -> None:
     page = stage.page
     turn = stage.accept(stage.say("show me"))
     stage.log(turn, "turn.started")
@@ -77,9 +77,9 @@ def test_a_chat_with_all_that_can_be_in_it(stage: Stage) -> None:
     page.get_by_test_id("tool-call").locator("summary").click()
     page.get_by_test_id("reasoning").locator("summary").click()
     task = {"is_completed": False, "completed_at": None, "description": ""}
-    late = {"task_id": "1", "number": 1, "title": "Milk", "due": "2020-01-01", "priority": "high", **task}
+    overdue = {"task_id": "1", "number": 1, "title": "Milk", "due": "2020-01-01", "priority": "high", **task}
     other = {"task_id": "2", "number": 2, "title": "Eggs", "due": None, "priority": "low", **task}
-    tasks = [late, {**other, "description": "brown ones"}]
+    tasks = [overdue, {**other, "description": "brown ones"}]
     stage.change_tasks(tasks)
     expect(page.get_by_test_id("task")).to_have_count(2)
     assert violations(page) == []
@@ -107,7 +107,7 @@ def test_a_chat_with_all_that_can_be_in_it(stage: Stage) -> None:
     assert violations(page) == []
 
 
-def test_a_chat_that_is_worked_with(person: Person) -> None:
+def test_chat_in_use_has_no_violations(person: Person) -> None:
     page = person.chat()
     say(page, "Add three tasks: book a table, call Mum, water the plants by yesterday")
     say(page, "Mark task 1 as done")
@@ -126,7 +126,7 @@ def test_a_chat_that_is_worked_with(person: Person) -> None:
     assert violations(page) == []
 
 
-def test_an_earlier_version(person: Person) -> None:
+def test_earlier_version_has_no_violations(person: Person) -> None:
     page = person.chat()
     say(page, "Add a task to buy milk")
     page.locator(".message--user").first.hover()
@@ -138,7 +138,7 @@ def test_an_earlier_version(person: Person) -> None:
     assert violations(page) == []
 
 
-def test_drawers_on_a_phone(person: Person, page: Page) -> None:
+def test_drawers_on_a_phone_have_no_violations(person: Person, page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     for name in ("Chats", "Tasks"):
         page.get_by_role("button", name=re.compile(f"^{name}")).click()
@@ -146,11 +146,11 @@ def test_drawers_on_a_phone(person: Person, page: Page) -> None:
         page.keyboard.press("Escape")
 
 
-def test_chats_that_were_put_away(person: Person) -> None:
+def test_archived_and_trashed_chats_have_no_violations(person: Person) -> None:
     page = person.chat()
-    for what in ("milk", "eggs", "bread"):
+    for item in ("milk", "eggs", "bread"):
         page.goto(person.url + "/")
-        say(page, f"Add a task to buy {what}")
+        say(page, f"Add a task to buy {item}")
     query = person.site.database.query
     ((owner,),) = query("SELECT id FROM chat_user WHERE email = %s", person.email)
     ids = [row[0] for row in query("SELECT id FROM chat_conversation WHERE user_id = %s ORDER BY created_at", owner)]
@@ -165,7 +165,7 @@ def test_chats_that_were_put_away(person: Person) -> None:
     assert violations(page) == []
 
 
-def test_settings_that_were_changed_and_a_token_that_was_made(person: Person, page: Page) -> None:
+def test_changed_settings_and_new_token_have_no_violations(person: Person, page: Page) -> None:
     page.goto(person.url + "/settings/")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("Your time zone and week are saved.")).to_be_visible()
@@ -184,6 +184,6 @@ def test_settings_that_were_changed_and_a_token_that_was_made(person: Person, pa
     assert violations(page) == []
 
 
-def forget_missing(person: Person) -> None:
-    """A page that answers 404 or 400 is a fault to the console."""
+def ignore_failed_requests(person: Person) -> None:
+    """Ignore the console errors for responses with status 400 or 404."""
     person.faults[:] = [fault for fault in person.faults if "Failed to load resource" not in fault]

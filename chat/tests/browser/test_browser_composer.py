@@ -1,4 +1,4 @@
-"""Writing: by keyboard alone, on a phone, with drafts that are not lost."""
+"""The composer: sending, limits, drafts, keyboard use, and the layout on a phone."""
 
 import re
 
@@ -15,7 +15,7 @@ def focused(page: Page) -> str:
     return name
 
 
-def test_enter_sends_and_shift_enter_begins_a_line(person: Person) -> None:
+def test_enter_sends_and_shift_enter_starts_a_new_line(person: Person) -> None:
     page = person.chat()
     box = page.get_by_test_id("composer")
     expect(box).to_be_focused()
@@ -29,7 +29,7 @@ def test_enter_sends_and_shift_enter_begins_a_line(person: Person) -> None:
     expect(box).to_be_focused()
 
 
-def test_there_is_nothing_to_send_of_nothing(person: Person) -> None:
+def test_blank_message_cannot_be_sent(person: Person) -> None:
     page = person.chat()
     expect(page.get_by_test_id("send")).to_be_disabled()
     page.get_by_test_id("composer").fill("  \n ")
@@ -38,7 +38,7 @@ def test_there_is_nothing_to_send_of_nothing(person: Person) -> None:
     assert page.locator("[data-unsent], [data-turn]").count() == 0
 
 
-def test_the_limit_is_counted_as_the_server_counts(person: Person) -> None:
+def test_length_limit_counts_characters_like_the_server(person: Person) -> None:
     page = person.chat()
     box, count = page.get_by_test_id("composer"), page.locator("#composer-count")
     box.fill("x" * 8_000)
@@ -56,7 +56,7 @@ def test_the_limit_is_counted_as_the_server_counts(person: Person) -> None:
     expect(page.locator('[data-testid="message"][data-role="assistant"]:not([data-streaming])')).to_have_count(1)
 
 
-def test_a_draft_stays_with_its_conversation(person: Person) -> None:
+def test_draft_belongs_to_its_conversation(person: Person) -> None:
     page = person.chat()
     box = page.get_by_test_id("composer")
     box.fill("a new thought")
@@ -70,7 +70,7 @@ def test_a_draft_stays_with_its_conversation(person: Person) -> None:
     expect(box).to_have_value("about the milk")
 
 
-def test_who_signs_in_next_sees_no_draft_of_the_one_before(person: Person, site: ServerProcess) -> None:
+def test_next_user_does_not_see_the_previous_users_draft(person: Person, site: ServerProcess) -> None:
     page = person.chat()
     page.get_by_test_id("composer").fill("a secret thought")
     person.context.clear_cookies()
@@ -84,7 +84,7 @@ def test_who_signs_in_next_sees_no_draft_of_the_one_before(person: Person, site:
     expect(page.get_by_test_id("composer")).to_have_value("")
 
 
-def test_signing_out_forgets_what_was_not_sent(person: Person) -> None:
+def test_signing_out_deletes_drafts(person: Person) -> None:
     page = person.chat()
     page.get_by_test_id("composer").fill("a secret thought")
     page.get_by_role("button", name="Sign out").click()
@@ -92,7 +92,7 @@ def test_signing_out_forgets_what_was_not_sent(person: Person) -> None:
     assert "secret" not in page.evaluate("JSON.stringify(sessionStorage)")
 
 
-def test_everything_is_reached_by_keyboard(person: Person) -> None:
+def test_all_controls_are_reachable_by_keyboard(person: Person) -> None:
     page = person.chat()
     say(page, "Add a task to buy milk")
     skip = page.get_by_role("link", name="Skip to the message box")
@@ -113,35 +113,38 @@ def test_everything_is_reached_by_keyboard(person: Person) -> None:
     expect(page.get_by_label("Arguments")).to_be_visible()
 
 
-def test_the_sides_are_drawers_on_a_phone(phone: Page) -> None:
+def test_sidebars_are_drawers_on_a_phone(phone: Page) -> None:
     say(phone, "Add a task to buy milk")
-    for opens, closes, inside in (("Chats", "Close chats", "conversation-list"), ("Tasks", "Close tasks", "task-list")):
-        part = phone.get_by_test_id(inside)
-        expect(part).not_to_be_in_viewport()
-        opener = phone.get_by_role("button", name=re.compile(f"^{opens}"))
+    for open_label, close_label, content_id in (
+        ("Chats", "Close chats", "conversation-list"),
+        ("Tasks", "Close tasks", "task-list"),
+    ):
+        content = phone.get_by_test_id(content_id)
+        expect(content).not_to_be_in_viewport()
+        opener = phone.get_by_role("button", name=re.compile(f"^{open_label}"))
         opener.click()
-        expect(part).to_be_in_viewport()
-        expect(phone.get_by_role("button", name=closes)).to_be_focused()
-        # Behind it nothing can be reached.
+        expect(content).to_be_in_viewport()
+        expect(phone.get_by_role("button", name=close_label)).to_be_focused()
+        # The chat behind the drawer cannot be reached.
         assert phone.locator("#chat").evaluate("chat => chat.inert")
         phone.keyboard.press("Escape")
-        expect(part).not_to_be_in_viewport()
+        expect(content).not_to_be_in_viewport()
         expect(opener).to_be_focused()
         opener.click()
-        phone.locator("#backdrop").click(position={"x": 195 if opens == "Tasks" else 380, "y": 10}, force=True)
+        phone.locator("#backdrop").click(position={"x": 195 if open_label == "Tasks" else 380, "y": 10}, force=True)
         phone.keyboard.press("Escape")
-        expect(part).not_to_be_in_viewport()
+        expect(content).not_to_be_in_viewport()
 
 
-def test_nothing_is_wider_than_a_phone(phone: Page) -> None:
+def test_long_word_does_not_widen_the_page_on_a_phone(phone: Page) -> None:
     say(phone, "Add a task to " + "x" * 80)
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
     assert phone.evaluate("document.querySelector('#scroller').scrollWidth") <= 390
-    # Where something sticks out, the browser lays the page out wider than the screen.
+    # If an element overflows, the browser makes the layout wider than the screen.
     assert phone.evaluate("innerWidth") == 390
 
 
-def test_the_page_comes_back_from_the_back_button(person: Person) -> None:
+def test_back_button_restores_and_reconnects_the_page(person: Person) -> None:
     page = person.chat()
     say(page, "Add a task to buy milk")
     page.get_by_role("link", name="Settings").click()

@@ -1,4 +1,4 @@
-"""How much the first visit costs."""
+"""The number of bytes that the first and the second page load transfer."""
 
 import os
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from chat.tests.browser.conftest import Person, expect_state
 from config.tests.support import LiveDatabase, ServerProcess, database
 from config.tests.test_static_files import collected
 
-MOST_BYTES = 120_000
+MAX_BYTES = 120_000
 
 
 @pytest.fixture(scope="module")
 def site(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server with collected files, as `up` starts it."""
+    """A server with collected static files, as `up` starts it."""
     folder = collected(tmp_path_factory.mktemp("static"))
     with (
         database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url),
@@ -25,7 +25,7 @@ def site(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def count_bytes(page: Page) -> dict[str, float]:
-    """Return a dict that is filled with what each response takes on the wire, headers included."""
+    """Return a dict that fills with the bytes each response takes on the wire, headers included."""
     session = page.context.new_cdp_session(page)
     session.send("Network.enable")
     names: dict[str, str] = {}
@@ -38,7 +38,7 @@ def count_bytes(page: Page) -> dict[str, float]:
     return sizes
 
 
-def test_the_first_load_takes_few_bytes_and_the_second_hardly_any(person: Person) -> None:
+def test_first_load_is_small_and_second_load_is_cached(person: Person) -> None:
     signed_in = person.sign_in()
     cookies = person.context.cookies()
     context = person.context.browser.new_context()  # type: ignore[union-attr]
@@ -50,12 +50,12 @@ def test_the_first_load_takes_few_bytes_and_the_second_hardly_any(person: Person
     expect_state(page, "online")
     page.wait_for_load_state("networkidle")
     assert len(sizes) > 20
-    assert sum(sizes.values()) <= MOST_BYTES, sorted(sizes.items(), key=lambda one: -one[1])
+    assert sum(sizes.values()) <= MAX_BYTES, sorted(sizes.items(), key=lambda item: -item[1])
 
-    again = context.new_page()
-    sizes = count_bytes(again)
-    again.goto(person.url + "/")
-    expect_state(again, "online")
-    again.wait_for_load_state("networkidle")
-    assert sum(sizes.values()) <= MOST_BYTES / 10, sizes
+    second_page = context.new_page()
+    sizes = count_bytes(second_page)
+    second_page.goto(person.url + "/")
+    expect_state(second_page, "online")
+    second_page.wait_for_load_state("networkidle")
+    assert sum(sizes.values()) <= MAX_BYTES / 10, sizes
     context.close()

@@ -1,4 +1,4 @@
-"""What the page makes of frames that a server seldom sends: the browser is real, the frames are played."""
+"""How the page handles frames that a server seldom sends: the browser is real, the server is a fake."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def reply(page: Page) -> Any:
     return page.locator('[data-testid="message"][data-role="assistant"]').last
 
 
-def test_a_reply_streams_as_markdown_and_is_coloured_at_the_end(stage: Stage) -> None:
+def test_reply_streams_as_markdown_and_is_highlighted_at_the_end(stage: Stage) -> None:
     turn = stage.accept(stage.say("show me"))
     stage.log(turn, "turn.started")
     expect(stage.page.get_by_test_id("thinking")).to_be_visible()
@@ -40,26 +40,26 @@ def test_a_reply_streams_as_markdown_and_is_coloured_at_the_end(stage: Stage) ->
     expect(reply(stage.page).locator(".hljs-string")).to_have_text("'one'")
 
 
-def test_what_the_model_thinks_stands_collapsed_above_the_reply(stage: Stage) -> None:
+def test_reasoning_is_collapsed_above_the_reply(stage: Stage) -> None:
     turn = stage.accept(stage.say("hello"))
     stage.log(turn, "reasoning.delta", text="🧵 Hm, ", at=0)
     stage.log(turn, "reasoning.delta", text=ATTACKS, at=6)
-    thoughts = stage.page.get_by_test_id("reasoning")
-    expect(thoughts.locator("summary")).to_have_text("Thinking")
-    expect(thoughts.locator("div")).to_be_hidden()
-    thoughts.locator("summary").click()
-    expect(thoughts.locator("div")).to_have_text("🧵 Hm, " + ATTACKS)
+    reasoning_block = stage.page.get_by_test_id("reasoning")
+    expect(reasoning_block.locator("summary")).to_have_text("Thinking")
+    expect(reasoning_block.locator("div")).to_be_hidden()
+    reasoning_block.locator("summary").click()
+    expect(reasoning_block.locator("div")).to_have_text("🧵 Hm, " + ATTACKS)
 
     stage.log(turn, "turn.resumed", text="", tools=[], at=0, reasoning="Yes.")
-    expect(thoughts.locator("div")).to_have_text("Yes.")
+    expect(reasoning_block.locator("div")).to_have_text("Yes.")
     stage.write(turn, "Hello.")
     stage.finish(turn, "Hello.")
     expect(reply(stage.page)).to_contain_text("Hello.")
     expect(reply(stage.page)).not_to_contain_text("Yes.")
-    expect(thoughts.locator("div")).to_be_visible()
+    expect(reasoning_block.locator("div")).to_be_visible()
 
 
-def test_nothing_that_is_streamed_or_stored_becomes_markup(stage: Stage) -> None:
+def test_streamed_and_stored_text_never_becomes_markup(stage: Stage) -> None:
     page = stage.page
     turn = stage.accept(stage.say(ATTACKS))
     stage.log(turn, "tool.started", call_id="c1", name="create_task", arguments={"title": ATTACKS})
@@ -71,8 +71,8 @@ def test_nothing_that_is_streamed_or_stored_becomes_markup(stage: Stage) -> None
         "is_completed": False, "created_at": NOW, "updated_at": NOW, "completed_at": None,
     }  # fmt: skip
     stage.change_tasks([task])
-    line = {"id": str(uuid.uuid4()), "title": ATTACKS, "created_at": NOW, "updated_at": NOW}
-    stage.send({"type": "conversation.updated", "conversation": line})
+    conversation = {"id": str(uuid.uuid4()), "title": ATTACKS, "created_at": NOW, "updated_at": NOW}
+    stage.send({"type": "conversation.updated", "conversation": conversation})
     stage.log(turn, "warning", code="context_unavailable", detail=ATTACKS)
     stage.finish(turn, ATTACKS)
     expect(reply(page)).to_contain_text("<script>alert(2)</script>")
@@ -90,7 +90,7 @@ def test_nothing_that_is_streamed_or_stored_becomes_markup(stage: Stage) -> None
     expect(page.locator(".task__title")).to_contain_text("<svg onload=alert(4)>")
 
 
-def test_offsets_snapshots_and_resumed_attempts_end_in_the_right_text(stage: Stage) -> None:
+def test_offsets_snapshots_and_resumed_attempts_produce_the_right_text(stage: Stage) -> None:
     turn = stage.accept(stage.say("hello"))
     stage.write(turn, "🧵🧵 one two")
     stage.write(turn, "three", at=3)
@@ -103,7 +103,7 @@ def test_offsets_snapshots_and_resumed_attempts_end_in_the_right_text(stage: Sta
     expect(reply(stage.page)).to_contain_text("anew again")
 
 
-def test_what_was_read_is_acknowledged_and_the_running_turn_can_be_stopped(stage: Stage) -> None:
+def test_received_frames_are_acknowledged_and_running_turn_can_be_stopped(stage: Stage) -> None:
     expect(stage.page.get_by_test_id("stop")).to_be_hidden()
     turn = stage.accept(stage.say("hello"))
     at = 0
@@ -119,7 +119,7 @@ def test_what_was_read_is_acknowledged_and_the_running_turn_can_be_stopped(stage
     expect(reply(stage.page)).to_contain_text("The first half")
 
 
-def test_a_failed_turn_says_why_and_can_be_tried_again(stage: Stage) -> None:
+def test_failed_turn_shows_its_error_and_can_be_retried(stage: Stage) -> None:
     turn = stage.accept(stage.say("hello"))
     stage.log(turn, "turn.failed", code="model", detail="The model did not answer.", retryable=True)
     expect(stage.page.get_by_test_id("failed")).to_contain_text("The model did not answer.")
@@ -128,18 +128,18 @@ def test_a_failed_turn_says_why_and_can_be_tried_again(stage: Stage) -> None:
     assert frame["turn_id"] == turn
     expect(stage.page.get_by_test_id("retry")).to_be_disabled()
     message = stage.message("user", "hello", turn, 1)
-    again = str(uuid.uuid4())
+    new_turn = str(uuid.uuid4())
     accepted = {"client_id": frame["client_id"], "message": message}
-    stage.tell(again, "hello", replaces=turn, versions=[turn, again])
-    taken = {"id": again, "status": "running", "ahead": 0, "replaces": turn}
-    stage.send({"type": "message.accepted", **accepted, "turn": taken})
-    stage.finish(again, "Here you are.")
+    stage.tell(new_turn, "hello", replaces=turn, versions=[turn, new_turn])
+    new_turn_data = {"id": new_turn, "status": "running", "ahead": 0, "replaces": turn}
+    stage.send({"type": "message.accepted", **accepted, "turn": new_turn_data})
+    stage.finish(new_turn, "Here you are.")
     expect(reply(stage.page)).to_contain_text("Here you are.")
     expect(stage.page.locator('[data-testid="message"][data-role="user"]')).to_have_count(1)
     expect(stage.page.get_by_test_id("failed")).to_have_count(0)
 
 
-def test_queued_messages_are_shown_as_such(stage: Stage) -> None:
+def test_queued_messages_show_their_position(stage: Stage) -> None:
     first = stage.accept(stage.say("one"))
     stage.log(first, "turn.started")
     second = stage.accept(stage.say("two"), status="queued")
@@ -150,21 +150,21 @@ def test_queued_messages_are_shown_as_such(stage: Stage) -> None:
     expect(stage.page.get_by_test_id("queued")).to_have_text(["Queued: answered next"])
 
 
-def test_a_refused_message_can_be_edited_or_sent_again(stage: Stage) -> None:
+def test_rejected_message_can_be_edited_or_sent_again(stage: Stage) -> None:
     frame = stage.say("hello")
-    refusal = {"type": "error", "code": "conflict", "detail": "Not now, please.", "client_id": frame["client_id"]}
-    stage.send(refusal)
+    error = {"type": "error", "code": "conflict", "detail": "Not now, please.", "client_id": frame["client_id"]}
+    stage.send(error)
     expect(stage.page.get_by_test_id("unsent")).to_contain_text("Not now, please.")
     stage.page.get_by_role("button", name="Try again").click()
     eventually(lambda: len(stage.got("message.send")) == 2)
     assert stage.received[-1]["client_id"] == frame["client_id"]
-    stage.send(refusal)
+    stage.send(error)
     stage.page.get_by_role("button", name="Edit").click()
     expect(stage.page.get_by_test_id("composer")).to_have_value("hello")
     expect(stage.page.get_by_test_id("unsent")).to_have_count(0)
 
 
-def test_after_a_reconnect_the_same_message_goes_with_the_same_id(stage: Stage) -> None:
+def test_reconnect_resends_a_message_with_the_same_id(stage: Stage) -> None:
     frame = stage.say("hello")
     stage.sockets[-1].close(code=1012)
     eventually(lambda: len(stage.got("message.send")) == 2)
@@ -172,7 +172,7 @@ def test_after_a_reconnect_the_same_message_goes_with_the_same_id(stage: Stage) 
     expect_state(stage.page, "online")
 
 
-def test_a_turn_is_followed_from_where_it_was_left(stage: Stage) -> None:
+def test_reconnect_follows_a_turn_from_the_last_received_frame(stage: Stage) -> None:
     turn = stage.accept(stage.say("hello"))
     stage.write(turn, "one")
     stage.write(turn, " two", at=3)
@@ -194,38 +194,38 @@ def test_a_turn_is_followed_from_where_it_was_left(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "words"), [(4404, "belongs to somebody else"), (4429, "too many tabs"), (4401, "You are signed out.")]
+    ("code", "reason"), [(4404, "belongs to somebody else"), (4429, "too many tabs"), (4401, "You are signed out.")]
 )
-def test_a_socket_that_is_closed_for_good_says_why(stage: Stage, code: int, words: str) -> None:
+def test_permanently_closed_socket_shows_the_reason(stage: Stage, code: int, reason: str) -> None:
     stage.sockets[-1].close(code=code)
-    expect(stage.page.get_by_role("alert")).to_contain_text(words)
+    expect(stage.page.get_by_role("alert")).to_contain_text(reason)
     expect_state(stage.page, "offline")
 
 
-def test_who_scrolled_up_is_left_alone(stage: Stage) -> None:
+def test_streaming_does_not_scroll_a_user_who_scrolled_up(stage: Stage) -> None:
     page = stage.page
     long = "\n\n".join(f"Paragraph {n}" for n in range(60))
     stage.answer("one", long)
     turn = stage.accept(stage.say("two"))
-    bottom: Callable[[], float] = lambda: page.evaluate(  # noqa: E731
+    distance_to_bottom: Callable[[], float] = lambda: page.evaluate(  # noqa: E731
         "() => { const s = document.querySelector('#scroller'); return s.scrollHeight - s.scrollTop - s.clientHeight }"
     )
     stage.write(turn, long)
-    eventually(lambda: bottom() < 2)
+    eventually(lambda: distance_to_bottom() < 2)
     expect(page.get_by_role("button", name="Go to the newest message")).to_be_hidden()
     page.locator("#scroller").hover()
     page.mouse.wheel(0, -900)
-    eventually(lambda: bottom() > 500)
+    eventually(lambda: distance_to_bottom() > 500)
     before = page.evaluate("document.querySelector('#scroller').scrollTop")
     stage.write(turn, "\n\n" + long, at=len(long))
     stage.finish(turn, long + "\n\n" + long)
     expect(reply(page)).not_to_have_attribute("data-streaming", "")
     assert page.evaluate("document.querySelector('#scroller').scrollTop") == before
     page.get_by_role("button", name="Go to the newest message").click()
-    eventually(lambda: bottom() < 2)
+    eventually(lambda: distance_to_bottom() < 2)
 
 
-def test_a_finished_reply_is_announced_once_and_a_warning_of_the_memory_is_shown(stage: Stage) -> None:
+def test_finished_reply_is_announced_and_memory_warning_is_shown(stage: Stage) -> None:
     turn = stage.accept(stage.say("hello"))
     stage.write(turn, "Half a")
     expect(reply(stage.page)).to_contain_text("Half a")
@@ -240,7 +240,7 @@ def test_a_finished_reply_is_announced_once_and_a_warning_of_the_memory_is_shown
     expect(stage.page.get_by_test_id("warning")).to_have_text("Context temporarily unavailable")
 
 
-def test_a_frame_that_is_much_too_much_does_not_hold_the_page_up(stage: Stage) -> None:
+def test_very_long_reply_does_not_block_the_page(stage: Stage) -> None:
     turn = stage.accept(stage.say("hello"))
     text = "".join(f"- item **{n}** with `code`\n" for n in range(3000))
     for start in range(0, len(text), 2000):
@@ -249,9 +249,9 @@ def test_a_frame_that_is_much_too_much_does_not_hold_the_page_up(stage: Stage) -
     expect(reply(stage.page).locator("li")).to_have_count(3000, timeout=20_000)
 
 
-def test_only_the_end_of_a_reply_that_streams_is_drawn_again(stage: Stage) -> None:
+def test_streaming_rerenders_only_the_last_block_of_a_reply(stage: Stage) -> None:
     page = stage.page
-    line = {
+    conversation = {
         "title": "Other",
         "created_at": NOW,
         "updated_at": NOW,
@@ -260,7 +260,7 @@ def test_only_the_end_of_a_reply_that_streams_is_drawn_again(stage: Stage) -> No
         "trashed": False,
     }
     for _ in range(20):
-        stage.send({"type": "conversation.updated", "conversation": {"id": str(uuid.uuid4()), **line}})
+        stage.send({"type": "conversation.updated", "conversation": {"id": str(uuid.uuid4()), **conversation}})
     turn = stage.accept(stage.say("tell me"))
     text = "# One\n\nA paragraph.\n\n- a list\n\nThe end"
     stage.write(turn, text)
@@ -283,11 +283,11 @@ def test_only_the_end_of_a_reply_that_streams_is_drawn_again(stage: Stage) -> No
         stage.write(turn, word, at=len(text) + sum(map(len, [" of", " it", " all"][:n])))
     expect(reply(page)).to_contain_text("The end of it all.")
     assert page.evaluate("[...touched]") == []
-    kept = "blocks.map((block, index) => block === document.querySelectorAll('.turn:last-child .block')[index])"
-    assert page.evaluate(kept) == [True, True, True, False]
+    unchanged = "blocks.map((block, index) => block === document.querySelectorAll('.turn:last-child .block')[index])"
+    assert page.evaluate(unchanged) == [True, True, True, False]
 
 
-def test_long_code_that_streams_is_a_row_of_texts_and_not_drawn_again(stage: Stage) -> None:
+def test_long_streamed_code_is_split_into_text_nodes_and_not_rerendered(stage: Stage) -> None:
     page = stage.page
     turn = stage.accept(stage.say("Write code"))
     lines = [f"let variable{n} = {n};\n" for n in range(1200)]
@@ -295,7 +295,7 @@ def test_long_code_that_streams_is_a_row_of_texts_and_not_drawn_again(stage: Sta
     for part in ["```js\n", *("".join(lines[n : n + 50]) for n in range(0, 1200, 50)), "```"]:
         stage.write(turn, part, at)
         at, text = at + len(part), text + part
-        # Each is drawn before the next one comes.
+        # Each part is rendered before the next one is sent.
         page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
     code = reply(page).locator("pre code")
     assert code.evaluate("(code) => code.textContent") == "".join(lines)
@@ -308,7 +308,7 @@ def test_long_code_that_streams_is_a_row_of_texts_and_not_drawn_again(stage: Sta
     assert page.evaluate("window.code.isConnected")
 
 
-def test_code_and_a_table_that_stream_are_added_to(stage: Stage) -> None:
+def test_streamed_code_and_tables_are_appended_in_place(stage: Stage) -> None:
     page = stage.page
     turn = stage.accept(stage.say("show me"))
     text = "```js\nlet a = '<b>';"
@@ -339,12 +339,12 @@ def test_code_and_a_table_that_stream_are_added_to(stage: Stage) -> None:
     expect(cells).to_have_count(6)
 
 
-def sent_from(stage: Stage, start: int) -> list[dict[str, Any]]:
+def messages_since(stage: Stage, start: int) -> list[dict[str, Any]]:
     frames: list[dict[str, Any]] = eventually(lambda: stage.got("message.send")[start:], what=f"message {start}")
     return frames
 
 
-def test_what_is_refused_for_a_time_is_sent_in_order(stage: Stage) -> None:
+def test_rate_limited_messages_are_sent_later_in_order(stage: Stage) -> None:
     page = stage.page
     frames = [stage.say(f"number {number}") for number in range(3)]
     for frame in (frames[0], frames[2], frames[1]):
@@ -366,7 +366,7 @@ def test_what_is_refused_for_a_time_is_sent_in_order(stage: Stage) -> None:
     expect(unsent).to_have_count(4)
     for number in range(4):
         expect(unsent).to_have_count(4 - number)
-        (frame,) = sent_from(stage, 3 + number)
+        (frame,) = messages_since(stage, 3 + number)
         assert frame["text"] == f"number {number}"
         stage.finish(stage.accept(frame), "Yes.")
     expect(unsent).to_have_count(0)

@@ -1,4 +1,4 @@
-"""The way of a person through the product, in a real browser before a real server."""
+"""User journeys through the product, in a real browser against a real server."""
 
 import re
 import uuid
@@ -9,15 +9,15 @@ from chat.tests.browser.conftest import Person, assert_same_after_a_reload, expe
 from config.tests.support import PASSWORD, ServerProcess
 
 
-def test_from_an_account_to_a_memory_that_outlives_the_server(chromium: Browser, site: ServerProcess) -> None:
+def test_new_user_chats_and_memory_survives_a_server_crash(chromium: Browser, site: ServerProcess) -> None:
     context = chromium.new_context(locale="en-GB", timezone_id="Asia/Tokyo")
-    someone = Person(site, context, f"{uuid.uuid4().hex[:8]}@example.com")
-    page = someone.page("/accounts/signup/")
-    page.get_by_label("E-mail address").fill(someone.email)
+    user = Person(site, context, f"{uuid.uuid4().hex[:8]}@example.com")
+    page = user.page("/accounts/signup/")
+    page.get_by_label("E-mail address").fill(user.email)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Create account").click()
     expect_state(page, "online")
-    assert site.database.query("SELECT time_zone FROM chat_user WHERE email = %s", someone.email) == [("Asia/Tokyo",)]
+    assert site.database.query("SELECT time_zone FROM chat_user WHERE email = %s", user.email) == [("Asia/Tokyo",)]
 
     say(page, "Add a task to buy groceries for the party")
     assert re.fullmatch(rf"{site.url}/c/[0-9a-f-]{{36}}/", page.url)
@@ -35,12 +35,12 @@ def test_from_an_account_to_a_memory_that_outlives_the_server(chromium: Browser,
     assert transcript(page) == before
     assert "groceries" in say(page, "What was the first thing I asked you to do?")
     assert_same_after_a_reload(page)
-    # What the browser itself says about a server that is gone is no fault of the page.
-    assert [fault for fault in someone.faults if "ERR_CONNECTION_REFUSED" not in fault] == []
+    # The browser itself logs refused connections; these are not errors of the page.
+    assert [fault for fault in user.faults if "ERR_CONNECTION_REFUSED" not in fault] == []
     context.close()
 
 
-def test_what_is_sent_while_the_server_is_gone_is_answered_once(person: Person, site: ServerProcess) -> None:
+def test_message_sent_while_the_server_is_down_is_answered_once(person: Person, site: ServerProcess) -> None:
     page = person.chat()
     say(page, "Add a task to water the plants")
     site.kill9()
@@ -53,15 +53,15 @@ def test_what_is_sent_while_the_server_is_gone_is_answered_once(person: Person, 
     expect(page.locator("#task-list .task__title")).to_have_text(["Water the plants", "Call Grandma"])
     expect(page.locator("[data-streaming]")).to_have_count(0)
     assert_same_after_a_reload(page)
-    # No other test sends this text to the server that they share.
+    # No other test sends this text to the shared server.
     rows = site.database.query("SELECT count(*) FROM chat_message WHERE text = 'Add a task to call Grandma'")
     assert rows == [(1,)]
     person.faults[:] = [fault for fault in person.faults if "ERR_CONNECTION_REFUSED" not in fault]
 
 
-def test_a_message_survives_a_reload_of_a_new_chat_that_is_offline(person: Person, site: ServerProcess) -> None:
+def test_unsent_message_of_a_new_chat_survives_an_offline_reload(person: Person, site: ServerProcess) -> None:
     page = person.chat()
-    # The page stays reachable, the socket does not.
+    # The page stays reachable; its socket does not.
     page.route_web_socket(re.compile("/ws/chat/"), lambda socket: socket.close())
     page.reload()
     expect_state(page, "offline")
@@ -78,21 +78,21 @@ def test_a_message_survives_a_reload_of_a_new_chat_that_is_offline(person: Perso
     assert re.search(r"/c/[0-9a-f-]{36}/$", other.url)
 
 
-def test_several_messages_at_once_are_answered_in_order(person: Person) -> None:
+def test_messages_sent_at_once_are_answered_in_order(person: Person) -> None:
     page = person.chat()
     for n in range(4):
         page.get_by_test_id("composer").fill(f"Add a task to count to {n}")
         page.get_by_test_id("composer").press("Enter")
     expect(page.locator('[data-role="assistant"]:not([data-streaming])')).to_have_count(4)
-    said = page.locator('[data-role="user"] .message__text').all_inner_texts()
-    assert said == [f"Add a task to count to {n}" for n in range(4)]
+    prompts = page.locator('[data-role="user"] .message__text').all_inner_texts()
+    assert prompts == [f"Add a task to count to {n}" for n in range(4)]
     roles = [element.get_attribute("data-role") for element in page.get_by_test_id("message").all()]
     assert roles == ["user", "assistant"] * 4
     expect(page.locator("#task-list .task__title")).to_have_text([f"Count to {n}" for n in range(4)])
     assert_same_after_a_reload(page)
 
 
-def test_an_example_starts_a_chat_that_is_read_without_scripts(person: Person, chromium: Browser) -> None:
+def test_example_prompt_starts_a_chat_readable_without_javascript(person: Person, chromium: Browser) -> None:
     page = person.chat()
     expect(page.get_by_role("heading", name="What’s on your mind?")).to_be_visible()
     page.get_by_role("button", name="Add a task to buy groceries for the party").click()
@@ -119,16 +119,16 @@ def test_an_example_starts_a_chat_that_is_read_without_scripts(person: Person, c
     bare.close()
 
 
-def test_a_login_that_ends_elsewhere_ends_the_page_and_leads_back_to_it(person: Person, site: ServerProcess) -> None:
+def test_sign_out_in_another_tab_links_back_to_the_page(person: Person, site: ServerProcess) -> None:
     page = person.chat()
     say(page, "Add a task to buy milk")
     other = person.page("/settings/")
     other.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("alert")).to_contain_text("You are signed out.")
-    here = page.url
+    chat_url = page.url
     page.get_by_role("link", name="Sign in again").click()
     page.get_by_label("E-mail address").fill(person.email)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     expect_state(page, "online")
-    assert page.url == here
+    assert page.url == chat_url
