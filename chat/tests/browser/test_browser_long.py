@@ -1,4 +1,4 @@
-"""Many chats and long ones: what is not on the page yet loads while scrolling, and what is searched is found."""
+"""Many chats and long chats: loading while scrolling, search, and links to messages."""
 
 import re
 import uuid
@@ -31,15 +31,15 @@ SELECT id, talk, %s, prompt, client, n, 'done', '[]', '', '', '', '', now() - in
 """
 
 
-def write(person: Person, *, chats: int = 0, turns: int = 0) -> str:
-    """Give somebody chats, and one with so many turns, whose id is returned."""
+def insert_chats(person: Person, *, chats: int = 0, turns: int = 0) -> str:
+    """Insert chats, and one chat with this many turns; return the ID of the latter."""
     query = person.site.database.query
     ((user,),) = query("SELECT id FROM chat_user WHERE email = %s", person.email)
     query(CHATS, user, chats)
-    long = str(uuid.uuid4())
-    query(CHAT, long, user, turns, 2 * turns)
-    query(TURNS, long, turns, user)
-    return long
+    long_chat = str(uuid.uuid4())
+    query(CHAT, long_chat, user, turns, 2 * turns)
+    query(TURNS, long_chat, turns, user)
+    return long_chat
 
 
 def links(page: Page) -> Locator:
@@ -55,7 +55,7 @@ def scroll(page: Page, element: str, to: str) -> None:
 
 
 def test_chats_load_while_scrolling(person: Person) -> None:
-    write(person, chats=130)
+    insert_chats(person, chats=130)
     page = person.chat()
     while links(page).count() < 131:
         before = links(page).count()
@@ -64,7 +64,7 @@ def test_chats_load_while_scrolling(person: Person) -> None:
     expect(page.locator("#more-chats")).to_be_hidden()
     titles = page.locator(".conversation__title").all_inner_texts()
     assert titles == ["Long", *(f"Chat {n}" for n in range(1, 131))]
-    # Whatever the page asks for again, it keeps what was loaded.
+    # When the page requests its state again, it keeps the chats that it has loaded.
     with page.expect_response(re.compile("/state/")):
         page.context.set_offline(True)
         page.evaluate("dispatchEvent(new Event('offline'))")
@@ -76,8 +76,8 @@ def test_chats_load_while_scrolling(person: Person) -> None:
     person.faults[:] = [fault for fault in person.faults if "ERR_INTERNET_DISCONNECTED" not in fault]
 
 
-def test_what_was_said_before_loads_while_scrolling_and_stays_where_it_is_read(person: Person) -> None:
-    path = f"/c/{write(person, turns=70)}/"
+def test_earlier_messages_load_while_scrolling_and_keep_the_position(person: Person) -> None:
+    path = f"/c/{insert_chats(person, turns=70)}/"
     person.sign_in()
     page = person.page(path)
     expect_state(page, "online")
@@ -94,8 +94,8 @@ def test_what_was_said_before_loads_while_scrolling_and_stays_where_it_is_read(p
     expect(questions(page)).to_have_count(71)
 
 
-def test_what_is_found_is_marked_and_shown_where_it_was_said(person: Person) -> None:
-    write(person, chats=3, turns=70)
+def test_search_marks_matches_and_escape_ends_it(person: Person) -> None:
+    insert_chats(person, chats=3, turns=70)
     page = person.chat()
     person.site.database.query("UPDATE chat_conversation SET archived_at = now() WHERE title = 'Long'")
     say(page, "Add a task to buy <b>milk</b>")
@@ -113,26 +113,26 @@ def test_what_is_found_is_marked_and_shown_where_it_was_said(person: Person) -> 
     expect(links(page).first).to_be_visible()
 
 
-def test_a_link_to_a_message_loads_what_is_between(person: Person) -> None:
-    long = write(person, turns=70)
+def test_link_to_a_message_loads_the_messages_in_between(person: Person) -> None:
+    long_chat = insert_chats(person, turns=70)
     ((message,),) = person.site.database.query(
-        "SELECT id FROM chat_message WHERE conversation_id = %s AND text LIKE 'Answer 3' || chr(10) || '%%'", long
+        "SELECT id FROM chat_message WHERE conversation_id = %s AND text LIKE 'Answer 3' || chr(10) || '%%'", long_chat
     )
     person.sign_in()
-    page = person.page(f"/c/{long}/?message={message}")
+    page = person.page(f"/c/{long_chat}/?message={message}")
     found = page.locator(f'[data-testid="message"][data-id="{message}"]')
     expect(found).to_have_class(re.compile("found"))
     expect(found).to_be_in_viewport()
-    expect(page).to_have_url(re.compile(f"/c/{long}/$"))
+    expect(page).to_have_url(re.compile(f"/c/{long_chat}/$"))
     expect(questions(page).last).to_have_text("Question 70")
 
 
-def test_a_long_chat_is_read_without_scripts(person: Person, chromium: Browser) -> None:
-    long = write(person, chats=40, turns=30)
+def test_long_chat_is_paginated_without_javascript(person: Person, chromium: Browser) -> None:
+    long_chat = insert_chats(person, chats=40, turns=30)
     person.sign_in()
     bare = chromium.new_context(java_script_enabled=False, storage_state=person.context.storage_state())
     page = bare.new_page()
-    page.goto(f"{person.site.url}/c/{long}/")
+    page.goto(f"{person.site.url}/c/{long_chat}/")
     for first in (11, 1):
         page.get_by_role("link", name="Earlier messages").click()
         expect(questions(page).first).to_have_text(f"Question {first}")

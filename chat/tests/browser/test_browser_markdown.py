@@ -1,4 +1,4 @@
-"""Markdown as the page's script renders it."""
+"""Markdown as the page's JavaScript renders it."""
 
 from playwright.sync_api import expect
 
@@ -22,7 +22,7 @@ NESTED = {
 }
 
 
-def test_each_reply_becomes_what_the_specification_and_the_server_say(person: Person) -> None:
+def test_browser_renders_replies_like_the_examples_and_the_server(person: Person) -> None:
     page = person.page("/accounts/login/")
     shown = page.evaluate(SHOW, [reply["markdown"] for reply in REPLIES])
     for reply, (html, _, _) in zip(REPLIES, shown, strict=True):
@@ -30,16 +30,16 @@ def test_each_reply_becomes_what_the_specification_and_the_server_say(person: Pe
         assert structure(html) == structure(render(reply["markdown"])), reply["name"]
 
 
-def test_deep_nesting_is_shown_as_it_was_written_and_at_once(person: Person) -> None:
+def test_deep_nesting_is_shown_verbatim_without_delay(person: Person) -> None:
     page = person.page("/accounts/login/")
     shown = page.evaluate(SHOW, ["> warm", *NESTED.values()])[1:]
-    for text, (_, milliseconds, said) in zip(NESTED.values(), shown, strict=True):
-        assert said == text
-        # It takes a tenth of that; a machine that is shared with others may need more.
+    for text, (_, milliseconds, content) in zip(NESTED.values(), shown, strict=True):
+        assert content == text
+        # It takes a tenth of that; a busy machine may need more.
         assert milliseconds < 500
 
 
-def test_without_scripts_a_reply_is_rendered_by_the_server(person: Person) -> None:
+def test_server_renders_replies_without_javascript(person: Person) -> None:
     page = person.chat()
     say(page, "Add a task to buy milk")
     person.site.database.query(
@@ -47,18 +47,18 @@ def test_without_scripts_a_reply_is_rendered_by_the_server(person: Person) -> No
         "- [x] **one**\n  - [ ] two\n\n| a |\n|--:|\n| 1 |",
     )
     assert person.context.browser
-    plain = person.context.browser.new_context(java_script_enabled=False)
-    plain.add_cookies(person.context.cookies())  # type: ignore[arg-type]
-    read = plain.new_page()
-    read.goto(page.url)
-    reply = read.locator('[data-role="assistant"] .prose')
+    plain_context = person.context.browser.new_context(java_script_enabled=False)
+    plain_context.add_cookies(person.context.cookies())  # type: ignore[arg-type]
+    plain_page = plain_context.new_page()
+    plain_page.goto(page.url)
+    reply = plain_page.locator('[data-role="assistant"] .prose')
     expect(reply.get_by_role("checkbox", name="Done", exact=True)).to_be_checked()
     expect(reply.get_by_role("checkbox", name="Not done")).not_to_be_checked()
     expect(reply.locator("strong")).to_have_text("one")
     outer, inner = (reply.get_by_role("checkbox").nth(n).bounding_box() for n in (0, 1))
-    assert outer and inner and inner["x"] > outer["x"] + 10, "what is nested is indented"
+    assert outer and inner and inner["x"] > outer["x"] + 10, "nested items are indented"
     expect(reply.locator("td")).to_have_css("text-align", "right")
-    plain.close()
+    plain_context.close()
 
     page.reload()
     expect_state(page, "online")

@@ -1,4 +1,4 @@
-"""The choice of a model on the page: with the first message, later, by keyboard, in every tab, on a phone."""
+"""The model selector: with the first message, later, by keyboard, in every tab, and on a phone."""
 
 import os
 from collections.abc import Iterator
@@ -48,18 +48,18 @@ def site(
         process.terminate()
 
 
-def asked(models: ThreadedModelServer) -> list[str]:
+def requested_models(models: ThreadedModelServer) -> list[str]:
     return [request.model for request in models.requests]
 
 
-def test_a_model_is_chosen_with_the_first_message_and_later(person: Person, models: ThreadedModelServer) -> None:
+def test_model_is_chosen_with_the_first_message_and_changed_later(person: Person, models: ThreadedModelServer) -> None:
     page = person.chat()
     select = page.get_by_label("Model", exact=True)
     expect(select).to_have_value("fast")
     expect(page.locator("#bar-model")).to_have_text("Fast")
     select.select_option("slow")
     say(page, "hi")
-    assert asked(models)[-1] == "slow"
+    assert requested_models(models)[-1] == "slow"
     expect(page.locator("#bar-model")).to_have_text("Slow and thorough")
 
     other = page.context.new_page()
@@ -72,11 +72,11 @@ def test_a_model_is_chosen_with_the_first_message_and_later(person: Person, mode
     expect(page.locator("#bar-model")).to_have_text("Fast")
     expect(other.get_by_test_id("model")).to_have_value("fast")
     say(other, "hi again")
-    assert asked(models)[-1] == "fast"
+    assert requested_models(models)[-1] == "fast"
     other.close()
 
 
-def test_a_choice_that_is_refused_is_taken_back(person: Person) -> None:
+def test_failed_model_change_is_reverted(person: Person) -> None:
     page = person.chat()
     say(page, "hi")
     page.route("**/model/", lambda route: route.abort())
@@ -86,7 +86,7 @@ def test_a_choice_that_is_refused_is_taken_back(person: Person) -> None:
     person.faults.clear()  # the browser reports the connection that failed
 
 
-def test_the_choice_is_readable_on_a_phone(person: Person) -> None:
+def test_model_selector_fits_a_phone(person: Person) -> None:
     page = person.chat()
     page.set_viewport_size({"width": 360, "height": 640})
     select = page.get_by_test_id("model")
@@ -97,7 +97,7 @@ def test_the_choice_is_readable_on_a_phone(person: Person) -> None:
     assert violations(page) == []
 
 
-def test_a_retry_is_shown_and_announced_until_the_next_text(stage: Stage) -> None:
+def test_model_retry_is_shown_and_announced_until_text_arrives(stage: Stage) -> None:
     page = stage.page
     turn = stage.accept(stage.say("hi"))
     stage.log(turn, "turn.started")
@@ -108,4 +108,4 @@ def test_a_retry_is_shown_and_announced_until_the_next_text(stage: Stage) -> Non
     stage.write(turn, "Hello")
     expect(page.get_by_test_id("retrying")).to_have_count(0)
     stage.finish(turn, "Hello")
-    eventually(lambda: page.locator("#announcer").inner_text() != detail, what="the end to be announced")
+    eventually(lambda: page.locator("#announcer").inner_text() != detail, what="the announcement of the reply")

@@ -1,4 +1,4 @@
-"""Chats are put away and brought back: by mouse, by keyboard, by thumb, without scripts, and in every tab."""
+"""Chats are pinned, renamed, archived, trashed and restored: by mouse, keyboard, touch and without JavaScript."""
 
 import re
 
@@ -10,8 +10,8 @@ SOCKET = re.compile("/ws/chat/")
 FITS = "document.documentElement.scrollWidth <= innerWidth"
 
 
-def begins(person: Person, *texts: str) -> Page:
-    """Begin chats, and return a page at the last of them."""
+def start_chats(person: Person, *texts: str) -> Page:
+    """Start a chat with each text, and return a page that shows the last one."""
     page = person.chat()
     for number, text in enumerate(texts):
         if number:
@@ -26,24 +26,24 @@ def links(page: Page) -> Locator:
 
 
 def menu_of(page: Page, title: str) -> Locator:
-    """Open the menu of a line of the list."""
+    """Open the menu of a chat in the list."""
     line = page.locator(".lined", has_text=title)
     line.hover()
     line.get_by_label("Options for").click()
     return line
 
 
-def choose(page: Page, title: str, what: str) -> None:
-    menu_of(page, title).get_by_role("button", name=what, exact=True).click()
+def choose(page: Page, title: str, action: str) -> None:
+    menu_of(page, title).get_by_role("button", name=action, exact=True).click()
 
 
-def test_chats_are_put_away_by_keyboard_and_other_tabs_follow(person: Person) -> None:
-    page = begins(person, "Add a task to buy milk", "Add a task to call Mum")
+def test_chat_menu_works_by_keyboard_and_updates_other_tabs(person: Person) -> None:
+    page = start_chats(person, "Add a task to buy milk", "Add a task to call Mum")
     other = person.page("/")
     expect_state(other, "online")
     expect(links(other)).to_have_text(["Add a task to call Mum", "Add a task to buy milk"])
 
-    # From the line to its menu, through it with arrows, and out of it.
+    # Tab reaches the menu of the chat, arrow keys move through it, Escape closes it.
     page.get_by_test_id("conversation-link").last.focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
@@ -71,8 +71,8 @@ def test_chats_are_put_away_by_keyboard_and_other_tabs_follow(person: Person) ->
     assert_same_after_a_reload(page)
 
 
-def test_a_chat_goes_to_the_trash_and_comes_back(person: Person) -> None:
-    page = begins(person, "Add a task to buy milk", "Add a task to call Mum")
+def test_chat_is_archived_trashed_and_restored_in_all_tabs(person: Person) -> None:
+    page = start_chats(person, "Add a task to buy milk", "Add a task to call Mum")
     other = person.page(page.url.removeprefix(person.site.url))
     expect_state(other, "online")
 
@@ -85,7 +85,7 @@ def test_a_chat_goes_to_the_trash_and_comes_back(person: Person) -> None:
     page.get_by_test_id("toast").get_by_role("button", name="Undo").click()
     expect(links(other)).to_have_count(2)
 
-    # The one that is open: the page stays, says so, and shows the way back.
+    # When the open chat is trashed, the page keeps it, shows a notice and offers to restore it.
     page.locator("#bar-menu").get_by_label("Options for").click()
     page.locator("#bar-menu").get_by_role("button", name="Move to trash").click()
     for tab in (page, other):
@@ -93,7 +93,7 @@ def test_a_chat_goes_to_the_trash_and_comes_back(person: Person) -> None:
         expect(links(tab)).to_have_text(["Add a task to buy milk"])
     assert_same_after_a_reload(page)
     expect(page.get_by_test_id("shelf-strip")).to_contain_text("In the trash until")
-    # What else is heard of meanwhile does not take the way back from under the keyboard.
+    # Other events do not take the focus from the Restore button.
     restore = other.get_by_test_id("shelf-strip").get_by_role("button", name="Restore")
     restore.focus()
     choose(page, "buy milk", "Pin")
@@ -106,7 +106,7 @@ def test_a_chat_goes_to_the_trash_and_comes_back(person: Person) -> None:
         expect(tab.get_by_test_id("shelf-strip")).to_be_hidden()
         expect(links(tab)).to_have_count(2)
 
-    # Speaking brings it back as well.
+    # Sending a message restores the chat as well.
     choose(page, "call Mum", "Move to trash")
     expect(other.get_by_test_id("shelf-strip")).to_be_visible()
     say(page, "Show my tasks")
@@ -115,34 +115,34 @@ def test_a_chat_goes_to_the_trash_and_comes_back(person: Person) -> None:
         expect(links(tab)).to_have_text(["Add a task to call Mum", "Add a task to buy milk"])
 
 
-def test_what_is_deleted_for_good_is_gone_where_it_was_open(person: Person) -> None:
-    page = begins(person, "Add a task to buy milk")
-    away = person.page(page.url.removeprefix(person.site.url))
-    expect_state(away, "online")
+def test_permanently_deleted_chat_disappears_from_open_tabs(person: Person) -> None:
+    page = start_chats(person, "Add a task to buy milk")
+    offline_tab = person.page(page.url.removeprefix(person.site.url))
+    expect_state(offline_tab, "online")
     choose(page, "buy milk", "Move to trash")
-    expect(away.get_by_test_id("shelf-strip")).to_be_visible()
-    away.route_web_socket(SOCKET, lambda socket: socket.close())
-    away.evaluate("dispatchEvent(new Event('offline'))")
-    expect_state(away, "offline")
+    expect(offline_tab.get_by_test_id("shelf-strip")).to_be_visible()
+    offline_tab.route_web_socket(SOCKET, lambda socket: socket.close())
+    offline_tab.evaluate("dispatchEvent(new Event('offline'))")
+    expect_state(offline_tab, "offline")
 
     trash = person.page("/trash/")
     trash.get_by_role("link", name="Delete “Add a task to buy milk” for good").click()
     trash.get_by_role("button", name="Delete for good").click()
     expect(trash.get_by_text("The trash is empty.")).to_be_visible()
-    away.route_web_socket(SOCKET, WebSocketRoute.connect_to_server)
-    away.evaluate("dispatchEvent(new Event('online'))")
-    for tab in (page, away):
+    offline_tab.route_web_socket(SOCKET, WebSocketRoute.connect_to_server)
+    offline_tab.evaluate("dispatchEvent(new Event('online'))")
+    for tab in (page, offline_tab):
         expect(tab.get_by_role("alert")).to_contain_text("permanently deleted")
         expect(tab.get_by_test_id("message")).to_have_count(0)
-        expect(tab.get_by_test_id("task")).to_have_count(1)  # its tasks stay
+        expect(tab.get_by_test_id("task")).to_have_count(1)  # the tasks of the chat are kept
     say(page, "Add a task to feed the cat")
     assert_same_after_a_reload(page)
-    # That nothing is there any more is what the second page was to learn.
+    # The offline tab requests the deleted chat and gets a 404.
     person.faults[:] = [fault for fault in person.faults if "404" not in fault]
 
 
-def test_what_goes_soon_is_told_and_kept(person: Person) -> None:
-    page = begins(person, "Add a task to buy milk")
+def test_chat_due_for_the_trash_shows_a_warning_and_can_be_kept(person: Person) -> None:
+    page = start_chats(person, "Add a task to buy milk")
     person.site.database.query(
         "UPDATE chat_conversation SET updated_at = now() - interval '25 days'"
         " WHERE user_id = (SELECT id FROM chat_user WHERE email = %s)",
@@ -161,8 +161,8 @@ def test_what_goes_soon_is_told_and_kept(person: Person) -> None:
     expect(page.get_by_test_id("shelf-strip")).to_be_hidden()
 
 
-def test_it_works_by_thumb(person: Person, chromium: Browser) -> None:
-    begins(person, "Add a task to buy " + "milk" * 30)
+def test_trash_and_archive_work_by_touch(person: Person, chromium: Browser) -> None:
+    start_chats(person, "Add a task to buy " + "milk" * 30)
     phone = chromium.new_context(
         viewport={"width": 390, "height": 844}, has_touch=True, storage_state=person.context.storage_state()
     )
@@ -174,10 +174,10 @@ def test_it_works_by_thumb(person: Person, chromium: Browser) -> None:
     line.get_by_label("Options for").tap()
     line.get_by_role("button", name="Move to trash").tap()
     expect(line).to_have_count(0)
-    # The way back can be reached although the list lies above the page.
+    # The Undo button can be tapped although the drawer covers the page.
     page.get_by_test_id("toast").get_by_role("button", name="Undo").tap()
     expect(line).to_have_count(1)
-    # Where it is listed, a title without a space in it is no wider than the screen.
+    # In the lists, a title without spaces is no wider than the screen.
     line.get_by_label("Options for").tap()
     line.get_by_role("button", name="Archive").tap()
     expect(line).to_have_count(0)
@@ -194,8 +194,8 @@ def test_it_works_by_thumb(person: Person, chromium: Browser) -> None:
     phone.close()
 
 
-def test_it_works_without_scripts(person: Person, chromium: Browser) -> None:
-    begins(person, "Add a task to buy milk")
+def test_trash_and_restore_work_without_javascript(person: Person, chromium: Browser) -> None:
+    start_chats(person, "Add a task to buy milk")
     bare = chromium.new_context(java_script_enabled=False, storage_state=person.context.storage_state())
     page = bare.new_page()
     page.goto(person.site.url + "/")
@@ -210,8 +210,8 @@ def test_it_works_without_scripts(person: Person, chromium: Browser) -> None:
     bare.close()
 
 
-def test_a_chat_is_renamed_in_its_place_and_exported(person: Person) -> None:
-    page = begins(person, "Add a task to buy milk", "Add a task to call Mum")
+def test_chat_is_renamed_inline_and_exported(person: Person) -> None:
+    page = start_chats(person, "Add a task to buy milk", "Add a task to call Mum")
     other = person.page("/")
     expect_state(other, "online")
     menu_of(page, "buy milk").get_by_role("link", name="Rename").click()
@@ -240,7 +240,7 @@ def test_a_chat_is_renamed_in_its_place_and_exported(person: Person) -> None:
     assert_same_after_a_reload(page)
 
 
-def test_what_goes_to_the_trash_soon_is_loaded_while_scrolling(person: Person) -> None:
+def test_chats_due_for_the_trash_load_while_scrolling(person: Person) -> None:
     ((user_id,),) = person.site.database.query("SELECT id FROM chat_user WHERE email = %s", person.email)
     person.site.database.query(
         "INSERT INTO chat_conversation"
@@ -259,10 +259,10 @@ def test_what_goes_to_the_trash_soon_is_loaded_while_scrolling(person: Person) -
     expect(page.get_by_role("link", name="Show more")).to_be_hidden()
 
 
-def test_two_tabs_that_rename_a_chat_are_asked_and_one_whose_chat_moves_keeps_its_title(
+def test_rename_conflict_offers_a_choice_and_moved_chat_is_not_renamed(
     person: Person,
 ) -> None:
-    page = begins(person, "Add a task to buy milk", "Add a task to call Mum")
+    page = start_chats(person, "Add a task to buy milk", "Add a task to call Mum")
     other = person.page("/")
     expect_state(other, "online")
     menu_of(page, "buy milk").get_by_role("link", name="Rename").click()
@@ -283,7 +283,7 @@ def test_two_tabs_that_rename_a_chat_are_asked_and_one_whose_chat_moves_keeps_it
     for tab in (page, other):
         expect(links(tab).last).to_have_text("Shopping")
 
-    # A title that is typed is not saved where its chat moves.
+    # A title that is being typed is not saved when its chat moves.
     menu_of(page, "Shopping").get_by_role("link", name="Rename").click()
     page.get_by_label("Title").fill("Shop")
     menu_of(other, "Shopping").get_by_role("button", name="Pin").click()

@@ -1,4 +1,4 @@
-"""The site at a path of its host, behind nginx as deployments run it: no request leaves the path."""
+"""The site under a path of its host, behind nginx as in a deployment: no request leaves the path."""
 
 import json
 import os
@@ -23,8 +23,8 @@ STAFF = "staff@example.com"
 
 
 @dataclass(frozen=True)
-class Place:
-    """A server, the proxy before it, and the site's URL."""
+class Deployment:
+    """A server, the proxy in front of it, and the URL of the site."""
 
     server: ServerProcess
     proxy: Nginx
@@ -34,15 +34,15 @@ class Place:
         return self.proxy.url
 
     @property
-    def trust(self) -> ssl.SSLContext:
+    def tls_context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self.proxy.log.parent / "certificate.pem")
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, verify=self.trust, timeout=30)
+        return httpx.Client(base_url=self.url, verify=self.tls_context, timeout=30)
 
 
 @pytest.fixture(scope="module")
-def place(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def deployment(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     folder, port = tmp_path_factory.mktemp("sub_path"), free_port()
     with (
         database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url),
@@ -50,12 +50,12 @@ def place(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> 
         Nginx(folder, f"127.0.0.1:{server.port}", port=port, root_path=ROOT) as proxy,
     ):
         server.database.add_user(STAFF, staff=True)
-        yield Place(server, proxy)
+        yield Deployment(server, proxy)
 
 
 @pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
-    """A browser that requests nothing outside the path, and to which nothing fails."""
+    """A browser context that must make no request outside the path, and in which no request or script may fail."""
     context = chromium.new_context(ignore_https_errors=True)
     requested: list[str] = []
     faults: list[str] = []
@@ -73,17 +73,17 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
 
 
 def sign_in(page: Page, email: str) -> None:
-    """Fill in the form."""
+    """Fill in and submit the login form."""
     page.get_by_label("E-mail address").fill(email)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
 
 
-def test_a_person_uses_every_page(place: Place, context: BrowserContext) -> None:
+def test_user_pages_work_below_the_path(deployment: Deployment, context: BrowserContext) -> None:
     page = context.new_page()
     sockets: list[str] = []
     page.on("websocket", lambda socket: sockets.append(socket.url))
-    page.goto(place.url)
+    page.goto(deployment.url)
     page.get_by_role("link", name="Create an account").click()
     page.get_by_label("E-mail address").fill(f"{uuid.uuid4().hex[:8]}@example.com")
     page.get_by_label("Password").fill(PASSWORD)
@@ -91,7 +91,7 @@ def test_a_person_uses_every_page(place: Place, context: BrowserContext) -> None
     expect_state(page, "online")
 
     say(page, "Add a task to water the plants")
-    assert re.fullmatch(rf"{place.url}/c/[0-9a-f-]{{36}}/", page.url)
+    assert re.fullmatch(rf"{deployment.url}/c/[0-9a-f-]{{36}}/", page.url)
     page.reload()
     expect_state(page, "online")
     expect(page.locator("#task-list .task__title")).to_have_text(["Water the plants"])
@@ -114,51 +114,51 @@ def test_a_person_uses_every_page(place: Place, context: BrowserContext) -> None
     expect(page.get_by_test_id("toast")).to_contain_text("Undo")
 
     for path in ("/settings/", "/settings/tokens/", "/archive/", "/trash/", "/chats/"):
-        page.goto(place.url + path)
+        page.goto(deployment.url + path)
         expect(page.get_by_role("heading").first).to_be_visible()
-    page.goto(f"{place.url}/settings/tokens/")
+    page.goto(f"{deployment.url}/settings/tokens/")
     page.get_by_role("link", name="API documentation").click()
     expect(page.get_by_text("Threadkeeper").first).to_be_visible()
-    page.goto(place.url)
+    page.goto(deployment.url)
     expect_state(page, "online")
     page.get_by_role("button", name="Sign out").click()
-    assert page.url == f"{place.url}/accounts/login/"
+    assert page.url == f"{deployment.url}/accounts/login/"
 
 
-def test_staff_use_the_admin(place: Place, context: BrowserContext) -> None:
+def test_admin_works_below_the_path(deployment: Deployment, context: BrowserContext) -> None:
     page = context.new_page()
-    page.goto(f"{place.url}/admin/")
+    page.goto(f"{deployment.url}/admin/")
     sign_in(page, STAFF)
-    expect(page).to_have_url(f"{place.url}/admin/")
-    page.goto(f"{place.url}/admin/chat/user/")
+    expect(page).to_have_url(f"{deployment.url}/admin/")
+    page.goto(f"{deployment.url}/admin/chat/user/")
     page.get_by_role("link", name=STAFF).click()
     page.get_by_role("button", name="Save", exact=True).click()
-    # A message, after a redirect.
+    # The message is shown after a redirect.
     expect(page.locator(".messagelist .success")).to_contain_text("was changed successfully")
     page.get_by_role("link", name="View site").click()
     expect_state(page, "online")
 
 
 def register(site: httpx.Client) -> dict[str, str]:
-    """Make an account, and return a program's header."""
+    """Register an account and return the header of an API client."""
     account = {"email": f"{uuid.uuid4().hex[:8]}@example.com", "password": PASSWORD}
-    made = site.post("/api/auth/register", json=account)
-    assert made.status_code == 201, made.text
-    return {"Authorization": f"Bearer {made.json()['access_token']}"}
+    response = site.post("/api/auth/register", json=account)
+    assert response.status_code == 201, response.text
+    return {"Authorization": f"Bearer {response.json()['access_token']}"}
 
 
-def test_programs_find_everything_below_the_path(place: Place) -> None:
-    with place.client() as site:
+def test_apis_work_below_the_path(deployment: Deployment) -> None:
+    with deployment.client() as site:
         site.headers.update(register(site))
         thread = site.post("/api/chatkit/threads", json={}).json()["thread_id"]
         answer = site.post(f"/api/chatkit/threads/{thread}/messages", json={"text": "Add a task to water the plants"})
         assert '"type":"message_end"' in answer.text.replace(" ", "")
-        again = answer.headers["Content-Location"]
-        assert again.startswith(f"{ROOT}/api/chatkit/threads/{thread}/turns/")
-        assert "message_end" in site.get(f"https://localhost:{place.proxy.port}{again}").text
-        described = site.get("/api/openapi.json").json()
-        assert described["servers"] == [{"url": "/"}]
-        assert f"{ROOT}/api/tasks" in described["paths"]
+        turn_path = answer.headers["Content-Location"]
+        assert turn_path.startswith(f"{ROOT}/api/chatkit/threads/{thread}/turns/")
+        assert "message_end" in site.get(f"https://localhost:{deployment.proxy.port}{turn_path}").text
+        schema = site.get("/api/openapi.json").json()
+        assert schema["servers"] == [{"url": "/"}]
+        assert f"{ROOT}/api/tasks" in schema["paths"]
         assert site.get("/api/nothing").json()["error"]["code"] == "not_found"
         chatkit = {"type": "threads.list", "params": {"limit": 5}}
         assert thread in site.post("/api/chatkit", json=chatkit).text
@@ -167,18 +167,22 @@ def test_programs_find_everything_below_the_path(place: Place) -> None:
         assert "Water the plants" in site.post("/mcp", json=call, headers=accept).text
         assert site.get("/healthz").json() == {"status": "ok"}
         assert site.get("/favicon.ico").headers["Location"].startswith(f"{ROOT}/static/img/")
-        # Beyond the limit of a page, and within that of the API.
+        # Above the body limit of pages, below that of the API.
         long = site.post(f"/api/chatkit/threads/{thread}/messages", json={"text": "é" * 20_000})
         assert long.status_code == 422, long.text
-        url = f"wss://localhost:{place.proxy.port}{ROOT}/ws/chat/{uuid.uuid4()}/"
+        url = f"wss://localhost:{deployment.proxy.port}{ROOT}/ws/chat/{uuid.uuid4()}/"
         headers = {"Authorization": site.headers["Authorization"]}
-        with connect(url, ssl=place.trust, additional_headers=headers) as socket:
+        with connect(url, ssl=deployment.tls_context, additional_headers=headers) as socket:
             assert json.loads(socket.recv())["type"] == "ready"
 
 
-def test_a_proxy_may_strip_the_path(place: Place) -> None:
-    proxied = {"Host": f"localhost:{place.proxy.port}", "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}
-    with httpx.Client(base_url=place.server.url, headers=proxied) as site:
+def test_proxy_may_strip_the_path(deployment: Deployment) -> None:
+    proxied = {
+        "Host": f"localhost:{deployment.proxy.port}",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-For": "192.0.2.1",
+    }
+    with httpx.Client(base_url=deployment.server.url, headers=proxied) as site:
         page = site.get("/accounts/login/")
         sources = re.findall(r'(?:src|href)="(/[^"]*)"', page.text)
         assert sources and all(source.startswith(f"{ROOT}/") for source in sources)
@@ -188,5 +192,5 @@ def test_a_proxy_may_strip_the_path(place: Place) -> None:
         assert site.get("/api/auth/me").json()["error"]["code"] == "not_signed_in"
         assert site.get("/healthz").json() == site.get(f"{ROOT}/healthz").json() == {"status": "ok"}
         plain = site.get("/settings/", headers={"X-Forwarded-Proto": "http"})
-        assert plain.headers["Location"] == f"{place.url}/settings/"
+        assert plain.headers["Location"] == f"{deployment.url}/settings/"
         assert site.get(ROOT).headers["Location"] == f"{ROOT}/"

@@ -1,4 +1,4 @@
-"""Pages that are closed, reloaded, cut off or asleep while a reply is written end as a page that was just opened."""
+"""Pages that are closed, reloaded, offline or suspended during a reply end up like a newly opened page."""
 
 import os
 import re
@@ -26,7 +26,7 @@ def model_port() -> int:
 
 @pytest.fixture(scope="module")
 def site(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory, model_port: int) -> Iterator[ServerProcess]:
-    """A server whose model speaks as fast as a test lets it."""
+    """A server whose model streams as fast as a test allows."""
     with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
         model = {"OPENAI_BASE_URL": f"http://127.0.0.1:{model_port}/v1", "AGENT_GUARDRAIL": "off"}
         process = ServerProcess(LiveDatabase(url), tmp_path_factory.mktemp("tabs"), **model)
@@ -36,15 +36,15 @@ def site(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory, mode
 
 @pytest.fixture
 def model(model_port: int) -> Iterator[ThreadedModelServer]:
-    """The model, which tells its story and holds in it."""
+    """A model server that streams the story and pauses in it."""
     with ThreadedModelServer(port=model_port) as server:
         server.always(says(*WORDS))
         server.hold()
         yield server
 
 
-def begin(page: Page, model: ThreadedModelServer, words: int = 40) -> None:
-    """Ask for the story, and hold where so many words of it are there."""
+def start_story(page: Page, model: ThreadedModelServer, words: int = 40) -> None:
+    """Request the story and pause it after this many words."""
     model.release(words)
     page.get_by_test_id("composer").fill("Tell me a story")
     page.get_by_test_id("composer").press("Enter")
@@ -52,13 +52,13 @@ def begin(page: Page, model: ThreadedModelServer, words: int = 40) -> None:
 
 
 def expect_words(page: Page, words: int) -> None:
-    """Wait until the growing reply has so many words and no more."""
+    """Wait until the streaming reply ends with this number of words."""
     growing = page.locator('[data-testid="message"][data-role="assistant"][data-streaming]')
     expect(growing).to_have_text(re.compile(rf"word{words - 1}\s*$"))
 
 
 def expect_end(page: Page) -> None:
-    """Wait until the whole reply is there."""
+    """Wait until the page shows the complete reply."""
     reply = page.locator('[data-testid="message"][data-role="assistant"]')
     expect(reply).to_have_count(1)
     expect(reply).not_to_have_attribute("data-streaming", "")
@@ -68,7 +68,7 @@ def expect_end(page: Page) -> None:
 
 
 def expect_as_fresh(person: Person, page: Page) -> None:
-    """Check that a page shows what one shows that was just opened."""
+    """Check that a page shows the same as a newly opened one."""
     expect_end(page)
     fresh = person.page(page.url.removeprefix(person.site.url))
     expect_end(fresh)
@@ -77,7 +77,7 @@ def expect_as_fresh(person: Person, page: Page) -> None:
 
 
 def another_tab(person: Person, page: Page) -> Page:
-    """Open the page's conversation in a tab more."""
+    """Open the conversation of the page in another tab."""
     tab = person.page(page.url.removeprefix(person.site.url))
     expect_state(tab, "online")
     return tab
@@ -86,7 +86,7 @@ def another_tab(person: Person, page: Page) -> Page:
 def check_answered_once(
     person: Person, page: Page, requests: int = 1, model: ThreadedModelServer | None = None
 ) -> None:
-    """Check that the record has one answer, and how often the model was asked for it."""
+    """Check that the database has one answer, and the number of model requests."""
     turns = person.site.database.query(
         "SELECT t.status, m.text FROM chat_turn t JOIN chat_message m ON m.turn_id = t.id AND m.role = 'assistant'"
         " WHERE t.conversation_id = %s",
@@ -96,43 +96,45 @@ def check_answered_once(
     assert model is None or len(model.requests) == requests
 
 
-def without_network_errors(person: Person) -> None:
-    """Forget what the browser itself says about a network or a server that is gone."""
-    said = re.compile("ERR_(CONNECTION_REFUSED|INTERNET_DISCONNECTED|NETWORK_CHANGED|CONNECTION_RESET|EMPTY_RESPONSE)")
-    person.faults[:] = [fault for fault in person.faults if not said.search(fault)]
+def ignore_network_errors(person: Person) -> None:
+    """Ignore the errors that the browser itself logs when the network or the server is down."""
+    network_error = re.compile(
+        "ERR_(CONNECTION_REFUSED|INTERNET_DISCONNECTED|NETWORK_CHANGED|CONNECTION_RESET|EMPTY_RESPONSE)"
+    )
+    person.faults[:] = [fault for fault in person.faults if not network_error.search(fault)]
 
 
-def test_b_watches_what_a_asked_for_though_a_is_closed_and_b_reloaded_meanwhile(
+def test_second_tab_follows_the_reply_after_first_closes_and_a_reload(
     person: Person, model: ThreadedModelServer
 ) -> None:
-    a = person.chat()
-    begin(a, model, 20)
-    b = another_tab(person, a)
-    expect_words(b, 20)
+    first = person.chat()
+    start_story(first, model, 20)
+    second = another_tab(person, first)
+    expect_words(second, 20)
     model.release(20)
-    for page in (a, b):
+    for page in (first, second):
         expect_words(page, 40)
-    a.close()
+    first.close()
     model.release(20)
-    expect_words(b, 60)
+    expect_words(second, 60)
 
-    b.reload()
-    expect_state(b, "online")
-    expect_words(b, 60)
+    second.reload()
+    expect_state(second, "online")
+    expect_words(second, 60)
     model.release()
 
-    expect_as_fresh(person, b)
-    check_answered_once(person, b, model=model)
+    expect_as_fresh(person, second)
+    check_answered_once(person, second, model=model)
 
 
-def test_a_network_that_is_gone_for_a_while_costs_nothing(person: Person, model: ThreadedModelServer) -> None:
+def test_reply_is_complete_after_a_network_outage(person: Person, model: ThreadedModelServer) -> None:
     page = person.chat()
-    begin(page, model)
+    start_story(page, model)
 
     person.context.set_offline(True)
     expect_state(page, "offline")
     model.release(40)
-    eventually(lambda: so_far(person, page.url).endswith("word79 "), what="80 words on the server")
+    eventually(lambda: saved_text(person, page.url).endswith("word79 "), what="80 words on the server")
     expect_words(page, 40)
     person.context.set_offline(False)
 
@@ -141,21 +143,21 @@ def test_a_network_that_is_gone_for_a_while_costs_nothing(person: Person, model:
     model.release()
     expect_as_fresh(person, page)
     check_answered_once(person, page, model=model)
-    without_network_errors(person)
+    ignore_network_errors(person)
 
 
-def so_far(person: Person, url: str) -> str:
-    """Return what the server has saved of the growing reply."""
+def saved_text(person: Person, url: str) -> str:
+    """Return the text of the streaming reply that the server has saved so far."""
     return turn_of(person, url)[1]
 
 
-def status_of(person: Person, url: str) -> str:
-    """Return how far the turn is."""
+def turn_status(person: Person, url: str) -> str:
+    """Return the status of the conversation's only turn."""
     return turn_of(person, url)[0]
 
 
 def turn_of(person: Person, url: str) -> tuple[str, str]:
-    """Return status and text of a conversation's one turn."""
+    """Return the status and text of the conversation's only turn."""
     ((status, text),) = person.site.database.query(
         "SELECT status, text FROM chat_turn WHERE conversation_id = %s", url.rstrip("/").rsplit("/", 1)[1]
     )
@@ -163,34 +165,34 @@ def turn_of(person: Person, url: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
-def test_a_server_that_is_started_again_goes_on_by_itself(
+def test_restarted_server_resumes_the_reply(
     person: Person, model: ThreadedModelServer, site: ServerProcess, how: str
 ) -> None:
     page = person.chat()
-    begin(page, model)
-    eventually(lambda: so_far(person, page.url).endswith("word39 "), what="40 words on the server")
+    start_story(page, model)
+    eventually(lambda: saved_text(person, page.url).endswith("word39 "), what="40 words on the server")
 
     if how == "killed":
         site.kill9()
-    site.restart()  # stopped first where it still runs
+    site.restart()  # stops the server first if it still runs
 
-    # What was said stays until it is said anew.
+    # The text received so far stays until the resumed turn replaces it.
     expect_state(page, "online")
     expect(page.get_by_test_id("message").last).to_contain_text("word39")
     model.release()
     expect_as_fresh(person, page)
     check_answered_once(person, page, 2, model)
-    without_network_errors(person)
+    ignore_network_errors(person)
 
 
-def test_a_page_that_slept_catches_up(chromium: Browser, person: Person, model: ThreadedModelServer) -> None:
+def test_suspended_page_catches_up(chromium: Browser, person: Person, model: ThreadedModelServer) -> None:
     page = person.chat()
-    begin(page, model)
+    start_story(page, model)
     url = page.url
 
-    with asleep(chromium):
+    with suspended(chromium):
         model.release(40)
-        eventually(lambda: so_far(person, url).endswith("word79 "), what="80 words on the server")
+        eventually(lambda: saved_text(person, url).endswith("word79 "), what="80 words on the server")
 
     expect_words(page, 80)
     model.release()
@@ -198,91 +200,91 @@ def test_a_page_that_slept_catches_up(chromium: Browser, person: Person, model: 
     check_answered_once(person, page, model=model)
 
 
-def test_a_page_that_slept_while_the_server_was_started_again_and_the_reply_ended_catches_up(
+def test_suspended_page_catches_up_after_restart_and_end_of_reply(
     chromium: Browser, person: Person, model: ThreadedModelServer, site: ServerProcess
 ) -> None:
     page = person.chat()
-    begin(page, model)
+    start_story(page, model)
     url = page.url
 
-    with asleep(chromium):
+    with suspended(chromium):
         site.kill9()
         model.release()
         site.restart()
-        eventually(lambda: status_of(person, url) == "done", what="the end of the turn")
+        eventually(lambda: turn_status(person, url) == "done", what="the end of the turn")
 
     expect_as_fresh(person, page)
     check_answered_once(person, page, 2, model)
-    without_network_errors(person)
+    ignore_network_errors(person)
 
 
 @contextmanager
-def asleep(chromium: Browser) -> Iterator[None]:
-    """Let all of the browser sleep, as with the lid of a laptop closed."""
+def suspended(chromium: Browser) -> Iterator[None]:
+    """Suspend all processes of the browser, as closing the lid of a laptop does."""
     session = chromium.new_browser_cdp_session()
-    told = session.send("SystemInfo.getProcessInfo")["processInfo"]
-    (browser,) = (psutil.Process(process["id"]) for process in told if process["type"] == "browser")
-    family = [browser, *browser.children(recursive=True)]
-    for process in family:
+    processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
+    (browser,) = (psutil.Process(process["id"]) for process in processes if process["type"] == "browser")
+    process_tree = [browser, *browser.children(recursive=True)]
+    for process in process_tree:
         with suppress(psutil.NoSuchProcess):
             process.suspend()
     try:
         yield
-        # One that ended at that moment waits for its parent, which sleeps.
-        asleep = {process.status() for process in family} - {psutil.STATUS_ZOMBIE}
-        assert asleep == {psutil.STATUS_STOPPED}
+        # A process that has just exited stays a zombie while its parent is suspended.
+        statuses = {process.status() for process in process_tree} - {psutil.STATUS_ZOMBIE}
+        assert statuses == {psutil.STATUS_STOPPED}
     finally:
-        for process in reversed(family):
+        for process in reversed(process_tree):
             with suppress(psutil.NoSuchProcess):
                 process.resume()
     session.detach()
 
 
-class Line:
-    """The page's socket to the real server, over a line that can be cut with or without a word."""
+class SocketProxy:
+    """A proxy between the page's socket and the real server, which can close the socket or go silent."""
 
     def __init__(self) -> None:
         self.opened: list[tuple[WebSocketRoute, WebSocketRoute]] = []
-        self.dead: set[WebSocketRoute] = set()
+        self.silent: set[WebSocketRoute] = set()
 
     def open(self, page: WebSocketRoute) -> None:
         server = page.connect_to_server()
         self.opened.append((page, server))
-        page.on_message(lambda text: None if page in self.dead else server.send(text))
-        server.on_message(lambda text: None if page in self.dead else page.send(text))
+        page.on_message(lambda text: None if page in self.silent else server.send(text))
+        server.on_message(lambda text: None if page in self.silent else page.send(text))
 
-    def die(self) -> None:
-        """Lose whatever is sent from now on, without telling anybody."""
-        self.dead.add(self.opened[-1][0])
+    def go_silent(self) -> None:
+        """Drop all frames of the current socket from now on, without closing it."""
+        self.silent.add(self.opened[-1][0])
 
     def close(self, code: int) -> None:
-        """End the page's socket the way the server does."""
+        """Close the page's socket as the server does."""
         self.opened[-1][0].close(code=code)
 
 
-def has_opened(page: Page, line: Line, sockets: int) -> bool:
-    page.evaluate("1")  # lets what is under way arrive
-    return len(line.opened) == sockets
+def has_opened(page: Page, socket_proxy: SocketProxy, sockets: int) -> bool:
+    page.evaluate("1")  # lets frames in flight arrive
+    return len(socket_proxy.opened) == sockets
 
 
 @pytest.fixture
-def line(chromium: Browser, person: Person) -> Line:
-    lined = Line()
+def socket_proxy(chromium: Browser, person: Person) -> SocketProxy:
+    proxy = SocketProxy()
     person.context = chromium.new_context(**DESKTOP)
-    person.context.route_web_socket(re.compile("/ws/chat/"), lined.open)
-    return lined
+    person.context.route_web_socket(re.compile("/ws/chat/"), proxy.open)
+    return proxy
 
 
-def test_a_socket_that_is_cut_is_opened_again_and_followed_on(
-    person: Person, model: ThreadedModelServer, line: Line
+def test_closed_socket_is_reopened_and_the_reply_continues(
+    person: Person, model: ThreadedModelServer, socket_proxy: SocketProxy
 ) -> None:
     page = person.chat()
-    begin(page, model)
+    start_story(page, model)
 
-    # 1000 is daphne's limit of a day, and what proxies have of the kind.
+    # Daphne closes with 1000 after its limit of a day, and so do proxies with a time limit.
     for times, code in enumerate((1000, 1011, 4408), 1):
-        line.close(code)
-        eventually(partial(has_opened, page, line, times + 1), what=f"another socket after {code}")
+        socket_proxy.close(code)
+        eventually(partial(has_opened, page, socket_proxy, times + 1), what=f"a new socket after {code}")
         model.release(20)
         expect_words(page, 40 + 20 * times)
     model.release()
@@ -291,18 +293,18 @@ def test_a_socket_that_is_cut_is_opened_again_and_followed_on(
     check_answered_once(person, page, model=model)
 
 
-def test_a_line_that_is_dead_without_a_word_is_noticed_and_replaced(
-    person: Person, model: ThreadedModelServer, line: Line
+def test_silent_socket_is_detected_and_replaced(
+    person: Person, model: ThreadedModelServer, socket_proxy: SocketProxy
 ) -> None:
     page = person.sign_in()
     page.clock.install()
     page.reload()
     expect_state(page, "online")
-    begin(page, model)
+    start_story(page, model)
 
-    line.die()
+    socket_proxy.go_silent()
     model.release(40)
-    eventually(lambda: so_far(person, page.url).endswith("word79 "), what="80 words on the server")
+    eventually(lambda: saved_text(person, page.url).endswith("word79 "), what="80 words on the server")
     expect_state(page, "online")
     for _ in range(4):
         page.clock.run_for(8_000)
@@ -311,5 +313,5 @@ def test_a_line_that_is_dead_without_a_word_is_noticed_and_replaced(
     expect_words(page, 80)
     model.release()
     expect_end(page)
-    assert len(line.opened) == 3, "the page's first, the reloaded page's, and one more"
+    assert len(socket_proxy.opened) == 3, "one socket for the first load, one for the reload, and one replacement"
     check_answered_once(person, page, model=model)

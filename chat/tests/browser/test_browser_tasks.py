@@ -1,4 +1,4 @@
-"""The task list beside the chat: bounded, whole on request, and the same in every tab."""
+"""The task list beside the chat: limited at first, complete on request, and the same in all tabs."""
 
 import re
 
@@ -8,7 +8,7 @@ from chat.tests.browser.conftest import Person, expect_state, say
 from config.tests.support import eventually
 
 
-def fill(person: Person, count: int) -> None:
+def insert_tasks(person: Person, count: int) -> None:
     ((user_id,),) = person.site.database.query("SELECT id FROM chat_user WHERE email = %s", person.email)
     person.site.database.query(
         "INSERT INTO chat_task (id, user_id, number, title, description, priority, created_at, updated_at)"
@@ -21,44 +21,44 @@ def fill(person: Person, count: int) -> None:
     )
 
 
-def tasks(page: Page) -> int:
+def task_count(page: Page) -> int:
     return page.locator("#task-list").get_by_test_id("task").count()
 
 
-def test_a_long_list_begins_with_100_and_goes_on_while_scrolling(person: Person) -> None:
-    fill(person, 302)
+def test_long_list_shows_100_tasks_and_loads_more_while_scrolling(person: Person) -> None:
+    insert_tasks(person, 302)
     page = person.chat()
-    assert tasks(page) == 100
+    assert task_count(page) == 100
     expect(page.locator("#task-count")).to_have_text("302")
     expect(page.locator("#more-tasks")).to_contain_text("202 more to do")
 
-    # More is loaded although the page asks for its state already.
-    asked: list[Route] = []
-    page.route(re.compile(r"/state/\?"), lambda route: route.continue_() if asked else asked.append(route))
+    # More tasks load although a state request is pending.
+    held_routes: list[Route] = []
+    page.route(re.compile(r"/state/\?"), lambda route: route.continue_() if held_routes else held_routes.append(route))
     page.evaluate(
         "dispatchEvent(new PageTransitionEvent('pagehide'));"
         "dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))"
     )
-    eventually(lambda: page.evaluate("1") and asked, what="the question for the state")
-    # A click that scrolls the link into view would load more by that, too.
+    eventually(lambda: page.evaluate("1") and held_routes, what="the state request")
+    # A real click would scroll the link into view, which loads more as well.
     page.get_by_role("link", name="Show more").dispatch_event("click")
-    asked[0].continue_()
+    held_routes[0].continue_()
     expect(page.locator("#task-list").get_by_test_id("task")).to_have_count(200)
     page.locator("#task-panel").hover()
 
     def scrolled_through() -> bool:
         page.mouse.wheel(0, 100_000)
-        return tasks(page) == 302
+        return task_count(page) == 302
 
     eventually(scrolled_through, what="302 tasks")
     expect(page.locator("#more-tasks")).to_be_hidden()
 
     say(page, "delete task 7")
     expect(page.locator("#task-count")).to_have_text("301")
-    assert tasks(page) == 301
+    assert task_count(page) == 301
 
 
-def test_each_tab_applies_the_changes_of_the_others(person: Person) -> None:
+def test_each_tab_applies_changes_from_other_tabs(person: Person) -> None:
     page = person.chat()
     other = person.page("/")
     expect_state(other, "online")
@@ -91,7 +91,7 @@ def undo(page: Page) -> None:
     page.get_by_test_id("toast").get_by_role("button", name="Undo").click()
 
 
-def test_tasks_are_added_ticked_and_unticked_by_hand_in_every_tab(person: Person) -> None:
+def test_tasks_are_added_and_ticked_manually_in_all_tabs(person: Person) -> None:
     page = person.chat()
     other = person.page("/")
     expect_state(other, "online")
@@ -102,7 +102,7 @@ def test_tasks_are_added_ticked_and_unticked_by_hand_in_every_tab(person: Person
     expect(page.get_by_test_id("toast")).to_contain_text("Task 1 completed")
     expect(other.locator("#task-list .task__title")).to_have_text(["Call Mum"])
     expect(other.locator("#done-count")).to_have_text("1")
-    # It stays under the pointer, and goes once that has left.
+    # The task stays while the pointer is over it, and moves once the pointer leaves.
     expect(page.locator("#task-list .task__title")).to_have_text(["Buy milk", "Call Mum"])
     expect(tick(page, "Buy milk")).to_be_checked()
     page.mouse.move(600, 300)
@@ -111,12 +111,12 @@ def test_tasks_are_added_ticked_and_unticked_by_hand_in_every_tab(person: Person
     undo(page)
     for tab in (page, other):
         expect(tab.locator("#task-list .task__title")).to_have_text(["Buy milk", "Call Mum"])
-    # Nothing was said for it, and no chat begun.
+    # No message was sent and no chat was created.
     assert page.get_by_test_id("message").count() == 0
     assert page.get_by_test_id("conversation-link").count() == 0
 
 
-def test_a_task_is_edited_and_deleted_by_hand_both_undone_and_ticked_once_by_two_clicks(person: Person) -> None:
+def test_manual_edit_and_delete_are_undone_and_double_click_ticks_once(person: Person) -> None:
     page = person.chat()
     add(page, "Buy milk", "Call Mum")
     page.get_by_role("button", name="Edit task 2: Call Mum").click()
@@ -148,7 +148,7 @@ def test_a_task_is_edited_and_deleted_by_hand_both_undone_and_ticked_once_by_two
     expect(tick(page, "Buy milk")).to_be_checked()
 
 
-def test_the_list_is_used_by_keyboard(person: Person) -> None:
+def test_task_list_works_by_keyboard(person: Person) -> None:
     page = person.chat()
     add(page, "Buy milk", "Call Mum", "Water the plants")
     tick(page, "Buy milk").focus()
@@ -173,14 +173,14 @@ def test_the_list_is_used_by_keyboard(person: Person) -> None:
 
 
 def edit(page: Page, title: str) -> Locator:
-    """Open a task to be edited; return its form."""
+    """Open the form of a task and return it."""
     button = row(page, title).get_by_role("button", name="Edit task")
     number = row(page, title).get_attribute("data-number")
     button.click()
     return page.get_by_role("form", name=f"Edit task {number}")
 
 
-def test_what_is_typed_outlives_the_deletion_of_the_task_in_another_tab(person: Person) -> None:
+def test_task_edit_survives_deletion_in_another_tab(person: Person) -> None:
     page = person.chat()
     add(page, "Buy milk", "Call Mum")
     other = person.page("/")
@@ -204,7 +204,7 @@ def test_what_is_typed_outlives_the_deletion_of_the_task_in_another_tab(person: 
     expect(page.locator("#task-list .task__title")).to_have_text(["Buy oat milk"])
 
 
-def test_what_is_typed_outlives_the_page_until_it_is_saved_or_left(person: Person) -> None:
+def test_task_drafts_survive_reloads_until_saved_or_cancelled(person: Person) -> None:
     page = person.chat()
     add(page, "Buy milk", "Call Mum")
     form = edit(page, "Buy milk")
@@ -213,7 +213,7 @@ def test_what_is_typed_outlives_the_page_until_it_is_saved_or_left(person: Perso
     page.get_by_label("Add a task").fill("Water the")
     other = person.page("/")
     expect_state(other, "online")
-    # Another tab has drafts of its own.
+    # Each tab has its own drafts.
     expect(other.get_by_label("Add a task")).to_have_value("")
     theirs = edit(other, "Buy milk")
     theirs.get_by_label("Priority").select_option("high")
@@ -237,7 +237,7 @@ def test_what_is_typed_outlives_the_page_until_it_is_saved_or_left(person: Perso
     expect(page.get_by_role("form", name="Edit task")).to_have_count(0)
 
 
-def test_what_is_typed_stays_where_the_task_moves_or_is_changed_in_another_tab(person: Person) -> None:
+def test_task_edit_survives_changes_from_another_tab(person: Person) -> None:
     page = person.chat()
     add(page, "Buy milk", "Call Mum")
     other = person.page("/")
@@ -256,7 +256,7 @@ def test_what_is_typed_stays_where_the_task_moves_or_is_changed_in_another_tab(p
     page.locator("#done summary").click()
     expect(page.locator("#done-list .task__title")).to_have_text(["Buy oat milk"])
 
-    # Two tabs that change a title are asked which stays.
+    # If two tabs change a title, the user chooses which one stays.
     add(page, "Buy milk")
     form = edit(page, "Buy milk")
     form.get_by_label("Title").fill("Buy oat milk")
@@ -266,7 +266,7 @@ def test_what_is_typed_stays_where_the_task_moves_or_is_changed_in_another_tab(p
     theirs.get_by_role("button", name="Save").click()
     conflict = form.get_by_role("alert").filter(has_text="Changed elsewhere. Title: “Buy soy milk”")
     expect(conflict).to_be_visible()
-    # What was not touched here follows.
+    # Fields that were not edited here take the values of the other tab.
     expect(form.get_by_label("Note")).to_have_value("Two litres")
     form.get_by_label("Title").press("Enter")
     expect(conflict.get_by_role("button", name="Keep mine")).to_be_focused()
@@ -287,7 +287,7 @@ def fail(route: Route) -> None:
     route.abort("internetdisconnected")
 
 
-def test_what_does_not_arrive_is_said_and_taken_back(person: Person) -> None:
+def test_failed_task_requests_show_an_error_and_are_reverted(person: Person) -> None:
     page = person.chat()
     add(page, "Buy milk")
     page.route("**/api/tasks**", fail)
@@ -314,7 +314,7 @@ def test_what_does_not_arrive_is_said_and_taken_back(person: Person) -> None:
     person.faults[:] = [fault for fault in person.faults if "ERR_INTERNET_DISCONNECTED" not in fault]
 
 
-def test_what_the_assistant_did_is_undone_at_its_call_and_stays_undone(person: Person) -> None:
+def test_undo_button_of_a_tool_call_reverts_its_task(person: Person) -> None:
     page = person.chat()
     say(page, "Add a task to buy milk")
     other = person.page(page.url.removeprefix(person.url))

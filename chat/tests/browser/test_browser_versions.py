@@ -1,4 +1,4 @@
-"""Going another way: a message edited, a reply regenerated, and the versions there were before."""
+"""Edited messages, regenerated replies, retried turns, and the earlier versions that they replace."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from config.tests.support import eventually
 
 
 def edit_button(page: Page, number: int) -> Locator:
-    """Return the button that opens a message, after pointing at it."""
+    """Hover over a message and return its edit button."""
     message = page.locator('[data-testid="message"][data-role="user"]').nth(number)
     message.hover()
     return message.get_by_role("button", name="Edit message")
@@ -33,11 +33,11 @@ def replies(page: Page) -> Locator:
     return page.locator('[data-testid="message"][data-role="assistant"] .message__text')
 
 
-def asked(page: Page) -> Locator:
+def prompts(page: Page) -> Locator:
     return page.locator('[data-testid="message"][data-role="user"] .message__text')
 
 
-def test_a_message_is_opened_where_it_stands_and_has_the_limits_of_any(stage: Stage) -> None:
+def test_message_is_edited_inline_with_the_limits_of_the_composer(stage: Stage) -> None:
     stage.answer("hello", "Hello.")
     page = stage.page
     edit_button(page, 0).click()
@@ -50,9 +50,9 @@ def test_a_message_is_opened_where_it_stands_and_has_the_limits_of_any(stage: St
     expect(editor).to_have_value("hello there\nyou")
     page.keyboard.press("Escape")
     expect(editor).to_have_count(0)
-    expect(asked(page)).to_have_text(["hello"])
+    expect(prompts(page)).to_have_text(["hello"])
     expect(page.get_by_role("button", name="Edit message")).to_be_focused()
-    # What was not changed is not said again.
+    # An unchanged message is not sent again.
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
     expect(editor).to_have_count(0)
@@ -72,7 +72,7 @@ def test_a_message_is_opened_where_it_stands_and_has_the_limits_of_any(stage: St
     assert stage.wait_for("message.edit")["text"] == "🧵" * 10_000
 
 
-def test_an_edit_in_the_middle_says_what_that_means_and_goes_again_after_a_reconnect(
+def test_edit_explains_its_effect_and_is_resent_after_a_reconnect(
     stage: Stage,
 ) -> None:
     stage.answer("one", "First.")
@@ -83,7 +83,7 @@ def test_an_edit_in_the_middle_says_what_that_means_and_goes_again_after_a_recon
     stage.finish(turn, "Second.")
     stage.answer("three", "Third.")
     page = stage.page
-    for number, sentence in enumerate(
+    for number, description in enumerate(
         (
             "This and the 5 messages after it become an earlier version. What the assistant has done since stays done.",
             "This and the 3 messages after it become an earlier version. What the assistant has done since stays done.",
@@ -91,7 +91,7 @@ def test_an_edit_in_the_middle_says_what_that_means_and_goes_again_after_a_recon
         )
     ):
         edit_button(page, number).click()
-        expect(page.get_by_test_id("editor")).to_have_accessible_description(sentence)
+        expect(page.get_by_test_id("editor")).to_have_accessible_description(description)
         page.keyboard.press("Escape")
 
     edit(page, "three, but better", 2)
@@ -100,7 +100,7 @@ def test_an_edit_in_the_middle_says_what_that_means_and_goes_again_after_a_recon
     eventually(lambda: stage.got("message.edit") == [frame, frame])
 
 
-def test_what_was_edited_takes_the_place_of_what_was_said(stage: Stage) -> None:
+def test_edited_message_replaces_the_original_and_later_turns(stage: Stage) -> None:
     first = stage.answer("one", "First.")
     second = stage.answer("two", "Second.")
     stage.answer("three", "Third.")
@@ -110,7 +110,7 @@ def test_what_was_edited_takes_the_place_of_what_was_said(stage: Stage) -> None:
     expect(page.get_by_test_id("unsent")).to_contain_text("Sending…")
     frame = stage.wait_for("message.edit")
     assert (frame["message_id"], frame["text"]) == (message_id, "two, but better")
-    # Until the server has it, all is as it was.
+    # The page does not change until the server accepts the edit.
     expect(replies(page)).to_have_text(["First.", "Second.", "Third."])
     done = {
         "call_id": "c1",
@@ -118,15 +118,15 @@ def test_what_was_edited_takes_the_place_of_what_was_said(stage: Stage) -> None:
         "arguments": {},
         "output": '{"ok": true, "task": {"number": 1, "title": "Milk"}}',
     }
-    new = str(uuid.uuid4())
+    new_turn = str(uuid.uuid4())
     stage.tell(first, "one", "First.")
-    stage.tell(new, "two, but better", replaces=second, versions=[second, new], kept=[done])
-    accept(stage, frame, new, second)
-    expect(asked(page)).to_have_text(["one", "two, but better"])
+    stage.tell(new_turn, "two, but better", replaces=second, versions=[second, new_turn], kept=[done])
+    accept(stage, frame, new_turn, second)
+    expect(prompts(page)).to_have_text(["one", "two, but better"])
     expect(page.get_by_test_id("unsent")).to_have_count(0)
     expect(page.get_by_test_id("kept")).to_contain_text("Done before and kept:")
     expect(page.get_by_test_id("kept").get_by_test_id("tool-call")).to_contain_text("Added task 1: Milk")
-    stage.finish(new, "Better.")
+    stage.finish(new_turn, "Better.")
     expect(replies(page)).to_have_text(["First.", "Better."])
     expect(page.get_by_test_id("versions")).to_contain_text("2 of 2")
     earlier = page.get_by_role("link", name="Earlier version")
@@ -134,19 +134,19 @@ def test_what_was_edited_takes_the_place_of_what_was_said(stage: Stage) -> None:
     expect(page.get_by_role("link", name="Later version")).to_have_count(0)
 
 
-def accept(stage: Stage, frame: dict[str, Any], new: str, replaced: str) -> None:
-    """Accept what takes a turn's place, as the new turn."""
-    message = stage.message("user", frame.get("text", "said before"), new, 3)
-    turn = {"id": new, "status": "running", "ahead": 0, "replaces": replaced}
+def accept(stage: Stage, frame: dict[str, Any], new_turn: str, replaced: str) -> None:
+    """Accept the frame that replaces a turn, as a new turn."""
+    message = stage.message("user", frame.get("text", "said before"), new_turn, 3)
+    turn = {"id": new_turn, "status": "running", "ahead": 0, "replaces": replaced}
     stage.send({"type": "message.accepted", "client_id": frame["client_id"], "message": message, "turn": turn})
 
 
-def test_an_edit_that_is_refused_is_not_lost(stage: Stage) -> None:
+def test_rejected_edit_is_kept(stage: Stage) -> None:
     stage.answer("hello", "Hello.")
     page = stage.page
     edit(page, "hello there")
-    refusal = {"type": "error", "code": "conflict", "detail": "Not now, please."}
-    stage.send({**refusal, "client_id": stage.wait_for("message.edit")["client_id"]})
+    error = {"type": "error", "code": "conflict", "detail": "Not now, please."}
+    stage.send({**error, "client_id": stage.wait_for("message.edit")["client_id"]})
     unsent = page.get_by_test_id("unsent")
     expect(unsent).to_contain_text("hello there")
     expect(unsent).to_contain_text("Not now, please.")
@@ -155,16 +155,16 @@ def test_an_edit_that_is_refused_is_not_lost(stage: Stage) -> None:
     eventually(lambda: len(stage.got("message.edit")) == 2)
     first, again = stage.got("message.edit")
     assert first == again
-    stage.send({**refusal, "client_id": again["client_id"]})
+    stage.send({**error, "client_id": again["client_id"]})
     unsent.get_by_role("button", name="Edit").click()
     expect(page.get_by_test_id("editor")).to_have_value("hello there")
     page.keyboard.press("Escape")
     expect(unsent).to_contain_text("hello there")
     unsent.get_by_role("button", name="Discard").click()
-    expect(asked(page)).to_have_text(["hello"])
+    expect(prompts(page)).to_have_text(["hello"])
 
 
-def test_a_reply_in_the_middle_is_regenerated_after_a_question(stage: Stage) -> None:
+def test_regenerating_an_earlier_reply_needs_confirmation(stage: Stage) -> None:
     turn = stage.answer("one", "First.")
     stage.answer("two", "Second.")
     page = stage.page
@@ -181,7 +181,7 @@ def test_a_reply_in_the_middle_is_regenerated_after_a_question(stage: Stage) -> 
     assert stage.wait_for("turn.retry")["turn_id"] == turn
 
 
-def test_nothing_is_replaced_while_a_reply_is_written(stage: Stage) -> None:
+def test_edit_and_regenerate_are_disabled_while_a_reply_streams(stage: Stage) -> None:
     stage.answer("one", "First.")
     page = stage.page
     edit_button(page, 0).click()
@@ -198,36 +198,34 @@ def test_nothing_is_replaced_while_a_reply_is_written(stage: Stage) -> None:
     assert stage.got("message.edit") == []
 
 
-def test_what_is_being_edited_is_not_lost_when_another_tab_goes_another_way(stage: Stage) -> None:
+def test_open_edit_is_kept_when_another_tab_replaces_the_turn(stage: Stage) -> None:
     turn = stage.answer("hello", "Hello.")
     page = stage.page
     edit_button(page, 0).click()
     page.get_by_test_id("editor").fill("hello there")
-    new = str(uuid.uuid4())
-    stage.tell(new, "good morning", replaces=turn, versions=[turn, new])
-    accept(stage, {"client_id": str(uuid.uuid4()), "text": "good morning"}, new, turn)
-    expect(asked(page)).to_have_text(["good morning"])
+    new_turn = str(uuid.uuid4())
+    stage.tell(new_turn, "good morning", replaces=turn, versions=[turn, new_turn])
+    accept(stage, {"client_id": str(uuid.uuid4()), "text": "good morning"}, new_turn, turn)
+    expect(prompts(page)).to_have_text(["good morning"])
     expect(page.get_by_test_id("unsent")).to_contain_text("hello there")
     expect(page.get_by_test_id("unsent")).to_contain_text("The conversation went another way meanwhile.")
-    stage.finish(new, "Good morning.")
+    stage.finish(new_turn, "Good morning.")
     page.get_by_test_id("unsent").get_by_role("button", name="Edit").click()
     expect(page.get_by_test_id("composer")).to_have_value("hello there")
 
 
-# Before a real server.
+# The tests below use a real server.
 
 
-def test_an_edited_message_is_answered_and_what_was_said_before_can_be_looked_at(
-    person: Person, chromium: Browser
-) -> None:
+def test_edited_message_is_answered_and_earlier_version_is_readable(person: Person, chromium: Browser) -> None:
     page = person.chat()
     say(page, "Add a task to buy milk")
     say(page, "Add a task to call Mum")
     edit(page, "Add a task to buy bread")
-    expect(asked(page)).to_have_text(["Add a task to buy bread"])
+    expect(prompts(page)).to_have_text(["Add a task to buy bread"])
     expect(replies(page)).to_have_count(1)
     expect(page.locator("[data-streaming]")).to_have_count(0)
-    # What was done stays done, and is shown.
+    # Completed tool calls are kept and shown.
     expect(page.get_by_test_id("kept").get_by_test_id("tool-call")).to_have_text(
         [re.compile("Added task 1: Buy milk"), re.compile("Added task 2: Call Mum")]
     )
@@ -237,28 +235,28 @@ def test_an_edited_message_is_answered_and_what_was_said_before_can_be_looked_at
 
     page.get_by_role("link", name="Earlier version").click()
     expect(page.get_by_test_id("earlier-version")).to_contain_text("An earlier version")
-    expect(asked(page)).to_have_text(["Add a task to buy milk", "Add a task to call Mum"])
+    expect(prompts(page)).to_have_text(["Add a task to buy milk", "Add a task to call Mum"])
     expect(page.get_by_test_id("versions")).to_have_count(1)
     expect(page.get_by_test_id("versions")).to_contain_text("1 of 2")
-    for nothing in ("composer", "connection", "regenerate", "edit", "retry"):
-        expect(page.get_by_test_id(nothing).locator("visible=true")).to_have_count(0)
+    for test_id in ("composer", "connection", "regenerate", "edit", "retry"):
+        expect(page.get_by_test_id(test_id).locator("visible=true")).to_have_count(0)
     assert page.locator(".task__tick").count() == 0
     plain_context = chromium.new_context(java_script_enabled=False, storage_state=person.context.storage_state())
     plain = plain_context.new_page()
     plain.goto(page.url)
-    expect(asked(plain)).to_have_text(["Add a task to buy milk", "Add a task to call Mum"])
+    expect(prompts(plain)).to_have_text(["Add a task to buy milk", "Add a task to call Mum"])
     plain.get_by_role("link", name="Later version").click()
-    expect(asked(plain)).to_have_text(["Add a task to buy bread"])
+    expect(prompts(plain)).to_have_text(["Add a task to buy bread"])
     expect(plain.get_by_text("Done before and kept:")).to_be_visible()
     expect(plain.get_by_test_id("versions")).to_contain_text("2 of 2")
     plain_context.close()
 
     page.get_by_role("link", name="Back to the current conversation").click()
     expect_state(page, "online")
-    expect(asked(page)).to_have_text(["Add a task to buy bread"])
+    expect(prompts(page)).to_have_text(["Add a task to buy bread"])
 
 
-def test_a_regenerated_reply_takes_the_place_of_the_one_before_in_all_tabs(person: Person) -> None:
+def test_regenerated_reply_replaces_the_old_one_in_all_tabs(person: Person) -> None:
     page = person.chat()
     say(page, "Add a task to buy milk")
     say(page, "What do I still have to do?")
@@ -270,18 +268,18 @@ def test_a_regenerated_reply_takes_the_place_of_the_one_before_in_all_tabs(perso
         expect(tab.get_by_test_id("versions")).to_contain_text("2 of 2")
         expect(replies(tab)).to_have_count(2)
         expect(tab.locator("[data-streaming]")).to_have_count(0)
-        expect(asked(tab)).to_have_text(["Add a task to buy milk", "What do I still have to do?"])
+        expect(prompts(tab)).to_have_text(["Add a task to buy milk", "What do I still have to do?"])
         expect(tab.locator(f'[data-turn="{first}"]')).to_have_count(0)
     assert_same(page, other)
     assert_same_after_a_reload(page)
-    # An address of what is an earlier version by now leads to it.
+    # The URL of a replaced turn leads to its earlier version.
     page.goto(f"{page.url}#turn-{first}")
     page.reload()
     expect(page.get_by_test_id("earlier-version")).to_be_visible()
     expect(page.locator(f'[id="turn-{first}"]')).to_be_visible()
 
 
-def test_an_edit_survives_a_reload_while_the_server_cannot_be_reached(person: Person) -> None:
+def test_edit_survives_a_reload_while_offline(person: Person) -> None:
     page = person.chat()
     say(page, "Add a task to buy milk")
     page.route_web_socket(re.compile("/ws/chat/"), lambda socket: socket.close())
@@ -291,22 +289,22 @@ def test_an_edit_survives_a_reload_while_the_server_cannot_be_reached(person: Pe
     expect(page.get_by_test_id("unsent")).to_contain_text("Waiting for the connection")
     page.reload()
     expect(page.get_by_test_id("unsent")).to_contain_text("Add a task to buy bread")
-    address, state = page.url, page.evaluate("JSON.stringify(sessionStorage)")
+    chat_url, state = page.url, page.evaluate("JSON.stringify(sessionStorage)")
     page.close()
-    # A tab whose sockets are let through has what this one kept.
+    # A tab with a working socket gets the stored state of this one.
     other = person.page()
     other.add_init_script(f"if (!sessionStorage.length) Object.assign(sessionStorage, {state})")
-    other.goto(address)
+    other.goto(chat_url)
     expect(other.locator("#task-list .task__title")).to_have_text(["Buy milk", "Buy bread"])
     expect(other.get_by_test_id("unsent")).to_have_count(0)
-    expect(asked(other)).to_have_text(["Add a task to buy bread"])
+    expect(prompts(other)).to_have_text(["Add a task to buy bread"])
 
 
-def test_a_turn_that_failed_is_tried_again_in_its_place(person: Person) -> None:
+def test_retry_replaces_a_failed_turn(person: Person) -> None:
     page = person.chat()
     say(page, "Add a task to buy milk")
     turn = page.locator("[data-turn]").get_attribute("data-turn")
-    # As it is left by a model that did not answer after the tool had acted.
+    # The state after the model failed to answer once the tool had run.
     person.site.database.query("DELETE FROM chat_message WHERE turn_id = %s AND role = 'assistant'", turn)
     person.site.database.query(
         "UPDATE chat_turn SET status = 'failed', error_code = 'model', error_detail = 'No answer.' WHERE id = %s", turn
@@ -316,7 +314,7 @@ def test_a_turn_that_failed_is_tried_again_in_its_place(person: Person) -> None:
     page.get_by_test_id("retry").click()
     expect(replies(page)).to_have_count(1)
     expect(page.get_by_test_id("failed")).to_have_count(0)
-    expect(asked(page)).to_have_text(["Add a task to buy milk"])
+    expect(prompts(page)).to_have_text(["Add a task to buy milk"])
     expect(page.locator("#task-list .task__title")).to_have_text(["Buy milk"])
     expect(page.get_by_test_id("versions")).to_contain_text("2 of 2")
     page.get_by_role("link", name="Earlier version").click()
