@@ -1,4 +1,4 @@
-"""A front end of the owner's, and who answers it."""
+"""A ChatKit front end of the owner, and the runner that answers it."""
 
 import uuid
 
@@ -13,7 +13,7 @@ from chat.turns import process
 
 @pytest.fixture
 async def chat(start_runner: StartRunner, script: ScriptedModel, owner: User, monkeypatch: pytest.MonkeyPatch) -> Chat:
-    """The owner, and the runner of this process."""
+    """A new chat of the owner, and the runner of this process."""
     runner = await start_runner(script)
     monkeypatch.setattr(process, "_runner", runner)
     return Chat(runner, owner, uuid.uuid4())
@@ -21,5 +21,5 @@ async def chat(start_runner: StartRunner, script: ScriptedModel, owner: User, mo
 
 @pytest.fixture
 async def kit(chat: Chat) -> FrontEnd:
-    """The owner's front end."""
+    """The ChatKit front end of the owner."""
     return await front_end(chat.user)

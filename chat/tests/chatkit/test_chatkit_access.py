@@ -1,4 +1,4 @@
-"""Who may ask what of the ChatKit endpoint, and how it says no."""
+"""Authentication, permissions and error responses of the ChatKit endpoint."""
 
 import json
 import uuid
@@ -30,20 +30,20 @@ FILE = {"name": "a.txt", "size": 1, "mime_type": "text/plain"}
 
 @pytest.fixture
 async def chat(start_runner: StartRunner, script: ScriptedModel, owner: User, monkeypatch: pytest.MonkeyPatch) -> Chat:
-    """A conversation of the owner's, and the runner of this process."""
+    """A conversation of the owner, and the runner of this process."""
     runner = await start_runner(script)
     monkeypatch.setattr(process, "_runner", runner)
 
     def fill() -> Conversation:
-        talked = talk.conversation(owner)
-        talk.say(talked, "Hello", "Hi.")
-        return talked
+        conversation = talk.conversation(owner)
+        talk.say(conversation, "Hello", "Hi.")
+        return conversation
 
     return Chat(runner, owner, (await in_database(fill)).pk)
 
 
 def requests(thread_id: object, item_id: object) -> dict[str, dict[str, Any]]:
-    """Give one request of each kind about an item of a thread."""
+    """Return the parameters of one request of each type about an item of a thread."""
     thread, item = {"thread_id": str(thread_id)}, {"item_id": str(item_id)}
     return {
         "threads.get_by_id": thread,
@@ -56,20 +56,20 @@ def requests(thread_id: object, item_id: object) -> dict[str, dict[str, Any]]:
     }
 
 
-async def test_somebody_elses_thread_is_not_there_and_stays_as_it_is(chat: Chat, outsider: User) -> None:
+async def test_thread_of_another_user_gets_404_and_is_unchanged(chat: Chat, outsider: User) -> None:
     kit = await front_end(outsider)
     prompt = await in_database(lambda: str(Turn.objects.get().prompt_id))
     for kind, params in requests(chat.conversation_id, prompt).items():
-        answer = await kit.post(kind, **params)
-        assert code_of(answer, 404) == "not_found", kind
+        response = await kit.post(kind, **params)
+        assert code_of(response, 404) == "not_found", kind
         unknown = await kit.post(kind, **requests(nothing(), nothing())[kind])
-        assert unknown.json() == answer.json(), kind
+        assert unknown.json() == response.json(), kind
     assert (await kit.ask("threads.list"))["data"] == []
     row = await in_database(Conversation.objects.get)
     assert (row.title, row.trashed_at, row.last_position) == ("Groceries", None, 2)
 
 
-async def test_nobody_gets_in_without_showing_who_they_are(chat: Chat) -> None:
+async def test_missing_credentials_get_401_and_wrong_scope_gets_403(chat: Chat) -> None:
     for kind, params in requests(chat.conversation_id, nothing()).items():
         assert code_of(await FrontEnd().post(kind, **params), 401) == "not_signed_in"
     key = await in_database(bearer, chat.user, "tasks")
@@ -77,18 +77,18 @@ async def test_nobody_gets_in_without_showing_who_they_are(chat: Chat) -> None:
 
 
 @pytest.mark.django_db
-def test_a_login_needs_the_pages_own_header(owner: User) -> None:
+def test_login_session_needs_a_csrf_header(owner: User) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
     body = json.dumps({"type": "threads.list", "params": {}})
     assert code_of(client.post(PATH, body, content_type="application/json"), 403) == "csrf_failed"
     client.get("/settings/")
     header = {"X-CSRFToken": client.cookies["csrftoken"].value}
-    answer = client.post(PATH, body, content_type="application/json", headers=header)
-    assert answer.json() == {"data": [], "has_more": False}
+    response = client.post(PATH, body, content_type="application/json", headers=header)
+    assert response.json() == {"data": [], "has_more": False}
 
 
-async def test_a_login_talks_as_a_token_does(
+async def test_login_session_can_send_messages(
     chat: Chat, async_owner_client: AsyncClient, script: ScriptedModel
 ) -> None:
     script.enqueue([assistant_message("Gladly.")])
@@ -96,13 +96,13 @@ async def test_a_login_talks_as_a_token_does(
     assert done(await kit.say(chat.conversation_id, "Please"), "assistant_message")["content"][0]["text"] == "Gladly."
 
 
-async def test_a_thread_is_read_renamed_and_thrown_away(chat: Chat) -> None:
+async def test_thread_is_read_renamed_and_trashed(chat: Chat) -> None:
     kit, thread = await front_end(chat.user), {"thread_id": str(chat.conversation_id)}
-    read = await kit.ask("threads.get_by_id", **thread)
-    assert read == {
+    thread_json = await kit.ask("threads.get_by_id", **thread)
+    assert thread_json == {
         "id": thread["thread_id"],
         "title": "Groceries",
-        "created_at": read["created_at"],
+        "created_at": thread_json["created_at"],
         "status": {"type": "active"},
         "metadata": {},
         "items": {"data": await kit.items(thread["thread_id"]), "has_more": False},
@@ -122,25 +122,25 @@ async def test_a_thread_is_read_renamed_and_thrown_away(chat: Chat) -> None:
     assert len(await kit.items(chat.conversation_id)) == 2
 
 
-async def test_what_there_is_none_of_is_refused_clearly(chat: Chat) -> None:
+async def test_unsupported_requests_and_actions_are_rejected(chat: Chat) -> None:
     kit, thread = await front_end(chat.user), {"thread_id": str(chat.conversation_id)}
-    answered_by_json: dict[str, dict[str, Any]] = {
+    json_requests: dict[str, dict[str, Any]] = {
         "attachments.create": FILE,
         "attachments.delete": {"attachment_id": "file_1"},
         "input.transcribe": AUDIO,
         "items.feedback": {**thread, "item_ids": [nothing()], "kind": "positive"},
         "threads.sync_custom_action": {**thread, "action": ACTION},
     }
-    for kind, params in answered_by_json.items():
+    for kind, params in json_requests.items():
         assert code_of(await kit.post(kind, **params), 400) == "bad_input", kind
-    broken = {**AUDIO, "audio_base64": "x"}
-    assert code_of(await kit.post("input.transcribe", **broken), 400) == "bad_input"
-    answered_by_stream: dict[str, dict[str, Any]] = {
+    invalid_audio = {**AUDIO, "audio_base64": "x"}
+    assert code_of(await kit.post("input.transcribe", **invalid_audio), 400) == "bad_input"
+    stream_requests: dict[str, dict[str, Any]] = {
         "threads.add_client_tool_output": {**thread, "result": 1},
         "threads.add_structured_input": {**thread, "item_id": "x", "input": {}},
         "threads.custom_action": {**thread, "action": {"type": "order.pizza", "payload": {}}},
     }
-    for kind, params in answered_by_stream.items():
+    for kind, params in stream_requests.items():
         assert error_of(await kit.events(kind, **params)).endswith("."), kind
     for payload in (None, {}, {"turn_id": nothing(), "call_id": "c", "approve": "yes"}, {"turn_id": 1}):
         assert error_of(await kit.act(chat.conversation_id, "approval.decide", payload)).startswith("A decision needs")
@@ -148,33 +148,33 @@ async def test_what_there_is_none_of_is_refused_clearly(chat: Chat) -> None:
     assert error_of(await kit.act(chat.conversation_id, "approval.decide", unknown)).startswith("There is no such item")
 
 
-async def test_what_is_no_request_of_the_protocol_is_refused(chat: Chat) -> None:
+async def test_invalid_requests_are_rejected(chat: Chat) -> None:
     kit = await front_end(chat.user)
     assert code_of(await kit.post("threads.explode"), 422) == "invalid"
-    answer = await kit.post("threads.add_user_message", thread_id=1, input=message("Hello"))
-    assert code_of(answer, 400) == "invalid"
-    assert answer.json()["error"]["fields"] == {"params.thread_id": "It needs to be a text"}
+    response = await kit.post("threads.add_user_message", thread_id=1, input=message("Hello"))
+    assert code_of(response, 400) == "invalid"
+    assert response.json()["error"]["fields"] == {"params.thread_id": "It needs to be a text"}
     for body in ("", "{", "[]", "null", '{"type": 1}'):
-        answer = await kit.client.post(PATH, body, content_type="application/json", headers=kit.headers)
-        assert answer.status_code in (400, 422), body
-        code_of(answer, answer.status_code)
+        response = await kit.client.post(PATH, body, content_type="application/json", headers=kit.headers)
+        assert response.status_code in (400, 422), body
+        code_of(response, response.status_code)
 
 
-def test_every_request_of_the_protocol_is_described() -> None:
+def test_schema_lists_every_request_type_of_the_protocol() -> None:
     known = {get_args(kind.model_fields["type"].annotation)[0] for kind in get_args(StreamingReq | NonStreamingReq)}
     assert set(get_args(ChatKitRequest.model_fields["type"].annotation)) == known
 
 
-async def test_nobody_can_speak_in_a_thread_by_taking_its_id(chat: Chat, outsider: User) -> None:
-    """An id of a thread comes of the key of a request, and of who sends it."""
+async def test_idempotency_key_gives_no_access_to_another_users_thread(chat: Chat, outsider: User) -> None:
+    """The ID of a new thread is derived from the idempotency key and the user."""
     kit = await front_end(outsider)
     kit.headers["Idempotency-Key"] = str(uuid.uuid4())
-    answer = await kit.post("threads.add_user_message", thread_id=str(chat.conversation_id), input=message("Mine"))
-    assert code_of(answer, 404) == "not_found"
+    response = await kit.post("threads.add_user_message", thread_id=str(chat.conversation_id), input=message("Mine"))
+    assert code_of(response, 404) == "not_found"
     assert await in_database(Message.objects.count) == 2
 
 
-async def test_where_all_places_are_taken_nothing_is_streamed_but_the_end_of_a_turn(
+async def test_full_stream_limit_rejects_all_streams_except_turn_stop(
     chat: Chat, owner: User, settings: LazySettings
 ) -> None:
     settings.SOCKETS_PER_USER = 1

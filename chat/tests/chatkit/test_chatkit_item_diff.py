@@ -1,4 +1,4 @@
-"""What ChatKit is told of a reply between two looks at it."""
+"""The events that ChatKit receives when a reply changes."""
 
 from datetime import UTC, datetime
 
@@ -17,9 +17,9 @@ def reply(text: str) -> AssistantMessageItem:
     )
 
 
-def told(telling: ItemDiff, text: str) -> list[tuple[str, str]]:
-    """Return the kind of each event that a look at the reply brings, and the text in it."""
-    events = [event.model_dump(mode="json") for event in telling.events([reply(text)])]
+def diff_events(diff: ItemDiff, text: str) -> list[tuple[str, str]]:
+    """Return the type and the text of each event for the reply's new text."""
+    events = [event.model_dump(mode="json") for event in diff.events([reply(text)])]
     texts = [
         event["update"].get("delta", "") if "update" in event else "".join(c["text"] for c in event["item"]["content"])
         for event in events
@@ -27,21 +27,21 @@ def told(telling: ItemDiff, text: str) -> list[tuple[str, str]]:
     return list(zip(kinds(events), texts, strict=True))
 
 
-def test_a_text_that_grows_is_told_by_what_is_new() -> None:
-    telling = ItemDiff([], set())
-    assert told(telling, "Hel")[-1] == ("assistant_message.content_part.text_delta", "Hel")
-    assert told(telling, "Hello 🧵") == [("assistant_message.content_part.text_delta", "lo 🧵")]
-    assert told(telling, "Hello 🧵") == []
+def test_growing_text_is_sent_as_deltas() -> None:
+    diff = ItemDiff([], set())
+    assert diff_events(diff, "Hel")[-1] == ("assistant_message.content_part.text_delta", "Hel")
+    assert diff_events(diff, "Hello 🧵") == [("assistant_message.content_part.text_delta", "lo 🧵")]
+    assert diff_events(diff, "Hello 🧵") == []
 
 
-def test_a_text_that_was_taken_back_is_told_as_a_whole() -> None:
-    telling = ItemDiff([], set())
-    told(telling, "Hello there")
-    assert told(telling, "Hello, you") == [("thread.item.replaced", "Hello, you")]
-    assert told(telling, "Hello, you two") == [("assistant_message.content_part.text_delta", " two")]
+def test_changed_text_replaces_the_item() -> None:
+    diff = ItemDiff([], set())
+    diff_events(diff, "Hello there")
+    assert diff_events(diff, "Hello, you") == [("thread.item.replaced", "Hello, you")]
+    assert diff_events(diff, "Hello, you two") == [("assistant_message.content_part.text_delta", " two")]
 
 
-def test_a_text_that_another_stream_has_told_is_told_as_a_whole() -> None:
-    telling = ItemDiff([reply("Hello")], set())
-    assert told(telling, "Hello") == []
-    assert told(telling, "Hello there") == [("thread.item.replaced", "Hello there")]
+def test_text_sent_by_another_stream_replaces_the_item() -> None:
+    diff = ItemDiff([reply("Hello")], set())
+    assert diff_events(diff, "Hello") == []
+    assert diff_events(diff, "Hello there") == [("thread.item.replaced", "Hello there")]

@@ -1,4 +1,4 @@
-"""What the assistant asks before it acts: a card, whose buttons decide."""
+"""Approval requests before a tool call: a card whose buttons decide."""
 
 import asyncio
 from typing import Any
@@ -15,8 +15,10 @@ from chat.tests.chatkit.front_end import FrontEnd, done, error_of, kinds, text_o
 from chat.tests.conftest import Chat, StartRunner
 
 
-async def asked(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
-    """Let the assistant ask whether to delete two tasks; return the thread, the question, and the events."""
+async def request_approval(
+    kit: FrontEnd, chat: Chat, script: ScriptedModel
+) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """Let the assistant request approval to delete two tasks; return the thread ID, the card item and the events."""
 
     def fill() -> None:
         for title in ("Milk", "Bread", "Eggs"):
@@ -29,12 +31,12 @@ async def asked(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> tuple[str, 
     return events[0]["thread"]["id"], done(events, "widget"), events
 
 
-def pressed(question: dict[str, Any], button: str) -> Any:
+def action_of_button(question: dict[str, Any], button: str) -> Any:
     return question["widget"][button]["action"]
 
 
-async def test_a_question_is_a_card_whose_buttons_decide(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
-    thread_id, question, events = await asked(kit, chat, script)
+async def test_approval_is_a_card_whose_buttons_decide(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
+    thread_id, question, events = await request_approval(kit, chat, script)
     shown = [child["value"] for child in question["widget"]["children"]]
     assert shown == ["Delete 2 tasks?", "#1 Milk", "#2 Bread"]
     assert text_of(done(events, "assistant_message")) == "Gladly."
@@ -42,7 +44,7 @@ async def test_a_question_is_a_card_whose_buttons_decide(kit: FrontEnd, chat: Ch
     assert await in_database(Task.objects.count) == 3
 
     script.enqueue([assistant_message("Both are gone.")])
-    action = pressed(question, "confirm")
+    action = action_of_button(question, "confirm")
     events = await kit.act(thread_id, action["type"], action["payload"], question["id"])
     assert await in_database(Task.objects.count) == 1
     (card,) = [event["update"]["widget"] for event in events if event.get("item_id") == question["id"]]
@@ -56,7 +58,7 @@ async def test_a_question_is_a_card_whose_buttons_decide(kit: FrontEnd, chat: Ch
     assert error_of(again) == "This was decided already."
 
 
-async def test_a_question_about_a_tool_of_an_operator_shows_its_arguments(
+async def test_approval_of_a_custom_tool_shows_its_arguments(
     kit: FrontEnd, chat: Chat, script: ScriptedModel, settings: Settings
 ) -> None:
     settings.AGENT_EXTRA_TOOLS = "chat.tests.own_tools.TOOLS"
@@ -67,10 +69,10 @@ async def test_a_question_about_a_tool_of_an_operator_shows_its_arguments(
     assert line.startswith("text: I am late. I am late.") and len(line) < 600
 
 
-async def test_a_question_that_is_declined_changes_nothing(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
-    thread_id, question, _ = await asked(kit, chat, script)
+async def test_declined_approval_changes_nothing(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
+    thread_id, question, _ = await request_approval(kit, chat, script)
     script.enqueue([assistant_message("I leave them.")])
-    action = pressed(question, "cancel")
+    action = action_of_button(question, "cancel")
     events = await kit.act(thread_id, action["type"], action["payload"], question["id"])
     assert text_of(done(events, "assistant_message")).endswith("I leave them.")
     assert await in_database(Task.objects.count) == 3
@@ -79,26 +81,26 @@ async def test_a_question_that_is_declined_changes_nothing(kit: FrontEnd, chat: 
 
 
 @pytest.mark.parametrize("events_before", [2, 3, 4])
-async def test_what_is_told_of_a_turn_that_has_gone_on_and_ended_meanwhile_is_no_error(
+async def test_stream_has_no_error_when_its_turn_has_already_ended(
     kit: FrontEnd, chat: Chat, script: ScriptedModel, events_before: int
 ) -> None:
-    thread_id, question, _ = await asked(kit, chat, script)
-    thinking, go_on = asyncio.Event(), asyncio.Event()
+    thread_id, question, _ = await request_approval(kit, chat, script)
+    thinking, released = asyncio.Event(), asyncio.Event()
 
     async def think(call: ModelCall) -> Any:
         thinking.set()
-        await go_on.wait()
+        await released.wait()
         return [assistant_message("All three stay.")]
 
-    said = [assistant_message("I leave them."), function_call("list_tasks", {}, call_id="call_2")]
-    script.extend([said, ModelStep.respond(think)])
-    params = {"thread_id": thread_id, "item_id": question["id"], "action": pressed(question, "cancel")}
+    first_output = [assistant_message("I leave them."), function_call("list_tasks", {}, call_id="call_2")]
+    script.extend([first_output, ModelStep.respond(think)])
+    params = {"thread_id": thread_id, "item_id": question["id"], "action": action_of_button(question, "cancel")}
     stream = kit.stream("threads.custom_action", **params)
     async with asyncio.timeout(60):
-        events = [await anext(stream), await anext(stream)]  # with the second it is decided
+        events = [await anext(stream), await anext(stream)]  # the second one follows the decision
         await thinking.wait()
         events += [await anext(stream) for _ in range(events_before - 2)]
-        go_on.set()
+        released.set()
         await chat.settled()
         events += [event async for event in stream]
     assert "error" not in kinds(events)
@@ -107,7 +109,7 @@ async def test_what_is_told_of_a_turn_that_has_gone_on_and_ended_meanwhile_is_no
 
 
 @pytest.mark.parametrize("where", ["here", "in another process"])
-async def test_of_several_questions_the_turn_goes_on_with_the_last_answer(
+async def test_turn_resumes_after_the_last_of_several_decisions(
     kit: FrontEnd, chat: Chat, script: ScriptedModel, start_runner: StartRunner, where: str
 ) -> None:
     second = function_call("delete_tasks", {"numbers": [3]}, call_id="call_2")
@@ -124,16 +126,16 @@ async def test_of_several_questions_the_turn_goes_on_with_the_last_answer(
     cards = [event["item"] for event in events if event.get("item", {}).get("type") == "widget"]
     assert [card["widget"]["children"][0]["value"] for card in cards] == ["Delete 2 tasks?", "Delete task 3?"]
 
-    action = pressed(cards[0], "cancel")
+    action = action_of_button(cards[0], "cancel")
     if where == "here":
         events = await kit.act(thread_id, action["type"], action["payload"], cards[0]["id"])
-        assert kinds(events) == ["stream_options", "widget.root.updated"], "the other one still waits"
+        assert kinds(events) == ["stream_options", "widget.root.updated"], "the other approval still waits"
     else:
         turn = await in_database(Turn.objects.get)
-        theirs = {"user_id": chat.user.pk, "conversation_id": turn.conversation_id, "turn_id": turn.pk}
-        await (await start_runner(script)).decide(**theirs, call_id=action["payload"]["call_id"], approve=False)
+        turn_params = {"user_id": chat.user.pk, "conversation_id": turn.conversation_id, "turn_id": turn.pk}
+        await (await start_runner(script)).decide(**turn_params, call_id=action["payload"]["call_id"], approve=False)
     script.enqueue([assistant_message("Eggs are gone.")])
-    action = pressed(cards[1], "confirm")
+    action = action_of_button(cards[1], "confirm")
     events = await kit.act(thread_id, action["type"], action["payload"], cards[1]["id"])
     assert text_of(done(events, "assistant_message")) == "Eggs are gone."
     assert await in_database(lambda: sorted(task.title for task in Task.objects.all())) == ["Bread", "Milk"]

@@ -1,4 +1,4 @@
-"""What a program that uses ChatKit's store by itself is told."""
+"""Direct calls of the store that ChatKit uses."""
 
 import pytest
 from chatkit.types import (
@@ -19,7 +19,7 @@ from chat.tests.chatkit.front_end import nothing
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_file_with_a_message_is_refused(owner: User) -> None:
+async def test_message_with_a_file_is_rejected(owner: User) -> None:
     item = UserMessageItem(
         id=nothing(),
         thread_id=nothing(),
@@ -34,11 +34,11 @@ async def test_a_file_with_a_message_is_refused(owner: User) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_what_a_turn_has_said_is_changed_and_removed_by_nobody(owner: User) -> None:
+async def test_items_of_a_turn_cannot_be_changed_or_deleted(owner: User) -> None:
     def fill() -> str:
-        talked = talk.conversation(owner)
-        talk.say(talked, "Hello", "Hi.")
-        return str(talked.pk)
+        conversation = talk.conversation(owner)
+        talk.say(conversation, "Hello", "Hi.")
+        return str(conversation.pk)
 
     thread_id, store = await in_database(fill), ConversationStore()
     reply = (await store.load_thread_items(thread_id, None, 1, "desc", Client(owner.pk))).data[0]
@@ -49,8 +49,8 @@ async def test_what_a_turn_has_said_is_changed_and_removed_by_nobody(owner: User
     with pytest.raises(NotOfTurns):
         await store.delete_thread_item(thread_id, reply.id, Client(owner.pk))
 
-    # Who was told of it is told of what it was, and what has gone: the record may be ahead by then.
-    told = Client(owner.pk, sent={reply.id})
-    await store.save_item(thread_id, other, told)
-    await store.delete_thread_item(thread_id, reply.id, told)
-    assert (await store.load_item(thread_id, reply.id, told)) == reply
+    # If the response has sent the item, writing it is ignored: the database may be ahead of the response.
+    client = Client(owner.pk, sent={reply.id})
+    await store.save_item(thread_id, other, client)
+    await store.delete_thread_item(thread_id, reply.id, client)
+    assert (await store.load_item(thread_id, reply.id, client)) == reply

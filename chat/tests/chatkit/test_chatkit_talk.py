@@ -1,4 +1,4 @@
-"""A ChatKit front end talks with the assistant: what it is told is what the record keeps."""
+"""Conversations through ChatKit: the stream matches what the database stores."""
 
 import asyncio
 import uuid
@@ -24,9 +24,7 @@ async def messages() -> list[tuple[str, str, str]]:
     return await in_database(lambda: [(str(m.pk), m.role, m.text) for m in Message.objects.order_by("position")])
 
 
-async def test_a_thread_begins_with_a_message_and_is_answered_as_the_reply_comes(
-    kit: FrontEnd, script: ScriptedModel
-) -> None:
+async def test_first_message_creates_a_thread_and_streams_the_reply(kit: FrontEnd, script: ScriptedModel) -> None:
     script.enqueue([assistant_message("Hello there!")])
     events = await kit.begin("Hi, plan my week")
 
@@ -36,21 +34,21 @@ async def test_a_thread_begins_with_a_message_and_is_answered_as_the_reply_comes
         "assistant_message.content_part.done", "thread.item.done",
     ]  # fmt: skip
     thread = events[0]["thread"]
-    said, reply = done(events, "user_message"), done(events, "assistant_message")
+    prompt, reply = done(events, "user_message"), done(events, "assistant_message")
     assert thread["title"] == "Hi, plan my week"
-    assert events[2]["stream_options"] == {"allow_cancel": False}, "closing a stream stops nothing"
+    assert events[2]["stream_options"] == {"allow_cancel": False}, "closing a stream does not stop the turn"
     assert deltas(events) == text_of(reply) == "Hello there!"
     assert events[3]["item"]["id"] == events[4]["item_id"] == reply["id"]
-    # The ids are those of the record, and what was streamed is read back.
+    # The IDs are those in the database, and the streamed items can be read back.
     assert (await in_database(Conversation.objects.get)).pk == uuid.UUID(thread["id"])
     assert await messages() == [
-        (said["id"], "user", "Hi, plan my week"),
+        (prompt["id"], "user", "Hi, plan my week"),
         (reply["id"], "assistant", "Hello there!"),
     ]
-    assert await kit.items(thread["id"]) == [said, reply]
+    assert await kit.items(thread["id"]) == [prompt, reply]
 
 
-async def test_a_conversation_of_the_page_goes_on_in_chatkit_and_back(
+async def test_conversation_continues_from_page_to_chatkit_and_back(
     kit: FrontEnd, chat: Chat, script: ScriptedModel
 ) -> None:
     script.extend([[assistant_message("One.")], [assistant_message("Two.")], [assistant_message("Three.")]])
@@ -63,12 +61,12 @@ async def test_a_conversation_of_the_page_goes_on_in_chatkit_and_back(
 
     page = await in_database(chat_page.chat, chat.user, chat.conversation_id)
     assert page is not None
-    said = [(turn.prompt.text, turn.reply.text if turn.reply else None) for turn in page.turns]
-    assert said == [("first", "One."), ("second", "Two."), ("third", "Three.")]
-    assert [text_of(item) for item in await kit.items(thread["id"])] == [text for pair in said for text in pair]
+    turns = [(turn.prompt.text, turn.reply.text if turn.reply else None) for turn in page.turns]
+    assert turns == [("first", "One."), ("second", "Two."), ("third", "Three.")]
+    assert [text_of(item) for item in await kit.items(thread["id"])] == [text for pair in turns for text in pair]
 
 
-async def test_what_the_assistant_does_is_told_as_it_happens(kit: FrontEnd, script: ScriptedModel) -> None:
+async def test_tool_calls_are_streamed_as_workflow_tasks(kit: FrontEnd, script: ScriptedModel) -> None:
     script.extend(
         [
             [function_call("create_task", {"title": "Milk"}, call_id="a")],
@@ -78,61 +76,65 @@ async def test_what_the_assistant_does_is_told_as_it_happens(kit: FrontEnd, scri
     )
     events = await kit.begin("add milk")
 
-    work = done(events, "workflow")
-    first, second = work["workflow"]["tasks"]
+    workflow = done(events, "workflow")
+    first, second = workflow["workflow"]["tasks"]
     assert (first["title"], first["status_indicator"]) == ("Create task: Milk", "complete")
     assert second["title"] == "Complete task"
-    assert second["content"], "it went wrong, and why is said"
-    begun = next(event["item"] for event in events if event["type"] == "thread.item.added")
-    assert (begun["id"], begun["type"]) == (work["id"], "workflow")
+    assert second["content"], "a failed call shows its error"
+    added = next(event["item"] for event in events if event["type"] == "thread.item.added")
+    assert (added["id"], added["type"]) == (workflow["id"], "workflow")
     assert "workflow.task.added" in kinds(events)
     assert [item["type"] for item in await kit.items(events[0]["thread"]["id"])] == [
         "user_message",
         "workflow",
         "assistant_message",
     ]
-    assert (await kit.items(events[0]["thread"]["id"]))[1] == work
+    assert (await kit.items(events[0]["thread"]["id"]))[1] == workflow
     assert await in_database(lambda: [task.title for task in Task.objects.all()]) == ["Milk"]
 
 
-async def test_a_message_is_answered_anew_and_what_followed_is_an_earlier_version(
+async def test_retry_replaces_the_reply_and_removes_later_turns_from_the_thread(
     kit: FrontEnd, script: ScriptedModel
 ) -> None:
     script.extend([[assistant_message("One.")], [assistant_message("Two.")], [assistant_message("Better.")]])
     events = await kit.begin("first")
-    thread_id, said, reply = events[0]["thread"]["id"], done(events, "user_message"), done(events, "assistant_message")
+    thread_id, prompt, reply = (
+        events[0]["thread"]["id"],
+        done(events, "user_message"),
+        done(events, "assistant_message"),
+    )
     await kit.say(thread_id, "second")
 
-    events = await kit.events("threads.retry_after_item", thread_id=thread_id, item_id=said["id"])
-    better = done(events, "assistant_message")
-    assert text_of(better) == "Better."
-    assert better["id"] != reply["id"]
-    assert await kit.items(thread_id) == [said, better]
-    assert await in_database(Message.objects.count) == 5, "nothing is thrown away"
+    events = await kit.events("threads.retry_after_item", thread_id=thread_id, item_id=prompt["id"])
+    new_reply = done(events, "assistant_message")
+    assert text_of(new_reply) == "Better."
+    assert new_reply["id"] != reply["id"]
+    assert await kit.items(thread_id) == [prompt, new_reply]
+    assert await in_database(Message.objects.count) == 5, "no message is deleted"
 
-    refused = await kit.events("threads.retry_after_item", thread_id=thread_id, item_id=better["id"])
-    assert error_of(refused) == f"Item {better['id']} is not a user message."
+    rejected = await kit.events("threads.retry_after_item", thread_id=thread_id, item_id=new_reply["id"])
+    assert error_of(rejected) == f"Item {new_reply['id']} is not a user message."
     for item_id in (reply["id"], nothing(), "x"):
-        answer = await kit.post("threads.retry_after_item", thread_id=thread_id, item_id=item_id)
-        assert answer.status_code == 404
+        response = await kit.post("threads.retry_after_item", thread_id=thread_id, item_id=item_id)
+        assert response.status_code == 404
 
 
-async def test_a_turn_that_failed_says_so_and_is_tried_again(kit: FrontEnd, script: ScriptedModel) -> None:
+async def test_failed_turn_streams_its_error_and_can_be_retried(kit: FrontEnd, script: ScriptedModel) -> None:
     def fail(call: ModelCall) -> Any:
         raise ModelFailed("The model is away.", retryable=False)
 
     script.enqueue(ModelStep.respond(fail))
     events = await kit.begin("Hello")
     assert events[-1] == {"type": "error", "code": "custom", "message": "The model is away.", "allow_retry": True}
-    thread_id, said = events[0]["thread"]["id"], done(events, "user_message")
-    assert await kit.items(thread_id) == [said]
+    thread_id, prompt = events[0]["thread"]["id"], done(events, "user_message")
+    assert await kit.items(thread_id) == [prompt]
 
     script.enqueue([assistant_message("Here I am.")])
-    events = await kit.events("threads.retry_after_item", thread_id=thread_id, item_id=said["id"])
+    events = await kit.events("threads.retry_after_item", thread_id=thread_id, item_id=prompt["id"])
     assert text_of(done(events, "assistant_message")) == "Here I am."
 
 
-async def test_an_action_stops_what_is_under_way(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
+async def test_stop_action_stops_the_running_turn(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
     gate = Gate("Once upon")
     script.enqueue(gate.step())
     stream = kit.stream("threads.create", input=message("Tell me a story about tasks"))
@@ -140,10 +142,10 @@ async def test_an_action_stops_what_is_under_way(kit: FrontEnd, chat: Chat, scri
         created = await anext(stream)
         await gate.reached.wait()
         thread_id = created["thread"]["id"]
-        # Not while it is being answered.
-        said = (await kit.items(thread_id))[0]
-        early = await kit.events("threads.retry_after_item", thread_id=thread_id, item_id=said["id"])
-        assert error_of(early) == "This reply is not finished yet."
+        # A message cannot be retried while it is being answered.
+        prompt = (await kit.items(thread_id))[0]
+        rejected = await kit.events("threads.retry_after_item", thread_id=thread_id, item_id=prompt["id"])
+        assert error_of(rejected) == "This reply is not finished yet."
         assert kinds(await kit.act(thread_id, "turn.stop")) == ["stream_options"]
         events = [event async for event in stream]
     assert text_of(done(events, "assistant_message")) == "Once upon"
@@ -152,41 +154,41 @@ async def test_an_action_stops_what_is_under_way(kit: FrontEnd, chat: Chat, scri
     assert (await kit.items(thread_id))[1] == done(events, "assistant_message")
 
 
-async def test_a_front_end_that_goes_away_stops_nothing(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
-    begun, go_on = asyncio.Event(), asyncio.Event()
+async def test_disconnecting_client_does_not_stop_the_turn(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
+    started, released = asyncio.Event(), asyncio.Event()
 
     async def think(call: ModelCall) -> Any:
-        begun.set()
-        await go_on.wait()
+        started.set()
+        await released.wait()
         return [assistant_message("All the same.")]
 
     script.enqueue(ModelStep.respond(think))
     async with asyncio.timeout(60):
-        answer = await kit.post("threads.create", input=message("Plan my week"))
+        response = await kit.post("threads.create", input=message("Plan my week"))
 
-        async def read() -> None:
-            async for _ in answer:
+        async def read_stream() -> None:
+            async for _ in response:
                 pass
 
-        reading = asyncio.create_task(read())
-        await begun.wait()
-        reading.cancel()
-        await asyncio.wait({reading})
-        go_on.set()
+        reader = asyncio.create_task(read_stream())
+        await started.wait()
+        reader.cancel()
+        await asyncio.wait({reader})
+        released.set()
         await chat.settled()
     turn = await in_database(Turn.objects.get)
     assert turn.status == Status.DONE
     assert [text_of(item) for item in await kit.items(turn.conversation_id)] == ["Plan my week", "All the same."]
 
 
-async def test_a_silent_stream_shows_that_it_lives(
+async def test_silent_stream_sends_heartbeat_comments(
     kit: FrontEnd, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "HEARTBEAT_EVERY", 0.01)
 
     async def think(call: ModelCall) -> Any:
-        seen = kit.comments
-        while kit.comments < seen + 3:
+        comments_before = kit.comments
+        while kit.comments < comments_before + 3:
             await asyncio.sleep(0)
         return [assistant_message("Done thinking.")]
 
@@ -196,9 +198,9 @@ async def test_a_silent_stream_shows_that_it_lives(
     assert text_of(done(events, "assistant_message")) == "Done thinking."
 
 
-@pytest.mark.parametrize("what", ["token", "server"])
-async def test_a_stream_ends_with_the_token_or_the_server_and_the_turn_goes_on(
-    kit: FrontEnd, chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch, what: str
+@pytest.mark.parametrize("cause", ["token", "server"])
+async def test_stream_ends_with_its_token_or_server_and_the_turn_keeps_running(
+    kit: FrontEnd, chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch, cause: str
 ) -> None:
     monkeypatch.setattr(connections, "CHECK_EVERY", 0.05)
     gate = Gate("Once")
@@ -207,18 +209,20 @@ async def test_a_stream_ends_with_the_token_or_the_server_and_the_turn_goes_on(
     async with asyncio.timeout(60):
         thread = (await anext(stream))["thread"]
         await gate.reached.wait()
-        if what == "token":
+        if cause == "token":
             await in_database(tokens.end_all, chat.user.pk)
         else:
             streams.end_all()
-        told = [event async for event in stream]
-    assert "assistant_message.content_part.done" not in kinds(told)
+        events = [event async for event in stream]
+    assert "assistant_message.content_part.done" not in kinds(events)
     assert (await in_database(Turn.objects.get)).status == Status.RUNNING
-    if what == "token":
+    if cause == "token":
         assert (await kit.post("items.list", thread_id=thread["id"])).status_code == 401
 
 
-async def test_a_message_behind_another_waits_its_turn(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
+async def test_second_message_waits_for_the_reply_to_the_first(
+    kit: FrontEnd, chat: Chat, script: ScriptedModel
+) -> None:
     gate = Gate()
     script.extend([gate.step(), [assistant_message("Second.")]])
     first = await chat.send("Think about my tasks")
@@ -232,7 +236,7 @@ async def test_a_message_behind_another_waits_its_turn(kit: FrontEnd, chat: Chat
     assert text_of(done(events, "assistant_message")) == "Second."
 
 
-async def test_a_request_that_is_sent_again_is_done_once(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
+async def test_request_repeated_with_the_same_key_runs_once(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
     script.extend([[assistant_message("One.")], [assistant_message("Two.")]])
     kit.headers["Idempotency-Key"] = "a"
     events = await kit.begin("Hello")
@@ -251,30 +255,30 @@ async def test_a_request_that_is_sent_again_is_done_once(kit: FrontEnd, chat: Ch
     assert text_of(done(await other.begin("Hello"), "assistant_message")) == "Mine."
 
 
-async def test_what_is_wrong_with_a_message_is_told_in_the_stream_and_nothing_stays(
+async def test_invalid_message_streams_an_error_and_stores_nothing(
     kit: FrontEnd, chat: Chat, settings: Settings
 ) -> None:
-    too_much = {"model": "other"}, {"tool_choice": {"id": "search"}}
-    wrong = [
+    unsupported_options = {"model": "other"}, {"tool_choice": {"id": "search"}}
+    cases = [
         (message(" "), "There is nothing to send yet."),
         (message("x" * 10_001), "A message has at most 10,000 characters; this one has 10,001."),
         (message("Look", attachments=["file_1"]), "Files cannot be attached here."),
         *(
-            (message("Hi", inference_options=it), "Model and tools are chosen by whoever runs this server.")
-            for it in too_much
+            (message("Hi", inference_options=options), "Model and tools are chosen by whoever runs this server.")
+            for options in unsupported_options
         ),
     ]
-    for asked, sentence in wrong:
-        assert error_of(await kit.events("threads.create", input=asked)) == sentence
+    for message_input, error in cases:
+        assert error_of(await kit.events("threads.create", input=message_input)) == error
     settings.QUEUE_PER_CONVERSATION = 0
     assert "wait" in error_of(await kit.begin("Hello"))
     assert await in_database(Conversation.objects.count) == 0
 
 
-async def test_a_quoted_passage_stands_below_what_is_said_of_it(kit: FrontEnd, script: ScriptedModel) -> None:
+async def test_quoted_text_follows_the_message_text(kit: FrontEnd, script: ScriptedModel) -> None:
     script.enqueue([assistant_message("It is due.")])
     tag = {"type": "input_tag", "id": "t", "text": "Milk", "data": {}}
-    asked = message("When is ", quoted_text="Buy milk\nBuy bread")
-    asked["content"] += [tag, {"type": "input_text", "text": " due?"}]
-    said = done(await kit.events("threads.create", input=asked), "user_message")
-    assert text_of(said) == "When is Milk due?\n\n> Buy milk\n> Buy bread"
+    message_input = message("When is ", quoted_text="Buy milk\nBuy bread")
+    message_input["content"] += [tag, {"type": "input_text", "text": " due?"}]
+    prompt = done(await kit.events("threads.create", input=message_input), "user_message")
+    assert text_of(prompt) == "When is Milk due?\n\n> Buy milk\n> Buy bread"
