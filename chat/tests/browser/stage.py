@@ -84,13 +84,13 @@ class Stage:
         }
         return route.fulfill(json=state)
 
-    def tell(self, turn_id: str, asked: str, reply: str | None = None, **fields: Any) -> None:
+    def tell(self, turn_id: str, prompt_text: str, reply: str | None = None, **fields: Any) -> None:
         """Add a turn to the response to a state request."""
-        prompt = self.message("user", asked, turn_id, 1)
+        prompt = self.message("user", prompt_text, turn_id, 1)
         reply_message = self.message("assistant", reply, turn_id, 2) if reply else None
         turn = {
             "id": turn_id, "status": "done" if reply else "running", "attempt": 1, "text": "", "tools": [],
-            "prompt_id": prompt["id"], "prompt_text": asked, "prompt": prompt, "reply": reply_message,
+            "prompt_id": prompt["id"], "prompt_text": prompt_text, "prompt": prompt, "reply": reply_message,
             "warning": None, "error": None, "replaces": None, "versions": [turn_id], "kept": [],
         }  # fmt: skip
         self.state_turns = [*(self.state_turns or []), {**turn, **fields}]

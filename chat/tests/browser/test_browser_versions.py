@@ -153,9 +153,9 @@ def test_rejected_edit_is_kept(stage: Stage) -> None:
     expect(page.locator("#announcer")).to_have_text("Not now, please.")
     unsent.get_by_role("button", name="Try again").click()
     eventually(lambda: len(stage.got("message.edit")) == 2)
-    first, again = stage.got("message.edit")
-    assert first == again
-    stage.send({**error, "client_id": again["client_id"]})
+    first, resent = stage.got("message.edit")
+    assert first == resent
+    stage.send({**error, "client_id": resent["client_id"]})
     unsent.get_by_role("button", name="Edit").click()
     expect(page.get_by_test_id("editor")).to_have_value("hello there")
     page.keyboard.press("Escape")

@@ -155,15 +155,15 @@ def test_unknown_id_raises_not_found(owner: User, key: str) -> None:
 
 
 def test_ids_of_another_user_raise_not_found(owner: User, outsider: User) -> None:
-    conversation, theirs = fill(owner, 1), fill(outsider, 1)
+    conversation, own = fill(owner, 1), fill(outsider, 1)
     item = items_of(conversation)(after=None, limit=1, newest_first=True).data[0].id
     for read in (
         lambda: reading.thread(outsider.pk, str(conversation.pk)),
         lambda: reading.item(outsider.pk, str(conversation.pk), item),
-        lambda: reading.item(outsider.pk, str(theirs.pk), item),
+        lambda: reading.item(outsider.pk, str(own.pk), item),
         lambda: reading.turn(outsider.pk, Turn.objects.get(conversation=conversation).pk),
         lambda: threads_of(outsider)(after=str(conversation.pk), limit=1, newest_first=True),
-        lambda: items_of(theirs)(after=item, limit=1, newest_first=True),
+        lambda: items_of(own)(after=item, limit=1, newest_first=True),
     ):
         with pytest.raises(NotFound):
             read()

@@ -54,8 +54,8 @@ async def test_approval_is_a_card_whose_buttons_decide(kit: FrontEnd, chat: Chat
     shown = [text_of(item) if "content" in item else item["widget"] for item in await kit.items(thread_id)]
     assert shown == ["Delete the first two tasks", card, "Gladly.\n\nBoth are gone."]
 
-    again = await kit.act(thread_id, action["type"], action["payload"], question["id"])
-    assert error_of(again) == "This was decided already."
+    repeated = await kit.act(thread_id, action["type"], action["payload"], question["id"])
+    assert error_of(repeated) == "This was decided already."
 
 
 async def test_approval_of_a_custom_tool_shows_its_arguments(

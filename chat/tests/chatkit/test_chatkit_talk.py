@@ -240,9 +240,9 @@ async def test_request_repeated_with_the_same_key_runs_once(kit: FrontEnd, chat:
     script.extend([[assistant_message("One.")], [assistant_message("Two.")]])
     kit.headers["Idempotency-Key"] = "a"
     events = await kit.begin("Hello")
-    again = await kit.begin("Hello")
-    assert again[0] == events[0], "the same thread"
-    assert [event for event in again if "item" in event][-1] == events[-1], "the same reply"
+    repeated = await kit.begin("Hello")
+    assert repeated[0] == events[0], "the same thread"
+    assert [event for event in repeated if "item" in event][-1] == events[-1], "the same reply"
     thread_id = events[0]["thread"]["id"]
     kit.headers["Idempotency-Key"] = "b"
     events = await kit.say(thread_id, "And?")
