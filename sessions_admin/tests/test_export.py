@@ -1,4 +1,4 @@
-"""An export holds everything about a person and nothing of anybody else, in a file for their eyes only."""
+"""An export contains all data of one user and no data of others, in a file that only its owner can read."""
 
 import json
 import stat
@@ -33,7 +33,7 @@ PEOPLE = "/admin/chat/user/"
 
 @pytest.fixture
 def party(given_session: GivenSession, owner: User, session_file: Path) -> AgentSession:
-    """A conversation with an earlier version and tool calls, a task, and other traces of the owner."""
+    """A conversation with an earlier version and tool calls, a task, and other data of the owner."""
     session = given_session(owner, title="Party: cake/drinks")
     first = talk.say(session.conversation, "Buy a cake – café", "Bought.", calls=1)
     talk.say(session.conversation, "", "Bought anew.", retry_of=first)
@@ -45,48 +45,48 @@ def party(given_session: GivenSession, owner: User, session_file: Path) -> Agent
     return session
 
 
-def exported(person: User, **how: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    """Export a person; return the document, and the files for people by name."""
+def exported(person: User, **options: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """Export a user's data; return the JSON document, and the text files by name."""
     file = BytesIO()
-    export_person(person.pk, to=file, **{"actor": user_actor(person), **how})
+    export_person(person.pk, to=file, **{"actor": user_actor(person), **options})
     with ZipFile(file) as archive:
         assert archive.testzip() is None
         texts = {name: archive.read(name).decode() for name in archive.namelist()}
     return json.loads(texts.pop(export.DOCUMENT)), texts
 
 
-def test_one_export_of_a_person_is_made_at_a_time(owner: User, outsider: User, party: AgentSession) -> None:
+def test_second_export_of_a_user_is_refused_while_one_runs(owner: User, outsider: User, party: AgentSession) -> None:
     refused: list[str] = []
 
-    def another(done: int, total: int) -> None:
+    def export_again(done: int, total: int) -> None:
         exported(outsider)
         with pytest.raises(RateLimited) as error:
             exported(owner)
         refused.append(error.value.detail)
 
-    exported(owner, on_progress=another)
+    exported(owner, on_progress=export_again)
     assert refused == ["Another export of this data is running; please wait until it has finished."]
     exported(owner)
 
 
-def test_everything_about_the_person_is_in_it(owner: User, party: AgentSession) -> None:
-    made = tokens.make(user=owner, name="My script", scopes=["tasks"])
+def test_export_contains_all_data_of_the_user(owner: User, party: AgentSession) -> None:
+    created = tokens.make(user=owner, name="My script", scopes=["tasks"])
     document, texts = exported(owner)
 
     assert [token["name"] for token in document["tokens"]] == ["My script"]
-    assert made.key not in str(document) and made.token.hash not in str(document)
+    assert created.key not in str(document) and created.token.hash not in str(document)
     assert (document["account"]["email"], document["account"]["id"]) == (owner.email, str(owner.pk))
     assert [task["title"] for task in document["tasks"]] == ["Buy a cake"]
     (conversation,) = document["conversations"]
-    said = [(m["text"], m["position"]) for turn in conversation["turns"] for m in turn["messages"]]
-    assert said == [("Buy a cake – café", 1), ("Bought.", None), ("Bought anew.", 3)]
+    stored_messages = [(m["text"], m["position"]) for turn in conversation["turns"] for m in turn["messages"]]
+    assert stored_messages == [("Buy a cake – café", 1), ("Bought.", None), ("Bought anew.", 3)]
     assert conversation["turns"][0]["tool_calls"][0]["arguments"] == {"title": "Buy a cake – café"}
     assert conversation["session"]["session_id"] == party.session_id
     assert [item["content"] for item in conversation["session"]["items"]][:1] == ["message 0 of the party – café"]
     assert conversation["session"]["held_at"]
     assert len(document["memory_without_conversation"][0]["items"]) == 2
     assert document["quarantined"][0]["content"] == "a broken row"
-    assert [deed["action"] for deed in document["what_was_done_to_your_data"]] == ["hold"]
+    assert [audited["action"] for audited in document["what_was_done_to_your_data"]] == ["hold"]
     name = next(name for name in texts if name.startswith("conversations/"))
     assert name.endswith("Party cakedrinks 1.md")
     assert "**You**" in texts[name]
@@ -94,9 +94,7 @@ def test_everything_about_the_person_is_in_it(owner: User, party: AgentSession) 
     assert "Bought.\n" not in texts[name]
 
 
-def test_the_former_addresses_of_the_person_are_in_it_with_what_is_known_of_each(
-    owner: User, session_file: Path
-) -> None:
+def test_export_contains_former_email_addresses_and_their_sign_ins(owner: User, session_file: Path) -> None:
     AccessLog.objects.create(username="OWNER@example.com", ip_address="203.0.113.1")
     User.objects.filter(pk=owner.pk).update(email="anna@example.com")
 
@@ -106,12 +104,12 @@ def test_the_former_addresses_of_the_person_are_in_it_with_what_is_known_of_each
     assert [sign_in["ip_address"] for sign_in in document["sign_ins"]] == ["203.0.113.1"]
 
 
-def test_why_staff_hold_something_is_theirs(owner: User, party: AgentSession) -> None:
+def test_reason_of_a_legal_hold_is_not_exported(owner: User, party: AgentSession) -> None:
     document, texts = exported(owner)
     assert "a secret of staff" not in json.dumps(document) + str(texts)
 
 
-def test_nothing_of_anybody_else_is_in_it(owner: User, outsider: User, given_session: GivenSession) -> None:
+def test_data_of_other_users_is_not_exported(owner: User, outsider: User, given_session: GivenSession) -> None:
     talk.say(given_session(outsider, title="Zanzibar").conversation, "Fly to Zanzibar")
     Task.objects.create(user=outsider, number=1, title="Zanzibar")
     given_session(owner)
@@ -122,7 +120,7 @@ def test_nothing_of_anybody_else_is_in_it(owner: User, outsider: User, given_ses
     assert str(outsider.pk) not in json.dumps(document)
 
 
-def test_it_is_the_same_however_many_rows_are_read_at_once(
+def test_page_size_does_not_change_the_export(
     owner: User, party: AgentSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(5):
@@ -139,7 +137,7 @@ def test_it_is_the_same_however_many_rows_are_read_at_once(
     assert len(paged[0]["conversations"]) == 6
 
 
-TALK = """
+ADD_LONG_CONVERSATION = """
 WITH turns AS (
     INSERT INTO chat_turn (id, conversation_id, user_id, prompt_id, client_id, seq, status, attempt, text, items,
         warning, error_code, error_detail, accepted_at, ended_at)
@@ -152,8 +150,8 @@ SELECT gen_random_uuid(), %(talk)s, id, 'assistant', repeat(md5(id::text), 50), 
 """
 
 
-def test_a_long_conversation_takes_no_more_memory_than_a_page_of_it(owner: User, session_file: Path) -> None:
-    change(TALK, {"talk": talk.conversation(owner).pk, "user": owner.pk})
+def test_export_of_a_long_conversation_uses_bounded_memory(owner: User, session_file: Path) -> None:
+    change(ADD_LONG_CONVERSATION, {"talk": talk.conversation(owner).pk, "user": owner.pk})
 
     with new_file(session_file.with_name("out.zip"), force=False) as file:
         tracemalloc.start()
@@ -165,19 +163,17 @@ def test_a_long_conversation_takes_no_more_memory_than_a_page_of_it(owner: User,
     assert peak < 2_500_000
 
 
-# Who may, and what is kept of it.
+# Permissions and audit records.
 
 
-def test_who_took_it_and_why_is_told_to_the_person_and_not_of_themself(
-    owner: User, staff: User, session_file: Path
-) -> None:
+def test_export_by_staff_is_audited_and_own_export_is_not(owner: User, staff: User, session_file: Path) -> None:
     exported(owner)
     assert not AuditRecord.objects.exists()
 
     document, _ = exported(owner, actor=user_actor(staff), reason="asked for by post")
 
-    (look,) = staff_accesses(owner.pk)
-    assert (look.was_export, look.reason) == (True, "asked for by post")
+    (access,) = staff_accesses(owner.pk)
+    assert (access.was_export, access.reason) == (True, "asked for by post")
     assert AuditRecord.objects.get().actor == str(staff.pk)
     with pytest.raises(BadInput):
         exported(owner, actor=user_actor(staff), reason=" ")
@@ -187,15 +183,15 @@ def test_who_took_it_and_why_is_told_to_the_person_and_not_of_themself(
     assert (["failed" in record.result for record in failed], len(done)) == ([True], 1)
 
 
-def test_staff_with_the_permission_are_given_the_file(hire: Hire, owner: User, party: AgentSession) -> None:
+def test_staff_with_export_permission_can_download_the_file(hire: Hire, owner: User, party: AgentSession) -> None:
     form = {"action": "export", "_selected_action": str(owner.pk), "confirmed": "yes", "reason": "asked for by post"}
-    helper = hire("export_user")
+    staff_client = hire("export_user")
 
-    assert "You download a file" in helper.get(f"{PEOPLE}{owner.pk}/do/export/").content.decode()
-    answer = helper.post(PEOPLE, form)
+    assert "You download a file" in staff_client.get(f"{PEOPLE}{owner.pk}/do/export/").content.decode()
+    response = staff_client.post(PEOPLE, form)
 
-    assert answer["Content-Disposition"].startswith('attachment; filename="threadkeeper owner ')
-    with ZipFile(BytesIO(b"".join(answer.streaming_content))) as archive:  # type: ignore[attr-defined]
+    assert response["Content-Disposition"].startswith('attachment; filename="threadkeeper owner ')
+    with ZipFile(BytesIO(b"".join(response.streaming_content))) as archive:  # type: ignore[attr-defined]
         assert b"Bought anew." in archive.read(export.DOCUMENT)
     assert AuditRecord.objects.filter(action="export", person=owner.pk).count() == 1
 
@@ -203,7 +199,7 @@ def test_staff_with_the_permission_are_given_the_file(hire: Hire, owner: User, p
 # The command.
 
 
-def test_the_command_writes_a_file_for_its_owner_only(owner: User, party: AgentSession, tmp_path: Path) -> None:
+def test_command_writes_a_file_that_only_its_owner_can_read(owner: User, party: AgentSession, tmp_path: Path) -> None:
     path = tmp_path / "owner.zip"
 
     assert json.loads(printed("export_user", owner.email, path, "--json"))["messages"] == 3
@@ -213,7 +209,7 @@ def test_the_command_writes_a_file_for_its_owner_only(owner: User, party: AgentS
     assert AuditRecord.objects.get(action="export").actor.startswith("os:")
 
 
-def test_a_file_that_is_there_is_not_written_over(owner: User, session_file: Path, tmp_path: Path) -> None:
+def test_command_overwrites_an_existing_file_only_with_force(owner: User, session_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "owner.zip"
     path.write_text("something else")
 
@@ -226,10 +222,10 @@ def test_a_file_that_is_there_is_not_written_over(owner: User, session_file: Pat
 
     printed("export_user", owner.email, path, "--force")
     assert ZipFile(path).testzip() is None
-    assert [left.name for left in tmp_path.iterdir() if left.name.startswith(".")] == []
+    assert [leftover.name for leftover in tmp_path.iterdir() if leftover.name.startswith(".")] == []
 
 
-def test_what_is_cut_off_leaves_no_file(tmp_path: Path) -> None:
+def test_interrupted_write_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), new_file(tmp_path / "out.zip", force=False) as file:
         file.write(b"half")
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""An app of an operator's own (docs/examples/habits) is migrated, exported and erased with the rest."""
+"""An operator's own app (docs/examples/habits) is migrated, exported and erased with the built-in apps."""
 
 import json
 from pathlib import Path
@@ -14,15 +14,15 @@ APP = "docs.examples.habits"
 EMAIL = "runner@example.com"
 
 
-def test_it_is_exported_and_erased(live_database: LiveDatabase, tmp_path: Path) -> None:
+def test_data_of_an_extra_app_is_exported_and_erased(live_database: LiveDatabase, tmp_path: Path) -> None:
     person = live_database.add_user(EMAIL)
     live_database.add_user("other@example.com", staff=True)
     settings = {"DATABASE_URL": live_database.url, "DATA_DIR": str(tmp_path), "EXTRA_APPS": APP}
 
-    def manage(*words: str) -> str:
-        ended = run("manage.py", *words, **settings)
-        assert ended.returncode == 0, ended.stderr
-        return ended.stdout
+    def manage(*arguments: str) -> str:
+        result = run("manage.py", *arguments, **settings)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
 
     manage("migrate")
     live_database.query("INSERT INTO habits_habit (user_id, name, created_at) VALUES (%s, 'Run', now())", person)
@@ -37,12 +37,12 @@ def test_it_is_exported_and_erased(live_database: LiveDatabase, tmp_path: Path) 
     assert (line["before"], line["after"]) == (1, 0)
     assert live_database.query("SELECT 1 FROM habits_habit") == []
 
-    # Without the app nobody can tell its migrations from those of a later version.
+    # Without the app, its migrations look like those of a later version.
     refused = run("manage.py", "list_sessions", **{**settings, "EXTRA_APPS": ""})
     assert "habits.0001_habit" in refused.stderr and "EXTRA_APPS" in refused.stderr
 
 
-def test_an_app_that_is_not_there_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
+def test_unknown_extra_app_stops_startup_with_an_error_message(tmp_path: Path) -> None:
     refused = run("manage.py", "check", DATA_DIR=str(tmp_path), EXTRA_APPS="nowhere.app")
     assert refused.returncode == 1
     assert "EXTRA_APPS='nowhere.app'" in refused.stderr and "Traceback" not in refused.stderr

@@ -1,4 +1,4 @@
-"""Sessions of other programs in the same file are left alone; what is a person's is found in any spelling."""
+"""Sessions of other programs in the same file stay unchanged; a user's sessions are found in any spelling."""
 
 import asyncio
 import json
@@ -32,8 +32,8 @@ AN_ITEM = {"role": "user", "content": "theirs"}
 NOT_UTF8 = b"\xff\xfe their session"
 
 
-async def written_by_others(path: Path) -> None:
-    """Write sessions as the SDK's classes do, and with ids that those refuse, as a program in C can."""
+async def write_foreign_sessions(path: Path) -> None:
+    """Write sessions with the SDK's classes, and with ids that those reject but a program in C can write."""
     plain, encrypted = SQLiteSession("théirs", path), SQLiteSession("their secrets", path)
     advanced = AdvancedSQLiteSession(session_id="advanced", db_path=path, create_tables=True)
     asynchronous = AsyncSQLiteSession("asynchronous", path)
@@ -60,13 +60,13 @@ def rows(path: Path) -> list[object]:
 
 
 @pytest.fixture
-async def others_write(session_file: Path) -> None:
-    await written_by_others(session_file)
+async def foreign_sessions(session_file: Path) -> None:
+    await write_foreign_sessions(session_file)
 
 
 @pytest.mark.parametrize("page", [1, 250])
-@pytest.mark.usefixtures("others_write")
-def test_they_are_counted_and_left_alone(
+@pytest.mark.usefixtures("foreign_sessions")
+def test_foreign_sessions_are_counted_and_not_changed(
     page: int, owner: User, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (checking, reconciling):
@@ -85,8 +85,8 @@ def test_they_are_counted_and_left_alone(
     assert rows(session_file) == before
 
 
-@pytest.mark.usefixtures("others_write")
-def test_they_survive_the_erasure_of_a_person(owner: User, session_file: Path) -> None:
+@pytest.mark.usefixtures("foreign_sessions")
+def test_foreign_sessions_survive_the_erasure_of_a_user(owner: User, session_file: Path) -> None:
     before = rows(session_file)
     talked(owner, session_file)
 
@@ -102,27 +102,27 @@ SPELLINGS: list[Callable[[str], str]] = [
 ]
 
 
-async def said_as(name: str, path: Path) -> None:
-    """Say something under an id; one that is no Unicode is written with a byte that is no UTF-8."""
+async def add_item_as(name: str, path: Path) -> None:
+    """Add an item to the session of this id; a lone surrogate in it is written as a byte that is not UTF-8."""
     if name.endswith("\ud800"):
-        name_of_bytes = name[:-1].encode() + b"\xff"
+        raw_name = name[:-1].encode() + b"\xff"
         for statement in (
             "INSERT INTO agent_sessions (session_id) VALUES (CAST(?1 AS TEXT))",
             "INSERT INTO agent_messages (session_id, message_data) VALUES (CAST(?1 AS TEXT), ?2)",
         ):
-            sql(path, statement, *[name_of_bytes, json.dumps(AN_ITEM)][: statement.count("?")])
+            sql(path, statement, *[raw_name, json.dumps(AN_ITEM)][: statement.count("?")])
         return
     with closing(SQLiteSession(name, path)) as session:
         await session.add_items([AN_ITEM])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("spelled", SPELLINGS)
-def test_a_persons_sessions_are_found_in_any_spelling(
+def test_sessions_of_a_user_are_found_in_any_spelling_of_the_id(
     spelled: Callable[[str], str], owner: User, outsider: User, session_file: Path, given_session: GivenSession
 ) -> None:
-    session, others = given_session(owner), given_session(outsider)
-    for each in (session, others):
-        asyncio.run(said_as(spelled(each.session_id), session_file))
+    session, other = given_session(owner), given_session(outsider)
+    for each in (session, other):
+        asyncio.run(add_item_as(spelled(each.session_id), session_file))
     assert len(rows(session_file)) == 10
 
     export_person(owner.pk, to=(file := BytesIO()), actor=user_actor(owner))
@@ -138,12 +138,12 @@ def test_a_persons_sessions_are_found_in_any_spelling(
     assert str(owner.pk).encode() not in session_file.read_bytes().lower()
 
 
-def test_a_held_session_is_held_in_any_letter_case(
+def test_legal_hold_applies_to_the_id_in_any_letter_case(
     owner: User, session_file: Path, given_session: GivenSession
 ) -> None:
     session = given_session(owner)
     hold_session(session.session_id, actor="os:root", reason="a court asked")
-    asyncio.run(said_as(session.session_id.upper(), session_file))
+    asyncio.run(add_item_as(session.session_id.upper(), session_file))
 
     report = erase_person(owner.pk, actor="os:root", reason="asked for it")
 

@@ -1,4 +1,4 @@
-"""What a killed process leaves behind is found and removed, and nothing that is in use is."""
+"""Files that a killed process leaves behind are found and removed; files in use are kept."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from sessions_admin.stores.temporary import all_notes, temporary_folder
 from sessions_admin.tests.conftest import GivenSession, remember, stored
 
 ROOT = Path(__file__).parents[2]
-CUT_OFF = """
+KILLED_BACKUP = """
 import os, signal, sys, django
 from pathlib import Path
 django.setup()
@@ -41,20 +41,20 @@ with new_file(path / "copy.zip", force=False) as file, temporary_folder("backup"
 
 @pytest.fixture(autouse=True)
 def data_dir(session_file: Path, settings: Settings) -> Path:
-    """A data folder of this test alone."""
+    """The data folder of this test only."""
     settings.DATA_DIR = session_file.parent
     return session_file.parent
 
 
-def left(*, is_alone: bool = False) -> list[tuple[str, str]]:
+def leftover_names(*, is_alone: bool = False) -> list[tuple[str, str]]:
     return [(each.kind, Path(each.path).name) for each in find_leftovers(is_alone=is_alone)]
 
 
-def test_a_backup_that_is_cut_off_is_found_wherever_it_was_written(
+def test_files_of_a_killed_backup_are_found_in_any_folder(
     data_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("backups")
-    process = [sys.executable, "-c", CUT_OFF, str(elsewhere)]
+    process = [sys.executable, "-c", KILLED_BACKUP, str(elsewhere)]
     environment = clean_environment(DATA_DIR=str(data_dir), DJANGO_SETTINGS_MODULE="config.settings")
     assert subprocess.run(process, cwd=ROOT, env=environment, check=False).returncode == -signal.SIGKILL
     names = {path.name for path in elsewhere.iterdir()}
@@ -68,7 +68,7 @@ def test_a_backup_that_is_cut_off_is_found_wherever_it_was_written(
     assert all_notes() == []
 
 
-def test_what_is_in_use_is_left_alone(tmp_path: Path) -> None:
+def test_files_in_use_are_not_removed(tmp_path: Path) -> None:
     with new_file(tmp_path / "copy.zip", force=False) as file, temporary_folder("backup", tmp_path) as folder:
         file.write(b"whole")
         assert remove_leftovers(is_alone=True) == []
@@ -89,12 +89,12 @@ def test_leftovers_of_earlier_releases_are_recognised_by_name_content_and_age(da
     for name, content in ((".copy.zip.0a1b2c3d", b"PK.."), (".theirs.0a1b2c3d", b"text"), ("tmpa1b2c3d4", b"key")):
         (data_dir / name).write_bytes(content)
 
-    assert left() == []
-    assert left(is_alone=True) == [("restore", ".restore-a1b2c3d4")]
+    assert leftover_names() == []
+    assert leftover_names(is_alone=True) == [("restore", ".restore-a1b2c3d4")]
     for path in data_dir.rglob("*"):
         os.utime(path, (time.time() - 7200,) * 2)
     expected = {".restore-a1b2c3d4", ".backup-a1b2c3d4", ".copy.zip.0a1b2c3d", "tmpa1b2c3d4"}
-    assert {name for _, name in left()} == expected
+    assert {name for _, name in leftover_names()} == expected
     remove_leftovers()
     assert {path.name for path in data_dir.iterdir() if path.name.startswith(".")} == {
         ".backup-theirs00",
@@ -103,9 +103,7 @@ def test_leftovers_of_earlier_releases_are_recognised_by_name_content_and_age(da
 
 
 @pytest.mark.django_db
-def test_an_erasure_removes_what_is_left_behind_and_reports_what_is_in_use(
-    owner: User, data_dir: Path, tmp_path: Path
-) -> None:
+def test_erasure_removes_leftovers_and_reports_files_in_use(owner: User, data_dir: Path, tmp_path: Path) -> None:
     (data_dir / ".restore-a1b2c3d4").mkdir()
     (left_behind := data_dir / ".restore-a1b2c3d4" / "agent_sessions.db").write_text(str(owner.pk))
     os.utime(left_behind, (time.time() - 7200,) * 2)
@@ -123,8 +121,8 @@ def test_an_erasure_removes_what_is_left_behind_and_reports_what_is_in_use(
 # A restore that is killed.
 
 
-class Restoring:
-    """A real restore into a data folder that has a session file, cut off at a chosen moment."""
+class KilledRestore:
+    """A real restore into a data folder that has a session file, killed at a chosen moment."""
 
     def __init__(self, database: LiveDatabase, backup_file: Path, folder: Path) -> None:
         self.database, self.folder, self.path = database, folder, folder / "agent_sessions.db"
@@ -134,53 +132,53 @@ class Restoring:
     def start(self) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(self.command, cwd=ROOT, env=clean_environment(**self.environment))
 
-    def waits(self, statement: str) -> bool:
+    def is_waiting_in(self, statement: str) -> bool:
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
         return bool(self.database.query(f"{waiting} AND datname = current_database()", statement)[0][0])
 
-    def begin_up(self) -> None:
-        """Do what `up` does before it starts anything."""
-        done = run(
+    def prepare_startup(self) -> None:
+        """Do what `up` does before it starts a process."""
+        result = run(
             "-c",
             "import django; django.setup(); from config.runtime.bootstrap import prepare; prepare()",
             **self.environment,
         )
-        assert done.returncode == 0, done.stderr
+        assert result.returncode == 0, result.stderr
 
     def leftovers(self) -> list[Path]:
         return list(self.folder.glob(".restore-*"))
 
 
 @pytest.fixture
-def restoring(
+def killed_restore(
     transactional_db: None,
     owner: User,
     given_session: GivenSession,
     live_database: LiveDatabase,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[Restoring, AgentSession]]:
+) -> Iterator[tuple[KilledRestore, AgentSession]]:
     session, folder = given_session(owner), tmp_path_factory.mktemp("restored")
     backup(folder / "copy.zip", actor="os:root")
     remember(folder / "agent_sessions.db", "as it was", 3)
-    yield Restoring(live_database, folder / "copy.zip", folder), session
+    yield KilledRestore(live_database, folder / "copy.zip", folder), session
 
 
 @pytest.mark.service
-def test_a_restore_killed_while_it_waits_leaves_its_copy_until_the_next_start(
-    restoring: tuple[Restoring, AgentSession],
+def test_restore_killed_while_waiting_keeps_its_copy_until_the_next_start(
+    killed_restore: tuple[KilledRestore, AgentSession],
 ) -> None:
-    restore, session = restoring
+    restore, session = killed_restore
     with psycopg.connect(restore.database.url) as gate:
         gate.execute("LOCK TABLE chat_user IN ACCESS SHARE MODE")
         with restore.start() as process:
-            eventually(lambda: restore.waits("TRUNCATE%%"), what="the restore")
+            eventually(lambda: restore.is_waiting_in("TRUNCATE%%"), what="the restore to wait for the lock")
             process.kill()
     (folder,) = restore.leftovers()
     assert session.session_id.encode() in (folder / "agent_sessions.db").read_bytes()
 
     checked = json.loads(run("manage.py", "check_sessions", "--json", **restore.environment).stdout)
     assert [each["path"] for each in checked["leftovers"]] == [str(folder)]
-    restore.begin_up()
+    restore.prepare_startup()
 
     assert restore.leftovers() == []
     assert stored(restore.path, "as it was")[0] == 3
@@ -188,10 +186,10 @@ def test_a_restore_killed_while_it_waits_leaves_its_copy_until_the_next_start(
 
 @pytest.mark.service
 @pytest.mark.parametrize("is_committed", [True, False])
-def test_one_killed_at_its_end_is_finished_or_undone(
-    is_committed: bool, restoring: tuple[Restoring, AgentSession]
+def test_restore_killed_during_commit_is_completed_or_undone_at_startup(
+    is_committed: bool, killed_restore: tuple[KilledRestore, AgentSession]
 ) -> None:
-    restore, session = restoring
+    restore, session = killed_restore
     restore.database.query(
         "CREATE FUNCTION await() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN PERFORM pg_advisory_xact_lock(4, 2); RETURN NULL; END $$;"
@@ -201,16 +199,16 @@ def test_one_killed_at_its_end_is_finished_or_undone(
     with psycopg.connect(restore.database.url, autocommit=True) as gate:
         gate.execute("SELECT pg_advisory_lock(4, 2)")
         with restore.start() as process:
-            eventually(lambda: restore.waits("COMMIT%%"), what="the commit")
+            eventually(lambda: restore.is_waiting_in("COMMIT%%"), what="the commit to wait for the lock")
             process.kill()
         (folder,) = restore.leftovers()
         assert stored(folder / "old-agent_sessions.db", "as it was")[0] == 3
         if not is_committed:
-            here = "datname = current_database() AND query LIKE 'COMMIT%'"
-            gate.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {here}")  # noqa: S608
-    eventually(lambda: not restore.waits("COMMIT%%"), what="the end of the transaction")
+            committing = "datname = current_database() AND query LIKE 'COMMIT%'"
+            gate.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {committing}")  # noqa: S608
+    eventually(lambda: not restore.is_waiting_in("COMMIT%%"), what="the end of the transaction")
 
-    restore.begin_up()
+    restore.prepare_startup()
 
     people = {email for (email,) in restore.database.query("SELECT email FROM chat_user")}
     assert ("owner@example.com" in people) is is_committed

@@ -1,4 +1,4 @@
-"""What staff do to a session: both stores change together, a turn is never met, and the audit says who did it."""
+"""Staff actions on a session: both stores change together, turns are not disturbed, and the audit names the actor."""
 
 import uuid
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def test_a_session_is_pruned_to_its_limit(
 
 
 @BOTH_STORES
-def test_an_expired_session_is_gone_from_both_stores(
+def test_expired_session_is_deleted_from_both_stores(
     given_session: GivenSession, owner: User, session_file: Path
 ) -> None:
     session = given_session(owner, idle=timedelta(0))
@@ -69,7 +69,7 @@ def test_an_expired_session_is_gone_from_both_stores(
 
 @BOTH_STORES
 @pytest.mark.parametrize("verb", REMOVING)
-def test_nothing_removes_what_is_held(
+def test_held_session_cannot_be_removed(
     given_session: GivenSession, owner: User, session_file: Path, verb: Callable[..., Any]
 ) -> None:
     session = given_session(owner)
@@ -89,7 +89,7 @@ def test_nothing_removes_what_is_held(
 
 
 @BOTH_STORES
-def test_a_hold_may_have_an_end(given_session: GivenSession, owner: User) -> None:
+def test_hold_ends_at_its_end_date(given_session: GivenSession, owner: User) -> None:
     session = given_session(owner)
     lifecycle.hold_session(session.session_id, actor=BY, reason="wait", until=timezone.now() + timedelta(days=1))
     assert cleanup(trigger=Trigger.COMMAND).sessions == 0
@@ -100,7 +100,7 @@ def test_a_hold_may_have_an_end(given_session: GivenSession, owner: User) -> Non
 
 
 @BOTH_STORES
-def test_a_hold_that_makes_no_sense_is_refused(given_session: GivenSession, owner: User) -> None:
+def test_invalid_hold_is_refused(given_session: GivenSession, owner: User) -> None:
     session = given_session(owner)
     with pytest.raises(BadInput, match="reason"):
         lifecycle.hold_session(session.session_id, actor=BY, reason=" ")
@@ -112,8 +112,8 @@ def test_a_hold_that_makes_no_sense_is_refused(given_session: GivenSession, owne
         lifecycle.hold_session(session.session_id, actor=BY, reason="x", until=beyond)
     with pytest.raises(Conflict, match="not held"):
         lifecycle.release_session(session.session_id, actor=BY)
-    (tried,) = AuditRecord.objects.all()  # what lacks a reason is no attempt
-    assert (tried.action, tried.person, tried.result) == (
+    (attempt,) = AuditRecord.objects.all()  # invalid input is not audited
+    assert (attempt.action, attempt.person, attempt.result) == (
         "release", str(owner.pk), {"failed": "This session is not held."},
     )  # fmt: skip
 
@@ -121,7 +121,7 @@ def test_a_hold_that_makes_no_sense_is_refused(given_session: GivenSession, owne
 @BOTH_STORES
 @pytest.mark.parametrize("verb", CHANGING)
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.WAITING])
-def test_no_verb_meets_a_turn(
+def test_open_turn_blocks_changes_to_its_session(
     given_session: GivenSession, owner: User, session_file: Path, verb: Callable[..., Any], status: Status
 ) -> None:
     session = given_session(owner)
@@ -135,16 +135,16 @@ def test_no_verb_meets_a_turn(
 
 @BOTH_STORES
 @pytest.mark.parametrize("verb", [*CHANGING, lifecycle.release_session])
-def test_a_session_that_is_not_there_is_not_found(db: None, session_file: Path, verb: Callable[..., Any]) -> None:
+def test_unknown_session_is_not_found(db: None, session_file: Path, verb: Callable[..., Any]) -> None:
     with pytest.raises(NotFound):
         verb("user_x_conv_y", actor=BY)
 
 
-# With somebody who talks before and after.
+# With turns of a chat before and after.
 
 
-async def said(chat: Chat, script: ScriptedModel, text: str) -> list[str]:
-    """Say something; return what the model was given of the person's words."""
+async def send_message(chat: Chat, script: ScriptedModel, text: str) -> list[str]:
+    """Send a message; return the user messages in the input of the model."""
     script.enqueue([assistant_message(f"Yes, {text}.")])
     await chat.reply(text)
     await chat.settled()
@@ -154,63 +154,63 @@ async def said(chat: Chat, script: ScriptedModel, text: str) -> list[str]:
 
 
 @pytest.fixture
-def same_file(chat: Chat, settings: Settings) -> str:
-    """Let the verbs use the file of the chat; return the session's id."""
+def chat_session_id(chat: Chat, settings: Settings) -> str:
+    """Use the session file of the chat for the actions; return the session's id."""
     settings.AGENT_SESSION_DB_PATH = chat.session_file
     return str(SessionId(chat.user.pk, chat.conversation_id))
 
 
-async def test_what_was_cleared_is_never_remembered_again(chat: Chat, script: ScriptedModel, same_file: str) -> None:
-    await said(chat, script, "one")
-    await in_database(lambda: lifecycle.clear_session(same_file, actor=BY))
-
-    assert await said(chat, script, "two") == ["two"]
-    await in_database(lambda: lifecycle.rebuild_session(same_file, actor=BY))
-    assert await said(chat, script, "three") == ["two", "three"]
-
-
-async def test_what_was_expired_is_remembered_from_the_record(
-    chat: Chat, script: ScriptedModel, same_file: str
+async def test_cleared_messages_never_return_to_the_session(
+    chat: Chat, script: ScriptedModel, chat_session_id: str
 ) -> None:
-    await said(chat, script, "one")
-    await in_database(lambda: lifecycle.expire_session(same_file, actor=BY))
+    await send_message(chat, script, "one")
+    await in_database(lambda: lifecycle.clear_session(chat_session_id, actor=BY))
 
-    assert await said(chat, script, "two") == ["one", "two"]
+    assert await send_message(chat, script, "two") == ["two"]
+    await in_database(lambda: lifecycle.rebuild_session(chat_session_id, actor=BY))
+    assert await send_message(chat, script, "three") == ["two", "three"]
 
 
-async def test_a_spoilt_session_is_filled_again_and_used_as_it_is(
-    chat: Chat, script: ScriptedModel, same_file: str
+async def test_next_turn_rebuilds_an_expired_session(chat: Chat, script: ScriptedModel, chat_session_id: str) -> None:
+    await send_message(chat, script, "one")
+    await in_database(lambda: lifecycle.expire_session(chat_session_id, actor=BY))
+
+    assert await send_message(chat, script, "two") == ["one", "two"]
+
+
+async def test_rebuild_restores_deleted_items_without_a_warning_in_the_next_turn(
+    chat: Chat, script: ScriptedModel, chat_session_id: str
 ) -> None:
-    await said(chat, script, "one")
-    await said(chat, script, "two")
+    await send_message(chat, script, "one")
+    await send_message(chat, script, "two")
     before = await chat.session()
-    ids = [row.id for row in await chat.runner.store.rows(same_file)]
-    await chat.runner.store.write(Delete(same_file, ids[1:3]))
+    ids = [row.id for row in await chat.runner.store.rows(chat_session_id)]
+    await chat.runner.store.write(Delete(chat_session_id, ids[1:3]))
 
-    outcome = await in_database(lambda: lifecycle.rebuild_session(same_file, actor=BY))
+    outcome = await in_database(lambda: lifecycle.rebuild_session(chat_session_id, actor=BY))
 
     assert (outcome.items_before, outcome.items) == (2, 4)
     assert await chat.session() == before
     script.enqueue([assistant_message("Yes.")])
     accepted = await chat.send("three")
     log = await chat.log(accepted.turn)
-    assert "warning" not in [entry.event.type for entry in log], "and the next turn finds nothing wrong with it"
+    assert "warning" not in [entry.event.type for entry in log], "the next turn emits no warning"
 
 
-async def test_a_session_that_is_ahead_of_the_record_is_filled_again(
-    chat: Chat, script: ScriptedModel, same_file: str
+async def test_rebuild_drops_items_of_turns_that_an_edit_replaced(
+    chat: Chat, script: ScriptedModel, chat_session_id: str
 ) -> None:
-    await said(chat, script, "one")
+    await send_message(chat, script, "one")
     script.enqueue([assistant_message("Yes.")])
     second = await chat.send("two")
     await chat.log(second.turn)
-    await said(chat, script, "three")
+    await send_message(chat, script, "three")
     await chat.runner.drain(0)
     await in_database(lambda: accept_edit_of(chat, str(second.message.id)))
 
-    outcome = await in_database(lambda: lifecycle.rebuild_session(same_file, actor=BY))
+    outcome = await in_database(lambda: lifecycle.rebuild_session(chat_session_id, actor=BY))
 
-    assert (outcome.items_before, outcome.items) == (6, 2), "the edit took the place of the other two"
+    assert (outcome.items_before, outcome.items) == (6, 2), "the edit replaces the last two turns"
 
 
 def accept_edit_of(chat: Chat, message_id: str) -> None:

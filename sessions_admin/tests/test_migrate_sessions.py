@@ -1,4 +1,4 @@
-"""Sessions move from one store to the other, in both directions, while people chat: nothing is lost or changed."""
+"""Sessions are migrated between stores, in both directions, while users chat: nothing is lost or changed."""
 
 import asyncio
 import json
@@ -38,22 +38,22 @@ DIRECTIONS = pytest.mark.parametrize(
 )
 
 
-def run(*words: object) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(printed("migrate_sessions", *words, "--json"))
+def run(*arguments: object) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(printed("migrate_sessions", *arguments, "--json"))
     return result
 
 
-def everything(store: SyncStore) -> dict[str, RawSession]:
+def all_sessions(store: SyncStore) -> dict[str, RawSession]:
     return store.raw(store.next_ids("", 1000))
 
 
-def raw(name: str) -> dict[str, RawSession]:
+def raw_sessions(name: str) -> dict[str, RawSession]:
     with opened(name) as store:
-        return everything(store)
+        return all_sessions(store)
 
 
 @DIRECTIONS
-def test_every_session_is_copied_row_by_row_with_its_last_turn(
+def test_all_rows_and_the_last_turn_of_each_session_are_copied(
     owner: User, session_file: Path, settings: Settings, to: str
 ) -> None:
     sessions = [talked(owner, session_file, turns=turns) for turns in (1, 2, 3)]
@@ -61,39 +61,37 @@ def test_every_session_is_copied_row_by_row_with_its_last_turn(
         session_file,
         "UPDATE agent_messages SET message_data = 'no item' WHERE id = (SELECT max(id) FROM agent_messages)",
     )
-    before = raw(configured.AGENT_SESSION_STORE)
+    before = raw_sessions(configured.AGENT_SESSION_STORE)
 
     first = run("--to", to)
 
     assert (first["sessions"], first["copied"], first["busy"], first["passes"]) == (3, 3, 0, 2)
-    assert raw(to) == before == raw(configured.AGENT_SESSION_STORE)
+    assert raw_sessions(to) == before == raw_sessions(configured.AGENT_SESSION_STORE)
     assert [before[session.session_id].before for session in sessions] == [0, 2, 4]
-    again = run("--to", to)
-    assert (again["copied"], again["equal"], again["passes"]) == (0, 3, 1)
+    second = run("--to", to)
+    assert (second["copied"], second["equal"], second["passes"]) == (0, 3, 1)
     settings.AGENT_SESSION_STORE = to
-    assert reconcile(repair=False, actor="os:root").drifted == 1, "the row that holds no item"
+    assert reconcile(repair=False, actor="os:root").drifted == 1, "only the row that holds no item drifts"
     assert AuditRecord.objects.filter(action=Action.MIGRATE).count() == 2
 
 
 @DIRECTIONS
-def test_what_changes_and_what_goes_after_a_copy_is_followed_by_the_next(
-    owner: User, session_file: Path, to: str
-) -> None:
+def test_second_run_copies_changes_and_deletions(owner: User, session_file: Path, to: str) -> None:
     changed, removed, same = (talked(owner, session_file) for _ in range(3))
     run("--to", to)
     sql(session_file, "DELETE FROM agent_messages WHERE session_id = ?", changed.session_id)
     with opened() as store:
         store.remove([removed.session_id])
 
-    again = run("--to", to)
+    second = run("--to", to)
 
-    assert (again["copied"], again["equal"], again["removed"]) == (1, 2, 1)
-    assert raw(to) == raw(configured.AGENT_SESSION_STORE)
-    assert set(raw(to)) == {changed.session_id, same.session_id}
+    assert (second["copied"], second["equal"], second["removed"]) == (1, 2, 1)
+    assert raw_sessions(to) == raw_sessions(configured.AGENT_SESSION_STORE)
+    assert set(raw_sessions(to)) == {changed.session_id, same.session_id}
 
 
 @DIRECTIONS
-def test_a_session_that_a_turn_writes_to_is_left_and_one_that_waits_is_copied(
+def test_only_a_running_turn_keeps_a_session_from_being_copied(
     given_session: GivenSession, owner: User, session_file: Path, to: str
 ) -> None:
     running, waiting = given_session(owner), given_session(owner)
@@ -102,7 +100,7 @@ def test_a_session_that_a_turn_writes_to_is_left_and_one_that_waits_is_copied(
 
     report = run("--to", to)
 
-    assert (report["copied"], report["busy"], set(raw(to))) == (1, 1, {waiting.session_id})
+    assert (report["copied"], report["busy"], set(raw_sessions(to))) == (1, 1, {waiting.session_id})
 
 
 @DIRECTIONS
@@ -111,11 +109,11 @@ def test_a_dry_run_copies_nothing(owner: User, session_file: Path, to: str) -> N
 
     assert "Would copy 1 session" in printed("migrate_sessions", "--to", to, "--dry-run")
 
-    assert raw(to) == {}
+    assert raw_sessions(to) == {}
 
 
 @DIRECTIONS
-def test_the_old_store_is_emptied_once_it_is_not_used(
+def test_old_store_can_be_emptied_only_after_the_switch(
     owner: User, session_file: Path, settings: Settings, to: str
 ) -> None:
     session = talked(owner, session_file)
@@ -131,7 +129,7 @@ def test_the_old_store_is_emptied_once_it_is_not_used(
     assert "Would remove 1 session" in printed("migrate_sessions", "--remove", before, "--dry-run")
     assert "Removed 1 session" in printed("migrate_sessions", "--remove", before)
 
-    assert set(raw(before)) == {"somebody’s own"}
+    assert set(raw_sessions(before)) == {"somebody’s own"}
     assert stored(session_file, session.session_id) == [6, 1, 1]
     assert check().is_sound
 
@@ -149,7 +147,7 @@ def erase(session: AgentSession) -> None:
 @DIRECTIONS
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("delete", [purge, erase])
-def test_what_is_deleted_is_gone_from_the_copy_too(
+def test_deletion_also_removes_the_copy_in_the_other_store(
     owner: User, outsider: User, session_file: Path, to: str, delete: Callable[[AgentSession], None]
 ) -> None:
     session, other = talked(owner, session_file), talked(outsider, session_file)
@@ -157,39 +155,39 @@ def test_what_is_deleted_is_gone_from_the_copy_too(
 
     delete(session)
 
-    assert set(raw(to)) == set(raw(configured.AGENT_SESSION_STORE)) == {other.session_id}
+    assert set(raw_sessions(to)) == set(raw_sessions(configured.AGENT_SESSION_STORE)) == {other.session_id}
 
 
-def test_rows_that_not_every_store_can_hold_are_left_to_the_record(owner: User, session_file: Path) -> None:
+def test_session_with_undecodable_row_is_not_copied(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
     talked(owner, session_file)
-    spoil = "UPDATE agent_messages SET message_data = CAST(? AS TEXT) WHERE id = 1"
-    sql(session_file, spoil, b"\xff\xfe")
+    corrupt = "UPDATE agent_messages SET message_data = CAST(? AS TEXT) WHERE id = 1"
+    sql(session_file, corrupt, b"\xff\xfe")
 
     report = run("--to", DATABASE)
 
     assert (report["copied"], report["unreadable"]) == (1, 1)
-    assert session.session_id not in raw(DATABASE)
+    assert session.session_id not in raw_sessions(DATABASE)
 
 
-def test_a_store_that_is_none_is_refused(session_file: Path, db: None) -> None:
+def test_unknown_store_name_is_refused(session_file: Path, db: None) -> None:
     with pytest.raises(CommandError, match="must be file, database, or the URL"):
         printed("migrate_sessions", "--to", "redis")
 
 
 @pytest.mark.service
 @pytest.mark.django_db(transaction=True)
-def test_another_postgresql_is_given_its_tables_and_used(owner: User, session_file: Path, tmp_path: Path) -> None:
+def test_tables_are_created_in_another_postgresql_and_used(owner: User, session_file: Path, tmp_path: Path) -> None:
     session, server = talked(owner, session_file), os.environ["DATABASE_URL"]
     with database(server) as (_, other):
-        where = {
+        environment = {
             "DATABASE_URL": with_name(server, connection.settings_dict["NAME"]),
             "DATA_DIR": str(tmp_path),
             "AGENT_SESSION_DB_PATH": str(session_file),
         }
-        moved = run_process("manage.py", "migrate_sessions", "--to", other, "--json", **where)
-        where["AGENT_SESSION_STORE"] = other
-        checked = run_process("manage.py", "check_sessions", "--json", **where)
+        moved = run_process("manage.py", "migrate_sessions", "--to", other, "--json", **environment)
+        environment["AGENT_SESSION_STORE"] = other
+        checked = run_process("manage.py", "check_sessions", "--json", **environment)
         ((items,),) = LiveDatabase(other).query("SELECT count(*) FROM agent_messages")
 
     assert moved.returncode == checked.returncode == 0, moved.stderr + checked.stderr
@@ -201,42 +199,48 @@ def test_another_postgresql_is_given_its_tables_and_used(owner: User, session_fi
 
 @pytest.mark.service
 @pytest.mark.django_db(transaction=True)
-def test_a_store_is_recognised_by_another_name(owner: User, session_file: Path, tmp_path: Path) -> None:
+def test_store_in_use_is_recognised_under_another_url(owner: User, session_file: Path, tmp_path: Path) -> None:
     session, server = talked(owner, session_file), os.environ["DATABASE_URL"]
     run("--to", DATABASE)
     own = with_name(server, connection.settings_dict["NAME"])
-    where = {"DATABASE_URL": own, "DATA_DIR": str(tmp_path), "AGENT_SESSION_STORE": own + "&application_name=other"}
+    environment = {
+        "DATABASE_URL": own,
+        "DATA_DIR": str(tmp_path),
+        "AGENT_SESSION_STORE": own + "&application_name=other",
+    }
     for arguments in (["--remove", own], ["--remove", DATABASE], ["--to", own], ["--to", DATABASE]):
-        refused = run_process("manage.py", "migrate_sessions", *arguments, **where)
+        refused = run_process("manage.py", "migrate_sessions", *arguments, **environment)
         assert refused.returncode == 1 and "AGENT_SESSION_STORE names" in refused.stderr, refused.stderr
-    assert set(raw(DATABASE)) == {session.session_id}
-    # Nor is it taken for a second store, in which what is erased would be locked by the first.
-    erased = run_process("manage.py", "erase_user", owner.email, "--reason", "asked to", "--yes", **where)
+    assert set(raw_sessions(DATABASE)) == {session.session_id}
+    # Nor does erasure treat it as a second store, in which the first would have locked the rows.
+    erased = run_process("manage.py", "erase_user", owner.email, "--reason", "asked to", "--yes", **environment)
     assert erased.returncode == 0, erased.stderr
-    assert raw(DATABASE) == {}
+    assert raw_sessions(DATABASE) == {}
 
 
 @pytest.mark.service
 @pytest.mark.django_db(transaction=True)
-def test_a_restore_replaces_no_sessions_of_another_site_or_program(session_file: Path, tmp_path: Path) -> None:
+def test_restore_into_a_used_store_requires_force_and_keeps_foreign_sessions(
+    session_file: Path, tmp_path: Path
+) -> None:
     server = os.environ["DATABASE_URL"]
     with database(server) as (_, sessions), database(server) as (_, first), database(server) as (_, second):
         store = {"AGENT_SESSION_STORE": sessions}
         prepare(first, tmp_path)
-        theirs = LiveDatabase(sessions)
+        session_database = LiveDatabase(sessions)
         at_first = {"DATABASE_URL": first, "DATA_DIR": str(tmp_path / "first")} | store
         assert run_process("manage.py", "backup", str(tmp_path / "b.zip"), **at_first).returncode == 0
         ours = f"user_{uuid.uuid4()}_conv_{uuid.uuid4()}"
-        theirs.query("INSERT INTO agent_sessions (session_id) VALUES (%s), ('other program')", ours)
+        session_database.query("INSERT INTO agent_sessions (session_id) VALUES (%s), ('other program')", ours)
 
         at_second = {"DATABASE_URL": second, "DATA_DIR": str(tmp_path / "second")} | store
         refused = run_process("manage.py", "restore", str(tmp_path / "b.zip"), **at_second)
         assert "The session store (another PostgreSQL) already has sessions" in refused.stderr
         assert run_process("manage.py", "restore", str(tmp_path / "b.zip"), "--force", **at_second).returncode == 0
-        assert theirs.query("SELECT session_id FROM agent_sessions") == [("other program",)]
+        assert session_database.query("SELECT session_id FROM agent_sessions") == [("other program",)]
 
 
-DROPPED = """
+DROP_TABLES = """
 import django
 django.setup()
 from django.db import connections
@@ -252,26 +256,26 @@ with opened() as store:
 """
 
 
-def test_tables_that_are_gone_are_made_anew(tmp_path: Path) -> None:
+def test_dropped_tables_are_created_again(tmp_path: Path) -> None:
     with database(os.environ["DATABASE_URL"]) as (_, url):
-        done = run_process("-c", DROPPED, DATA_DIR=str(tmp_path), AGENT_SESSION_STORE=url)
-    assert done.stdout.split() == ["0", "0"], done.stderr
+        result = run_process("-c", DROP_TABLES, DATA_DIR=str(tmp_path), AGENT_SESSION_STORE=url)
+    assert result.stdout.split() == ["0", "0"], result.stderr
 
 
 @pytest.mark.parametrize(("each_store", "to"), [(FILE, DATABASE), (DATABASE, FILE)], indirect=["each_store"])
 @pytest.mark.django_db(transaction=True)
-async def test_people_chat_on_meanwhile_and_are_remembered_in_the_new_store(
+async def test_turns_during_migration_are_kept_in_the_new_store(
     each_store: str, start_runner: StartRunner, owner: User, settings: Settings, to: str
 ) -> None:
     runner = await start_runner()
     chats = [Chat(runner, owner, uuid.uuid4()) for _ in range(3)]
 
-    async def talk_on(chat: Chat) -> None:
+    async def keep_chatting(chat: Chat) -> None:
         for n in range(4):
             await chat.say(f"Add a task to call number {n}")
 
     await chats[0].say("Add a task to begin")
-    talking = asyncio.gather(*map(talk_on, chats))
+    talking = asyncio.gather(*map(keep_chatting, chats))
     report = await in_database(migrate, to, actor="os:root")
     assert not talking.done()
     await talking
@@ -283,7 +287,7 @@ async def test_people_chat_on_meanwhile_and_are_remembered_in_the_new_store(
     for chat in chats:
         chat.runner = runner
         await chat.say("Add a task to end")
-        remembered = await in_database(rebuild, chat.conversation_id, before=2**31 - 1, limit=200)
-        assert await chat.session() == remembered.items
+        rebuilt = await in_database(rebuild, chat.conversation_id, before=2**31 - 1, limit=200)
+        assert await chat.session() == rebuilt.items
     assert await in_database(AgentSession.objects.filter(item_count__gt=0).count) == 3
     assert (await in_database(reconcile, repair=False, actor="os:root")).drifted == 0

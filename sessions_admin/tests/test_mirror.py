@@ -1,4 +1,4 @@
-"""The mirror says of a session what the file has, whatever happened to it: asked by comparing the stores."""
+"""The metadata of a session matches the session store after every operation, as reconcile compares them."""
 
 import random
 from collections.abc import Awaitable, Callable
@@ -24,39 +24,41 @@ from sessions_admin.tests.talks import talked
 BY = "os:tester"
 
 
-def differs() -> dict[str, int]:
+def find_drift() -> dict[str, int]:
     return reconcile(repair=False, actor=BY).found
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_the_stores_agree_after_whatever_is_done(
+async def test_metadata_matches_the_store_after_random_operations(
     seed: int, chat: Chat, script: ScriptedModel, settings: Settings
 ) -> None:
     settings.AGENT_SESSION_MAX_MESSAGES = 6
     path = settings.AGENT_SESSION_DB_PATH = chat.session_file
     session_id = str(SessionId(chat.user.pk, chat.conversation_id))
-    said = iter(range(1000))
+    numbers = iter(range(1000))
 
-    async def say() -> None:
-        n = next(said)
+    async def send() -> None:
+        n = next(numbers)
         script.enqueue([assistant_message(f"reply {n}")])
         await chat.reply(f"message {n}")
         await chat.settled()
 
-    async def say_while_the_store_fails() -> None:
+    async def send_while_the_store_fails() -> None:
         away = path.parent.with_name("away")
         path.parent.rename(away)
         try:
-            await say()
+            await send()
         finally:
             away.rename(path.parent)
-        assert set(await in_database(differs)) <= {"behind", "counts", "missing"}, "the store could not be told"
-        await say()
+        assert set(await in_database(find_drift)) <= {"behind", "counts", "missing"}, (
+            "only kinds of drift that a failed write explains"
+        )
+        await send()
 
     async def edit() -> None:
         turn = await in_database(lambda: Turn.objects.filter(superseded_by=None).order_by("-seq").first())
         assert turn is not None
-        n = next(said)
+        n = next(numbers)
         script.enqueue([assistant_message(f"reply {n}")])
         edited = await chat.edit(turn.prompt_id, f"message {n}")
         await chat.log(edited.turn)
@@ -71,27 +73,27 @@ async def test_the_stores_agree_after_whatever_is_done(
     async def prune() -> None:
         await in_database(lambda: lifecycle.prune_session(session_id, actor=BY, limit=2))
 
-    deeds: list[Callable[[], Awaitable[None]]] = [say, say, edit, prune, say_while_the_store_fails]
-    deeds += [verb(lifecycle.clear_session), verb(lifecycle.expire_session), verb(lifecycle.rebuild_session)]
-    chosen = random.Random(seed)
-    await say()
-    done = []
-    for deed in chosen.sample(deeds, len(deeds)):
-        done.append(getattr(deed, "__name__", ""))
-        await deed()
-        assert await in_database(differs) == {}, done
+    operations: list[Callable[[], Awaitable[None]]] = [send, send, edit, prune, send_while_the_store_fails]
+    operations += [verb(lifecycle.clear_session), verb(lifecycle.expire_session), verb(lifecycle.rebuild_session)]
+    rng = random.Random(seed)
+    await send()
+    performed = []
+    for operation in rng.sample(operations, len(operations)):
+        performed.append(getattr(operation, "__name__", ""))
+        await operation()
+        assert await in_database(find_drift) == {}, performed
 
 
 @pytest.fixture
 def pruned(owner: User, session_file: Path) -> AgentSession:
-    """A session of six items, four of which pruning took while the mirror was not told yet."""
+    """A session after pruning removed four of its six items, with metadata that is not updated yet."""
     session = talked(owner, session_file)
     lifecycle.prune_session(session.session_id, actor=BY, limit=2)
     AgentSession.objects.update(item_count=6, byte_count=600, pruned_count=0)
     return session
 
 
-def test_pruning_is_told_to_the_mirror(pruned: AgentSession) -> None:
+def test_pruning_updates_the_metadata(pruned: AgentSession) -> None:
     update_after_pruning(pruned.session_id, before=Size(6, 600), after=Size(2, 200))
 
     pruned.refresh_from_db()
@@ -99,7 +101,7 @@ def test_pruning_is_told_to_the_mirror(pruned: AgentSession) -> None:
 
 
 @pytest.mark.parametrize("verb", [lifecycle.clear_session, lifecycle.expire_session, lifecycle.rebuild_session])
-def test_what_staff_did_while_a_session_was_pruned_stays(
+def test_late_metadata_update_after_pruning_keeps_staff_changes(
     verb: Callable[..., object], pruned: AgentSession, session_file: Path
 ) -> None:
     verb(pruned.session_id, actor=BY)
@@ -108,13 +110,11 @@ def test_what_staff_did_while_a_session_was_pruned_stays(
     update_after_pruning(pruned.session_id, before=Size(6, 600), after=Size(2, 200))
 
     assert AgentSession.objects.values("item_count", "byte_count", "pruned_count", "gone_at").get() == now
-    assert differs() == {}
+    assert find_drift() == {}
 
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.WAITING])
-def test_a_turn_that_is_stopped_before_it_goes_on_counts_as_activity(
-    status: Status, owner: User, session_file: Path
-) -> None:
+def test_stopping_a_queued_or_waiting_turn_counts_as_activity(status: Status, owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
     turn = give_turn(session, status)
 
@@ -124,4 +124,4 @@ def test_a_turn_that_is_stopped_before_it_goes_on_counts_as_activity(
     session.refresh_from_db()
     assert turn.status == Status.STOPPED
     assert session.last_activity_at == turn.ended_at
-    assert differs() == {}
+    assert find_drift() == {}
