@@ -1,4 +1,4 @@
-"""Usage and cost: a person's own month in their settings, every person's days for staff."""
+"""Usage and cost: users see their current month in the settings, staff see the days of all users."""
 
 import json
 from datetime import UTC, date, datetime
@@ -31,7 +31,7 @@ def usage(owner: User, outsider: User) -> None:
         )
 
 
-def test_people_see_their_month_per_model(owner: User, settings: Settings) -> None:
+def test_settings_show_usage_of_the_month_per_model(owner: User, settings: Settings) -> None:
     settings.AGENT_CURRENCY = "EUR"
     client = Client()
     client.force_login(owner)
@@ -43,7 +43,7 @@ def test_people_see_their_month_per_model(owner: User, settings: Settings) -> No
     assert "99" not in page and "12.00" not in page
 
 
-def test_who_used_no_model_sees_nothing_of_it() -> None:
+def test_settings_hide_usage_of_a_user_without_model_calls() -> None:
     client = Client()
     client.force_login(User.objects.create_user("new@example.com", "correct horse battery"))
     assert "Usage this month" not in client.get("/settings/").text
@@ -54,7 +54,7 @@ def run(*arguments: str) -> str:
         return printed("model_usage", *arguments)
 
 
-def test_the_command_sums_per_person_and_day(owner: User, outsider: User) -> None:
+def test_command_sums_usage_per_user_and_day(owner: User, outsider: User) -> None:
     lines = json.loads(run("--json"))
 
     assert [(line["day"], line["email"], line["responses"], line["input_tokens"], line["cost"]) for line in lines] == [
@@ -68,7 +68,7 @@ def test_the_command_sums_per_person_and_day(owner: User, outsider: User) -> Non
     assert first == ["2026-03-13", "2", "responses", "20", "in", "2", "out", "12.00", "USD", outsider.email]
 
 
-def test_staff_who_see_people_see_their_days(hire: Hire, owner: User) -> None:
+def test_staff_with_view_user_permission_see_daily_usage(hire: Hire, owner: User) -> None:
     client = hire("view_user")
 
     page = client.get(ADMIN, {"q": owner.email})

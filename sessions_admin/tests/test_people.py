@@ -1,4 +1,4 @@
-"""Closing an account ends all that is open in it; opening it again brings back nothing but the way in."""
+"""Closing an account ends its logins, tokens, turns and sockets; reactivation only restores the sign-in."""
 
 import uuid
 from contextlib import closing
@@ -30,19 +30,17 @@ PEOPLE = "/admin/chat/user/"
 CLOSED = "This account is closed."
 
 
-def press(browser: Client, verb: str, *people: User, **more: str) -> str:
-    """Choose people and a verb; return the page that comes of it."""
-    chosen = {"_selected_action": [str(person.pk) for person in people]}
-    return browser.post(PEOPLE, {"action": verb, **chosen, **more}, follow=True).content.decode()
+def run_action(browser: Client, action: str, *people: User, **fields: str) -> str:
+    """Run an action of the admin on users; return the resulting page."""
+    selected = {"_selected_action": [str(person.pk) for person in people]}
+    return browser.post(PEOPLE, {"action": action, **selected, **fields}, follow=True).content.decode()
 
 
 def sign_in_page(email: str) -> str:
     return Client().post("/accounts/login/", {"username": email, "password": PASSWORD}).content.decode()
 
 
-def test_the_logins_of_the_person_end_and_nobody_elses(
-    owner: User, owner_client: Client, outsider_client: Client
-) -> None:
+def test_closing_an_account_ends_its_logins_only(owner: User, owner_client: Client, outsider_client: Client) -> None:
     another_browser = Client()
     another_browser.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
 
@@ -52,10 +50,10 @@ def test_the_logins_of_the_person_end_and_nobody_elses(
     assert outsider_client.get("/").status_code == 200
 
 
-def test_an_old_login_is_not_back_when_the_account_is_opened_again(owner: User, owner_client: Client) -> None:
+def test_reactivation_removes_a_leftover_login(owner: User, owner_client: Client) -> None:
     login = Session.objects.get()
     deactivate_person(owner.pk, actor="os:root", reason="left")
-    login.save(force_insert=True)  # as if the closing had been cut off before it was removed
+    login.save(force_insert=True)  # as if the deactivation had stopped before it removed the login
 
     assert reactivate_person(owner.pk, actor="os:root").logins == 1
 
@@ -64,18 +62,18 @@ def test_an_old_login_is_not_back_when_the_account_is_opened_again(owner: User, 
     assert owner_client.get("/").status_code == 200
 
 
-def test_the_tokens_of_the_person_end_for_good_and_nobody_elses(owner: User, outsider: User, client: Client) -> None:
-    theirs, others = (tokens.make(user=person, name="script", scopes=["tasks"]).key for person in (owner, outsider))
+def test_closing_an_account_revokes_its_tokens_only_and_for_good(owner: User, outsider: User, client: Client) -> None:
+    own_key, other_key = (tokens.make(user=person, name="script", scopes=["tasks"]).key for person in (owner, outsider))
 
     assert deactivate_person(owner.pk, actor="os:root", reason="left").tokens == 1
     reactivate_person(owner.pk, actor="os:root")
 
-    for key, status in ((theirs, 401), (others, 200)):
+    for key, status in ((own_key, 401), (other_key, 200)):
         assert client.get("/api/auth/me", headers={"Authorization": f"Bearer {key}"}).status_code == status
 
 
-def test_an_old_token_is_not_back_when_the_account_is_opened_again(owner: User) -> None:
-    User.objects.filter(pk=owner.pk).update(is_active=False)  # as if the closing had been cut off after that
+def test_reactivation_revokes_a_leftover_token(owner: User) -> None:
+    User.objects.filter(pk=owner.pk).update(is_active=False)  # as if the deactivation had stopped after this step
     key = tokens.make(user=owner, name="script", scopes=["tasks"]).key
 
     assert reactivate_person(owner.pk, actor="os:root").tokens == 1
@@ -84,7 +82,7 @@ def test_an_old_token_is_not_back_when_the_account_is_opened_again(owner: User) 
         tokens.find(key)
 
 
-def test_who_knows_the_password_is_told_plainly_and_nobody_else(owner: User) -> None:
+def test_login_reports_a_closed_account_only_with_the_right_password(owner: User) -> None:
     deactivate_person(owner.pk, actor="os:root", reason="left")
 
     assert CLOSED in sign_in_page(owner.email.upper())
@@ -92,7 +90,7 @@ def test_who_knows_the_password_is_told_plainly_and_nobody_else(owner: User) -> 
     assert CLOSED not in wrong.content.decode()
 
 
-def test_turns_that_wait_or_are_queued_stop(owner: User) -> None:
+def test_closing_an_account_stops_its_open_turns(owner: User) -> None:
     one, other = talk.conversation(owner), talk.conversation(owner)
     turns = [
         talk.say(one, "Delete it all", None, status=Status.WAITING),
@@ -104,23 +102,21 @@ def test_turns_that_wait_or_are_queued_stop(owner: User) -> None:
     assert deactivate_person(owner.pk, actor="os:root", reason="left").turns == 4
 
     assert {Turn.objects.get(pk=turn.pk).status for turn in turns} == {Status.STOPPED}
-    assert Turn.objects.get(pk=running.pk).stop_asked  # its process looks every two seconds
+    assert Turn.objects.get(pk=running.pk).stop_asked  # its process checks this every two seconds
 
 
-def test_nothing_more_is_accepted(owner: User) -> None:
-    begun = talk.conversation(owner)
+def test_closed_account_cannot_send_messages(owner: User) -> None:
+    conversation = talk.conversation(owner)
     deactivate_person(owner.pk, actor="os:root", reason="left")
 
-    for conversation_id in (begun.pk, uuid.uuid4()):
+    for conversation_id in (conversation.pk, uuid.uuid4()):
         with pytest.raises(NotFound):
             accept(user_id=owner.pk, conversation_id=conversation_id, client_id=uuid.uuid4(), text="Hello?")
     assert owner.conversations.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_what_this_server_is_doing_for_them_stops_at_once(
-    chat: Chat, owner: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_turns_of_this_server_stop_at_once(chat: Chat, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_runner", chat.runner)
     staff = await User.objects.acreate(email="staff@example.com", is_staff=True, is_superuser=True)
     browser = AsyncClient()
@@ -135,7 +131,7 @@ async def test_what_this_server_is_doing_for_them_stops_at_once(
     await chat.settled()
 
     ended = {turn.pk: turn.status async for turn in Turn.objects.all()}
-    await sync_to_async(connections.close_all)()  # of the thread in which the page was made
+    await sync_to_async(connections.close_all)()  # of the thread that served the page
     assert ended == {running.turn.pk: Status.STOPPED, queued.turn.pk: Status.STOPPED}
 
 
@@ -152,44 +148,44 @@ async def test_open_sockets_close_at_once(shared_server: ServerProcess) -> None:
             form = {"action": "deactivate", "_selected_action": str(person.id), "confirmed": "yes", "reason": "left"}
             token = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
             assert (page.status_code, browser.post(PEOPLE, data=form | token).status_code) == (200, 200)
-            assert await socket.closed(within=2) == 4401  # the sweep comes every 5 s only
+            assert await socket.closed(within=2) == 4401  # the periodic check runs only every 5 s
     assert database.query("SELECT is_active FROM chat_user WHERE id = %s", person.id) == [(False,)]
 
 
-# Who may.
+# Permissions.
 
 
-def test_it_is_audited_with_who_and_why(owner: User, staff: User) -> None:
+def test_closing_and_reactivation_are_audited_with_actor_and_reason(owner: User, staff: User) -> None:
     deactivate_person(owner.pk, actor=user_actor(staff), reason="asked for")
     reactivate_person(owner.pk, actor="os:root", reason="a slip")
 
-    said = AuditRecord.objects.order_by("pk").values_list("action", "actor", "person", "reason")
-    assert list(said) == [
+    records = AuditRecord.objects.order_by("pk").values_list("action", "actor", "person", "reason")
+    assert list(records) == [
         ("deactivate", str(staff.pk), str(owner.pk), "asked for"),
         ("reactivate", "os:root", str(owner.pk), "a slip"),
     ]
 
 
-def test_it_needs_a_reason(owner: User) -> None:
+def test_closing_an_account_requires_a_reason(owner: User) -> None:
     with pytest.raises(BadInput):
         deactivate_person(owner.pk, actor="os:root", reason=" ")
     owner.refresh_from_db()
     assert owner.is_active
 
 
-def test_an_administrator_is_closed_by_an_administrator_alone(staff: User, hire: Hire) -> None:
-    helper = hire("deactivate_user")
+def test_only_administrators_can_close_an_administrator_account(staff: User, hire: Hire) -> None:
+    staff_browser = hire("deactivate_user")
     User.objects.create_superuser("second@example.com")
 
-    assert "Only an administrator" in press(helper, "deactivate", staff, confirmed="yes", reason="why not")
+    assert "Only an administrator" in run_action(staff_browser, "deactivate", staff, confirmed="yes", reason="why not")
     staff.refresh_from_db()
     assert staff.is_active
     with pytest.raises(Conflict):
         reactivate_person(staff.pk, actor=str(User.objects.get(email__startswith="staff1").pk))
 
 
-def test_nobody_closes_their_own_account_here_nor_the_last_administrators(staff: User, staff_client: Client) -> None:
-    assert "You cannot close your own account here" in press(
+def test_own_account_and_last_administrator_cannot_be_closed(staff: User, staff_client: Client) -> None:
+    assert "You cannot close your own account here" in run_action(
         staff_client, "deactivate", staff, confirmed="yes", reason="bye"
     )
     with pytest.raises(Conflict, match="the only administrator"):
@@ -201,25 +197,25 @@ def test_nobody_closes_their_own_account_here_nor_the_last_administrators(staff:
     ]
 
 
-@pytest.mark.parametrize("left", [{"is_staff": "on"}, {"is_superuser": "on"}])
-def test_an_administrator_takes_no_right_from_themselves(
-    left: dict[str, str], staff: User, staff_client: Client
+@pytest.mark.parametrize("remaining", [{"is_staff": "on"}, {"is_superuser": "on"}])
+def test_administrator_cannot_remove_their_own_rights(
+    remaining: dict[str, str], staff: User, staff_client: Client
 ) -> None:
     second = User.objects.create_superuser("second@example.com")
-    answers = [
-        staff_client.post(f"{PEOPLE}{each.pk}/change/", {"email": each.email, "time_zone": "UTC", **left})
+    responses = [
+        staff_client.post(f"{PEOPLE}{each.pk}/change/", {"email": each.email, "time_zone": "UTC", **remaining})
         for each in (staff, second)
     ]
 
-    assert [answer.status_code for answer in answers] == [200, 302]
-    assert "You would lock yourself out of the administration" in answers[0].text
+    assert [response.status_code for response in responses] == [200, 302]
+    assert "You would lock yourself out of the administration" in responses[0].text
     administrators = User.objects.filter(is_staff=True, is_superuser=True)
     assert [each.email for each in administrators] == [staff.email]
 
 
-def test_two_administrators_who_demote_each_other_leave_one(staff: User) -> None:
+def test_two_administrators_cannot_both_demote_each_other(staff: User) -> None:
     second = User.objects.create_superuser("second@example.com")
-    User.objects.filter(pk=staff.pk).update(is_superuser=False)  # by the other, whose request was first
+    User.objects.filter(pk=staff.pk).update(is_superuser=False)  # by the other administrator, whose request came first
 
     with transaction.atomic(), pytest.raises(Conflict, match="Only an administrator"):
         check_demotion(second.pk, actor=user_actor(staff))
@@ -228,24 +224,27 @@ def test_two_administrators_who_demote_each_other_leave_one(staff: User) -> None
         check_demotion(second.pk, actor=user_actor(staff))
 
 
-def test_the_buttons_ask_first_and_name_whom_it_is_about(hire: Hire, owner: User) -> None:
-    helper = hire("deactivate_user")
+def test_action_pages_ask_for_confirmation_and_name_the_user(hire: Hire, owner: User) -> None:
+    staff_browser = hire("deactivate_user")
 
-    assert f"{PEOPLE}{owner.pk}/do/deactivate/" in helper.get(f"{PEOPLE}{owner.pk}/change/").content.decode()
-    for page in (helper.get(f"{PEOPLE}{owner.pk}/do/deactivate/").content.decode(), press(helper, "deactivate", owner)):
+    assert f"{PEOPLE}{owner.pk}/do/deactivate/" in staff_browser.get(f"{PEOPLE}{owner.pk}/change/").content.decode()
+    for page in (
+        staff_browser.get(f"{PEOPLE}{owner.pk}/do/deactivate/").content.decode(),
+        run_action(staff_browser, "deactivate", owner),
+    ):
         assert owner.email in page
         assert "can no longer sign in" in page
-    assert "Please enter a reason." in press(helper, "deactivate", owner, confirmed="yes", reason=" ")
+    assert "Please enter a reason." in run_action(staff_browser, "deactivate", owner, confirmed="yes", reason=" ")
     owner.refresh_from_db()
     assert owner.is_active
 
-    assert "is closed" in press(helper, "deactivate", owner, confirmed="yes", reason="left")
-    page = helper.get(f"{PEOPLE}{owner.pk}/change/").content.decode()
+    assert "is closed" in run_action(staff_browser, "deactivate", owner, confirmed="yes", reason="left")
+    page = staff_browser.get(f"{PEOPLE}{owner.pk}/change/").content.decode()
     assert ("do/reactivate/" in page, "do/deactivate/" in page) == (True, False)
-    assert "can sign in again" in press(helper, "reactivate", owner, confirmed="yes")
+    assert "can sign in again" in run_action(staff_browser, "reactivate", owner, confirmed="yes")
 
 
-def test_an_account_is_not_closed_by_editing_it(staff_client: Client, owner: User, owner_client: Client) -> None:
+def test_editing_a_user_does_not_close_the_account(staff_client: Client, owner: User, owner_client: Client) -> None:
     staff_client.post(f"{PEOPLE}{owner.pk}/change/", {"email": owner.email, "time_zone": "UTC", "is_staff": "on"})
 
     owner.refresh_from_db()

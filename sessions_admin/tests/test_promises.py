@@ -1,4 +1,4 @@
-"""What sessions promise, seen from outside by the SDK's own class: it reads the file that the product writes."""
+"""Guarantees of sessions, checked with the SDK's own session class on the file that the product writes."""
 
 from contextlib import closing
 from datetime import timedelta
@@ -20,55 +20,57 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _same_file(chat: Chat, settings: Settings) -> None:
+def _use_chat_session_file(chat: Chat, settings: Settings) -> None:
     settings.AGENT_SESSION_DB_PATH = chat.session_file
 
 
-async def remembered(chat: Chat) -> list[TResponseInputItem]:
-    """Return what the SDK reads of a conversation."""
+async def sdk_items(chat: Chat) -> list[TResponseInputItem]:
+    """Return the items that the SDK reads of a conversation."""
     session_id = str(SessionId(chat.user.pk, chat.conversation_id))
     with closing(SQLiteSession(session_id, chat.session_file)) as session:
         return list(await session.get_items())
 
 
-def spoken(items: list[TResponseInputItem]) -> list[object]:
+def user_texts(items: list[TResponseInputItem]) -> list[object]:
     return [item.get("content") for item in items if item.get("role") == "user"]
 
 
-async def talk(chat: Chat, script: ScriptedModel, *texts: str) -> None:
+async def send_messages(chat: Chat, script: ScriptedModel, *texts: str) -> None:
     for text in texts:
         script.enqueue([assistant_message(f"To {text}.")])
         await chat.say(text)
         await chat.settled()
 
 
-async def test_it_outlives_the_process(chat: Chat, script: ScriptedModel, start_runner: StartRunner) -> None:
-    await talk(chat, script, "One", "Two")
+async def test_session_survives_a_restart_of_the_process(
+    chat: Chat, script: ScriptedModel, start_runner: StartRunner
+) -> None:
+    await send_messages(chat, script, "One", "Two")
     await chat.runner.drain(0)
 
-    again = Chat(await start_runner(script), chat.user, chat.conversation_id)
-    await talk(again, script, "Three")
+    restarted = Chat(await start_runner(script), chat.user, chat.conversation_id)
+    await send_messages(restarted, script, "Three")
 
-    assert spoken(await remembered(again)) == ["One", "Two", "Three"]
+    assert user_texts(await sdk_items(restarted)) == ["One", "Two", "Three"]
     assert script.last_call is not None
-    assert spoken(list(script.last_call.input)) == ["One", "Two", "Three"]
+    assert user_texts(list(script.last_call.input)) == ["One", "Two", "Three"]
 
 
-async def test_it_holds_200_items_at_most_and_whole_turns(chat: Chat, script: ScriptedModel) -> None:
+async def test_session_keeps_at_most_200_items_in_whole_turns(chat: Chat, script: ScriptedModel) -> None:
     for n in range(30):
         calls = [function_call("list_tasks", "{}", call_id=f"c{n}-{i}") for i in range(4)]
         script.enqueue(calls)
-        await talk(chat, script, str(n))
+        await send_messages(chat, script, str(n))
 
-    items = await remembered(chat)
+    items = await sdk_items(chat)
     assert 190 < len(items) <= 200
     assert is_user_message(items[0]) and faults(items) == {}
-    assert spoken(items)[-1] == "29"
+    assert user_texts(items)[-1] == "29"
 
 
-@pytest.mark.parametrize(("days", "is_there"), [(6.99, True), (7.01, False)])
-async def test_it_is_kept_for_seven_days(chat: Chat, script: ScriptedModel, days: float, is_there: bool) -> None:
-    await talk(chat, script, "One")
+@pytest.mark.parametrize(("days", "is_kept"), [(6.99, True), (7.01, False)])
+async def test_session_expires_after_seven_days(chat: Chat, script: ScriptedModel, days: float, is_kept: bool) -> None:
+    await send_messages(chat, script, "One")
     later = timezone.now() + timedelta(days=days)
 
     def clean() -> None:
@@ -76,7 +78,7 @@ async def test_it_is_kept_for_seven_days(chat: Chat, script: ScriptedModel, days
             cleanup(trigger="schedule")
 
     await in_database(clean)
-    assert bool(await remembered(chat)) is is_there
-    # The record has it still.
-    await talk(chat, script, "Two")
-    assert spoken(await remembered(chat)) == ["One", "Two"]
+    assert bool(await sdk_items(chat)) is is_kept
+    # The journal still has the turn.
+    await send_messages(chat, script, "Two")
+    assert user_texts(await sdk_items(chat)) == ["One", "Two"]

@@ -1,4 +1,4 @@
-"""Two stores that differ: every way in which they can is found and named, and put right as the record says."""
+"""Drift between metadata and session store: each kind is found, named and repaired from the journal."""
 
 import json
 from collections.abc import Callable
@@ -25,36 +25,36 @@ from sessions_admin.tests.conftest import BOTH_STORES, OLD, give_turn, sql, stor
 from sessions_admin.tests.talks import talked
 
 BY = "os:tester"
-Hurt = Callable[[AgentSession, Path], None]
+Damage = Callable[[AgentSession, Path], None]
 
 
 def compare(*, repair: bool = False) -> ReconcileReport:
     return reconcile(repair=repair, actor=BY, reason="a drill")
 
 
-def named(report: ReconcileReport) -> dict[str, list[Drift]]:
+def drifts_by_session(report: ReconcileReport) -> dict[str, list[Drift]]:
     return {finding.session_id: list(finding.drifts) for finding in report.findings}
 
 
-# Ways in which a session of three turns, of six items, is hurt by hand.
+# Ways to damage a session of three turns with six items.
 
 
-def mirror(**values: object) -> Hurt:
+def metadata(**values: object) -> Damage:
     return lambda session, path: [AgentSession.objects.filter(pk=session.pk).update(**values)].clear()
 
 
-def file(statement: str, *values: object) -> Hurt:
+def in_store(statement: str, *values: object) -> Damage:
     return lambda session, path: sql(path, statement, *values, session.session_id).clear()
 
 
-def no_mirror(session: AgentSession, path: Path) -> None:
+def without_metadata(session: AgentSession, path: Path) -> None:
     session.delete()
 
 
-def moved_to_somebody_else(session: AgentSession, path: Path) -> None:
-    stranger = User.objects.create_user("stranger@example.com")
+def moved_to_another_user(session: AgentSession, path: Path) -> None:
+    other_user = User.objects.create_user("stranger@example.com")
     AgentSession.objects.filter(pk=session.pk).update(
-        user=stranger, session_id=str(SessionId(stranger.pk, session.conversation_id))
+        user=other_user, session_id=str(SessionId(other_user.pk, session.conversation_id))
     )
 
 
@@ -68,11 +68,11 @@ def one_more_turn(session: AgentSession, path: Path) -> None:
     Turn.objects.filter(seq=4).update(items=[HELLO])
 
 
-def forgotten(session: AgentSession, path: Path) -> None:
+def cleared(session: AgentSession, path: Path) -> None:
     Conversation.objects.filter(session=session).update(memory_from=3)
 
 
-def missed_by_the_store(session: AgentSession, path: Path) -> None:
+def reply_not_stored(session: AgentSession, path: Path) -> None:
     Turn.objects.filter(conversation=session.conversation_id, seq=3).update(warning="context_unavailable")
     sql(path, f"DELETE FROM agent_messages WHERE {NEWEST}")  # noqa: S608
     size = sum(len(row) for row in rows(session, path))
@@ -96,75 +96,79 @@ GONE = {"gone_at": timezone.now(), "item_count": 0, "byte_count": 0}
 NEWEST = "id = (SELECT max(id) FROM agent_messages)"
 
 UNLISTED = "no row in agent_sessions"
-HURT: dict[str, tuple[Hurt, set[Drift]]] = {
-    "the mirror names somebody else": (moved_to_somebody_else, {Drift.OWNER}),
-    "the mirror is not there": (no_mirror, {Drift.UNMIRRORED}),
+DAMAGES: dict[str, tuple[Damage, set[Drift]]] = {
+    "the mirror names somebody else": (moved_to_another_user, {Drift.OWNER}),
+    "the mirror is not there": (without_metadata, {Drift.UNMIRRORED}),
     "nothing in the file": (emptied, {Drift.MISSING}),
-    "gone, but there": (mirror(**GONE), {Drift.NOT_GONE}),
-    "counts items wrongly": (mirror(item_count=7), {Drift.COUNTS}),
-    "counts bytes wrongly": (mirror(byte_count=7), {Drift.COUNTS}),
-    "active later": (mirror(last_activity_at=timezone.now() - OLD), {Drift.STALE}),
-    "an older attempt": (file("UPDATE threadkeeper_turns SET turn = 2 WHERE session_id = ?"), {Drift.BEHIND}),
-    "no attempt": (file("DELETE FROM threadkeeper_turns WHERE session_id = ?"), {Drift.BEHIND}),
-    "a later attempt": (file("UPDATE threadkeeper_turns SET attempt = 2 WHERE session_id = ?"), {Drift.AHEAD}),
+    "gone, but there": (metadata(**GONE), {Drift.NOT_GONE}),
+    "counts items wrongly": (metadata(item_count=7), {Drift.COUNTS}),
+    "counts bytes wrongly": (metadata(byte_count=7), {Drift.COUNTS}),
+    "active later": (metadata(last_activity_at=timezone.now() - OLD), {Drift.STALE}),
+    "an older attempt": (in_store("UPDATE threadkeeper_turns SET turn = 2 WHERE session_id = ?"), {Drift.BEHIND}),
+    "no attempt": (in_store("DELETE FROM threadkeeper_turns WHERE session_id = ?"), {Drift.BEHIND}),
+    "a later attempt": (in_store("UPDATE threadkeeper_turns SET attempt = 2 WHERE session_id = ?"), {Drift.AHEAD}),
     "the record went on": (one_more_turn, {Drift.BEHIND, Drift.STALE}),
-    "cleared, but there": (forgotten, {Drift.AHEAD}),
-    "the store missed a reply": (missed_by_the_store, {Drift.BEHIND, Drift.ALTERED}),
+    "cleared, but there": (cleared, {Drift.AHEAD}),
+    "the store missed a reply": (reply_not_stored, {Drift.BEHIND, Drift.ALTERED}),
     "a row lost in the middle": (
-        file("DELETE FROM agent_messages WHERE id = (SELECT max(id) - 3 FROM agent_messages) AND session_id = ?"),
+        in_store("DELETE FROM agent_messages WHERE id = (SELECT max(id) - 3 FROM agent_messages) AND session_id = ?"),
         {Drift.COUNTS, Drift.BEHIND, Drift.ALTERED},
     ),
     "a row that is no item": (
-        file(f"UPDATE agent_messages SET message_data = 'no' WHERE {NEWEST} AND session_id = ?"),  # noqa: S608
+        in_store(f"UPDATE agent_messages SET message_data = 'no' WHERE {NEWEST} AND session_id = ?"),  # noqa: S608
         {Drift.NO_ITEM, Drift.COUNTS, Drift.BEHIND, Drift.ALTERED},
     ),
     "a call that nothing answers": (
-        file(f"UPDATE agent_messages SET message_data = ? WHERE {NEWEST} AND session_id = ?", CALL),  # noqa: S608
+        in_store(f"UPDATE agent_messages SET message_data = ? WHERE {NEWEST} AND session_id = ?", CALL),  # noqa: S608
         {Drift.UNSOUND, Drift.COUNTS, Drift.BEHIND, Drift.ALTERED},
     ),
     "a text changed to one of its length": (
-        file(
+        in_store(
             f"UPDATE agent_messages SET message_data = replace(message_data, 'reply', 'lying')"  # noqa: S608
             f" WHERE {NEWEST} AND session_id = ?"
         ),
         {Drift.ALTERED, Drift.BEHIND},
     ),
     "two rows swapped": (swapped, {Drift.ALTERED, Drift.BEHIND}),
-    UNLISTED: (file("DELETE FROM agent_sessions WHERE session_id = ?"), {Drift.UNLISTED}),
+    UNLISTED: (in_store("DELETE FROM agent_sessions WHERE session_id = ?"), {Drift.UNLISTED}),
 }
 
 
 # The database refuses items without their session.
 @pytest.mark.parametrize(
     ("store_kind", "how"),
-    [(kind, how) for kind in (FILE, DATABASE) for how in HURT if (kind, how) != (DATABASE, UNLISTED)],
+    [(kind, how) for kind in (FILE, DATABASE) for how in DAMAGES if (kind, how) != (DATABASE, UNLISTED)],
     indirect=["store_kind"],
 )
-def test_drift_is_found_named_repaired_and_not_found_again(how: str, owner: User, session_file: Path) -> None:
-    hurt, expected = HURT[how]
+def test_drift_is_found_and_repaired(how: str, owner: User, session_file: Path) -> None:
+    damage, expected = DAMAGES[how]
     sound, session = talked(owner, session_file), talked(owner, session_file)
     before = [json.loads(row) for row in rows(session, session_file)]
-    hurt(session, session_file)
+    damage(session, session_file)
 
-    looked = compare()
-    assert {name: set(found) for name, found in named(looked).items()} == {session.session_id: expected}
-    assert (looked.drifted, looked.repaired, looked.is_clean) == (1, 0, False)
-    assert compare().found == looked.found, "looking changes nothing"
+    report = compare()
+    assert {name: set(found) for name, found in drifts_by_session(report).items()} == {session.session_id: expected}
+    assert (report.drifted, report.repaired, report.is_clean) == (1, 0, False)
+    assert compare().found == report.found, "a comparison changes nothing"
 
     repaired = compare(repair=True)
-    assert (named(repaired), repaired.is_clean) == (named(looked), True)
-    again = compare()
-    assert (again.drifted, again.found) == (0, {})
+    assert (drifts_by_session(repaired), repaired.is_clean) == (drifts_by_session(report), True)
+    after = compare()
+    assert (after.drifted, after.found) == (0, {})
 
-    mended = AgentSession.objects.get(conversation=session.conversation_id)
+    metadata_row = AgentSession.objects.get(conversation=session.conversation_id)
     items = [json.loads(row) for row in rows(session, session_file)]
     if how == "cleared, but there":
-        assert (items, mended.item_count, stored(session_file, session.session_id)) == ([], 0, [0, 0, 0])
-        assert mended.gone_at is not None
+        assert (items, metadata_row.item_count, stored(session_file, session.session_id)) == ([], 0, [0, 0, 0])
+        assert metadata_row.gone_at is not None
     else:
         assert items == before + ([HELLO] if how == "the record went on" else [])
-        assert (mended.user_id, mended.session_id, mended.gone_at) == (owner.pk, session.session_id, None)
-        assert stored(session_file, session.session_id) == [mended.item_count, 1, 1] == [len(items), 1, 1]
+        assert (metadata_row.user_id, metadata_row.session_id, metadata_row.gone_at) == (
+            owner.pk,
+            session.session_id,
+            None,
+        )
+        assert stored(session_file, session.session_id) == [metadata_row.item_count, 1, 1] == [len(items), 1, 1]
     audited = AuditRecord.objects.filter(action=Action.RECONCILE, session_id=session.session_id).get()
     assert (audited.actor, audited.reason, audited.person) == (BY, "a drill", str(owner.pk))
     assert set(audited.result["drifts"]) == {drift.value for drift in expected}
@@ -172,7 +176,7 @@ def test_drift_is_found_named_repaired_and_not_found_again(how: str, owner: User
 
 
 @BOTH_STORES
-def test_two_stores_that_agree_are_found_to(owner: User, outsider: User, session_file: Path) -> None:
+def test_matching_stores_have_no_drift(owner: User, outsider: User, session_file: Path) -> None:
     for user in (owner, outsider):
         talked(user, session_file)
         talked(user, session_file, idle=OLD)
@@ -198,37 +202,35 @@ def test_a_session_without_a_conversation_is_removed(owner: User, session_file: 
 
 
 @BOTH_STORES
-def test_a_session_under_another_persons_id_is_removed_unless_held(
-    owner: User, outsider: User, session_file: Path
-) -> None:
+def test_session_under_another_users_id_is_removed_unless_held(owner: User, outsider: User, session_file: Path) -> None:
     session = talked(owner, session_file)
-    theirs = str(SessionId(outsider.pk, session.conversation_id))
-    sql(session_file, "INSERT INTO agent_sessions (session_id) VALUES (?)", theirs)
-    sql(session_file, "INSERT INTO agent_messages (session_id, message_data) VALUES (?, '{}')", theirs)
+    other_id = str(SessionId(outsider.pk, session.conversation_id))
+    sql(session_file, "INSERT INTO agent_sessions (session_id) VALUES (?)", other_id)
+    sql(session_file, "INSERT INTO agent_messages (session_id, message_data) VALUES (?, '{}')", other_id)
 
     assert compare().found == {"stranger": 1}
     lifecycle.hold_session(session.session_id, actor=BY, reason="the court")
-    assert (compare(repair=True).held, stored(session_file, theirs)[0]) == (1, 1)
+    assert (compare(repair=True).held, stored(session_file, other_id)[0]) == (1, 1)
     lifecycle.release_session(session.session_id, actor=BY)
     assert compare(repair=True).repaired == 1
-    assert stored(session_file, theirs) == [0, 0, 0]
+    assert stored(session_file, other_id) == [0, 0, 0]
     assert stored(session_file, session.session_id) == [6, 1, 1]
 
 
 @BOTH_STORES
-def test_ids_of_others_are_told_of_and_never_touched(owner: User, session_file: Path) -> None:
+def test_foreign_sessions_are_reported_and_not_changed(owner: User, session_file: Path) -> None:
     talked(owner, session_file)
     sql(session_file, "INSERT INTO agent_sessions (session_id) VALUES ('somebody’s own')")
     sql(session_file, "INSERT INTO agent_messages (session_id, message_data) VALUES ('somebody’s own', '{}')")
 
     report = compare(repair=True)
 
-    assert (report.foreign, report.drifted, named(report)) == (1, 0, {"somebody’s own": [Drift.FOREIGN]})
+    assert (report.foreign, report.drifted, drifts_by_session(report)) == (1, 0, {"somebody’s own": [Drift.FOREIGN]})
     assert stored(session_file, "somebody’s own") == [1, 1, 0]
 
 
 @BOTH_STORES
-def test_what_the_clean_up_would_have_taken_is_gone_and_not_filled_again(owner: User, session_file: Path) -> None:
+def test_missing_expired_session_is_marked_gone_and_not_rebuilt(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file, idle=OLD)
     emptied(session, session_file)
 
@@ -240,7 +242,7 @@ def test_what_the_clean_up_would_have_taken_is_gone_and_not_filled_again(owner: 
 
 
 @BOTH_STORES
-def test_what_is_held_is_filled_again_however_old(owner: User, session_file: Path) -> None:
+def test_missing_held_session_is_rebuilt_even_after_its_retention(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file, idle=OLD)
     lifecycle.hold_session(session.session_id, actor=BY, reason="the court")
     emptied(session, session_file)
@@ -251,7 +253,7 @@ def test_what_is_held_is_filled_again_however_old(owner: User, session_file: Pat
 
 
 @BOTH_STORES
-def test_side_rows_of_a_session_that_is_gone_are_removed(owner: User, session_file: Path) -> None:
+def test_leftover_turn_row_of_an_expired_session_is_removed(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
     lifecycle.expire_session(session.session_id, actor=BY)
     sql(session_file, "INSERT INTO threadkeeper_turns VALUES (?, 3, 1, 0)", session.session_id)
@@ -272,10 +274,10 @@ def test_a_hold_that_has_ended_is_no_drift(owner: User, session_file: Path) -> N
 
 @BOTH_STORES
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.WAITING])
-def test_a_session_somebody_is_at_work_on_is_left_alone(status: Status, owner: User, session_file: Path) -> None:
+def test_session_with_an_open_turn_is_not_repaired(status: Status, owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
     give_turn(session, status)
-    mirror(item_count=99)(session, session_file)
+    metadata(item_count=99)(session, session_file)
     before = rows(session, session_file)
 
     report = compare(repair=True)
@@ -286,25 +288,25 @@ def test_a_session_somebody_is_at_work_on_is_left_alone(status: Status, owner: U
 
 
 @BOTH_STORES
-def test_sessions_that_were_pruned_or_brought_from_elsewhere_are_not_drift(owner: User, session_file: Path) -> None:
-    pruned, brought = talked(owner, session_file), talked(owner, session_file)
+def test_pruned_items_and_items_older_than_the_journal_are_no_drift(owner: User, session_file: Path) -> None:
+    pruned, imported = talked(owner, session_file), talked(owner, session_file)
     lifecycle.prune_session(pruned.session_id, actor=BY, limit=2)
-    # Older items than the record knows: the SDK's own class had written them before the first turn.
+    # Items older than the journal: the SDK's own class had written them before the first turn.
     sql(session_file, "UPDATE agent_messages SET id = id + 1000")
     sql(
         session_file,
         "INSERT INTO agent_messages (id, session_id, message_data) VALUES (1, ?, ?)",
-        *(brought.session_id, json.dumps({"role": "user", "content": "long ago"})),
+        *(imported.session_id, json.dumps({"role": "user", "content": "long ago"})),
     )
-    mirror(item_count=7)(brought, session_file)
+    metadata(item_count=7)(imported, session_file)
 
-    assert set(compare(repair=True).found) == {"counts", "altered"}, "their bytes were not counted"
-    assert stored(session_file, brought.session_id)[0] == 7, "and nothing of them is lost"
+    assert set(compare(repair=True).found) == {"counts", "altered"}, "the bytes of the imported items were not counted"
+    assert stored(session_file, imported.session_id)[0] == 7, "no item is lost"
     assert compare().found == {}
 
 
 @BOTH_STORES
-def test_items_of_others_without_a_turn_are_mended_and_not_replaced(owner: User, session_file: Path) -> None:
+def test_session_without_turns_is_repaired_and_not_rebuilt(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
     Turn.objects.all().delete()
     sql(session_file, "DELETE FROM threadkeeper_turns")
@@ -318,18 +320,18 @@ def test_items_of_others_without_a_turn_are_mended_and_not_replaced(owner: User,
 
 
 @BOTH_STORES
-def test_two_mirrors_that_have_each_others_ids_are_both_put_right(owner: User, session_file: Path) -> None:
+def test_metadata_rows_with_swapped_ids_are_both_repaired(owner: User, session_file: Path) -> None:
     one, other = talked(owner, session_file), talked(owner, session_file)
-    mirror(session_id="x")(one, session_file)
-    mirror(session_id=one.session_id)(other, session_file)
-    mirror(session_id=other.session_id)(one, session_file)
+    metadata(session_id="x")(one, session_file)
+    metadata(session_id=one.session_id)(other, session_file)
+    metadata(session_id=other.session_id)(one, session_file)
 
     assert compare(repair=True).found == {"owner": 2}
     assert compare().found == {}
 
 
 @BOTH_STORES
-def test_many_findings_are_counted_and_the_first_are_named(
+def test_all_findings_are_counted_and_only_the_first_are_listed(
     owner: User, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sessions_admin.stores.reconcile.MAX_FINDINGS", 2)
@@ -337,22 +339,22 @@ def test_many_findings_are_counted_and_the_first_are_named(
     for _ in range(3):
         talked(owner, session_file)
     AgentSession.objects.update(item_count=1)
-    seen = []
+    progress = []
 
-    report = reconcile(repair=False, actor=BY, on_progress=lambda *done: seen.append(done))
+    report = reconcile(repair=False, actor=BY, on_progress=lambda *done: progress.append(done))
 
     assert (report.drifted, len(report.findings)) == (3, 2)
-    assert seen == [(2, 6), (3, 6), (5, 6), (6, 6)]
+    assert progress == [(2, 6), (3, 6), (5, 6), (6, 6)]
 
 
-def test_a_store_that_cannot_be_used_is_said(owner: User, settings: Settings, tmp_path: Path) -> None:
+def test_unusable_store_raises_memory_unavailable(owner: User, settings: Settings, tmp_path: Path) -> None:
     settings.AGENT_SESSION_DB_PATH = tmp_path / "missing" / "agent_sessions.db"
 
     with pytest.raises(MemoryUnavailable):
         compare()
 
 
-async def test_a_conversation_goes_on_after_its_session_was_put_right(offline_chat: Chat, settings: Settings) -> None:
+async def test_conversation_continues_after_its_session_is_repaired(offline_chat: Chat, settings: Settings) -> None:
     chat = offline_chat
     path = settings.AGENT_SESSION_DB_PATH = chat.session_file
     await chat.reply("Add a task to buy groceries for the party")

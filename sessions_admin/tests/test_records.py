@@ -1,4 +1,4 @@
-"""How long it is kept which sessions clean-ups took, what they did, and who did what."""
+"""Retention of the details of clean-ups, of clean-up runs and of audit records."""
 
 import json
 import uuid
@@ -33,8 +33,8 @@ from sessions_admin.tests.conftest import GivenSession, printed
 RUNS = "/admin/sessions_admin/cleanuprun/"
 
 
-def run_of(user: User, *, days: int, sessions: int = 3, **fields: object) -> CleanupRun:
-    """Make a run that ended so many days ago, with what it took."""
+def create_run(user: User, *, days: int, sessions: int = 3, **fields: object) -> CleanupRun:
+    """Create a run that ended this many days ago, with the sessions and the conversation that it removed."""
     then = timezone.now() - timedelta(days=days)
     counted = {"removed_sessions": sessions, "trashed_conversations": 1 if sessions else 0}
     run = CleanupRun.objects.create(
@@ -45,13 +45,13 @@ def run_of(user: User, *, days: int, sessions: int = 3, **fields: object) -> Cle
         for n in range(sessions)
     )
     if sessions:
-        gone = {"conversation_id": uuid.uuid4(), "is_purged": False, "messages": 2, "updated_at": then}
-        CleanedConversation.objects.create(run=run, user=user, **gone)
+        removed = {"conversation_id": uuid.uuid4(), "is_purged": False, "messages": 2, "updated_at": then}
+        CleanedConversation.objects.create(run=run, user=user, **removed)
     return run
 
 
-def given_audit(*, days: int, count: int = 1) -> None:
-    """Make audit records that are so many days old."""
+def create_audit_records(*, days: int, count: int = 1) -> None:
+    """Create audit records that are this many days old."""
     then = timezone.now() - timedelta(days=days)
     for _ in range(count):
         record = audit.record(Action.PRUNE, actor="os:ada")
@@ -64,7 +64,7 @@ def given_audit(*, days: int, count: int = 1) -> None:
 # Previews.
 
 
-def test_a_preview_counts_all_and_names_some(
+def test_preview_counts_all_sessions_and_lists_a_sample(
     given_session: GivenSession,
     owner: User,
     outsider: User,
@@ -88,10 +88,10 @@ def test_a_preview_counts_all_and_names_some(
     assert "A preview lists up to 2 sessions and 2 conversations; its totals include all of them." in page
 
 
-def test_a_preview_that_was_cut_off_counts_anew(given_session: GivenSession, owner: User) -> None:
+def test_interrupted_preview_restarts_its_count(given_session: GivenSession, owner: User) -> None:
     sessions = [given_session(owner) for _ in range(3)]
     long_ago = timezone.now() - timedelta(minutes=10)
-    run = run_of(owner, days=0, dry_run=True, status=RunStatus.RUNNING, heartbeat_at=long_ago, ended_at=None)
+    run = create_run(owner, days=0, dry_run=True, status=RunStatus.RUNNING, heartbeat_at=long_ago, ended_at=None)
     CleanupRun.objects.update(cutoff=timezone.now() - timedelta(days=7), started_at=long_ago, examined=3)
 
     report = resume_stale()
@@ -101,31 +101,29 @@ def test_a_preview_that_was_cut_off_counts_anew(given_session: GivenSession, own
     assert AgentSession.objects.filter(gone_at=None).count() == 3
 
 
-# What runs took.
+# Details of runs.
 
 
-def test_details_of_runs_are_kept_for_a_while_and_then_their_page_says_so(
+def test_run_details_expire_and_the_run_page_shows_it(
     owner: User, viewer_client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records, "BATCH", 2)
-    old, young = run_of(owner, days=91), run_of(owner, days=89)
-    nothing = run_of(owner, days=91, sessions=0)
+    old, recent = create_run(owner, days=91), create_run(owner, days=89)
+    empty = create_run(owner, days=91, sessions=0)
 
     assert expire_records() == Expired(details=4, runs=0, audit=0)
 
-    assert set(CleanedSession.objects.values_list("run", flat=True)) == {young.pk}
-    assert set(CleanedConversation.objects.values_list("run", flat=True)) == {young.pk}
+    assert set(CleanedSession.objects.values_list("run", flat=True)) == {recent.pk}
+    assert set(CleanedConversation.objects.values_list("run", flat=True)) == {recent.pk}
     old.refresh_from_db()
-    assert old.removed_sessions == 3, "the figures stay"
-    pages = [viewer_client.get(f"{RUNS}{run.pk}/change/").text for run in (old, young, nothing)]
+    assert old.removed_sessions == 3, "the totals are kept"
+    pages = [viewer_client.get(f"{RUNS}{run.pk}/change/").text for run in (old, recent, empty)]
     assert ["details-removed" in page for page in pages] == [True, False, False]
     assert "is kept for 90 days, the run itself for 730 days." in viewer_client.get(RUNS).text
     assert expire_records() == Expired(details=0, runs=0, audit=0)
 
 
-def test_a_person_who_takes_their_data_along_reads_how_far_back_clean_ups_are_known(
-    owner: User, session_file: Path, settings: Settings
-) -> None:
+def test_export_states_since_when_clean_ups_are_known(owner: User, session_file: Path, settings: Settings) -> None:
     settings.CLEANUP_DETAILS_DAYS = 10
     file = BytesIO()
     export_person(owner.pk, to=file, actor=str(owner.pk))
@@ -133,49 +131,52 @@ def test_a_person_who_takes_their_data_along_reads_how_far_back_clean_ups_are_kn
     assert known_since[:10] == (timezone.now() - timedelta(days=10)).date().isoformat()
 
 
-def test_runs_go_too_but_for_the_last_one_that_was_done(owner: User, settings: Settings) -> None:
+def test_old_runs_expire_except_the_last_completed_run(owner: User, settings: Settings) -> None:
     settings.CLEANUP_RUNS_DAYS = 60
-    last, gone = run_of(owner, days=70), run_of(owner, days=71)
-    preview, failed = run_of(owner, days=61, dry_run=True), run_of(owner, days=61, status=RunStatus.FAILED)
-    young, waiting = run_of(owner, days=59, dry_run=True), run_of(owner, days=0, ended_at=None, status=RunStatus.QUEUED)
+    last, removed = create_run(owner, days=70), create_run(owner, days=71)
+    preview, failed = create_run(owner, days=61, dry_run=True), create_run(owner, days=61, status=RunStatus.FAILED)
+    recent, waiting = (
+        create_run(owner, days=59, dry_run=True),
+        create_run(owner, days=0, ended_at=None, status=RunStatus.QUEUED),
+    )
 
-    found = expire_records()
+    expired = expire_records()
 
-    assert (found.runs, found.details) == (3, 16)
-    assert set(CleanupRun.objects.all()) == {last, young, waiting}
-    assert not CleanupRun.objects.filter(pk__in=[gone.pk, preview.pk, failed.pk]).exists()
+    assert (expired.runs, expired.details) == (3, 16)
+    assert set(CleanupRun.objects.all()) == {last, recent, waiting}
+    assert not CleanupRun.objects.filter(pk__in=[removed.pk, preview.pk, failed.pk]).exists()
 
 
 # The audit.
 
 
-def test_the_audit_stays_unless_it_is_said_how_long(owner: User) -> None:
-    given_audit(days=4000)
+def test_audit_records_do_not_expire_by_default(owner: User) -> None:
+    create_audit_records(days=4000)
     assert expire_records().audit == 0
     assert AuditRecord.objects.count() == 1
 
 
-def test_the_audit_goes_after_its_days_and_says_so(
+def test_expiry_of_audit_records_is_itself_audited(
     owner: User, staff_client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.AUDIT_DAYS = 365
     monkeypatch.setattr(records, "BATCH", 2)
-    given_audit(days=366, count=3)
-    given_audit(days=364)
+    create_audit_records(days=366, count=3)
+    create_audit_records(days=364)
 
     assert expire_records().audit == 3
 
-    said, kept = AuditRecord.objects.all()
-    assert (kept.action, said.action, said.actor) == (Action.PRUNE, Action.EXPIRE_AUDIT, "schedule")
-    assert (said.result["records"], said.result["before"][:4].isdigit()) == (3, True)
+    expiry, kept = AuditRecord.objects.all()
+    assert (kept.action, expiry.action, expiry.actor) == (Action.PRUNE, Action.EXPIRE_AUDIT, "schedule")
+    assert (expiry.result["records"], expiry.result["before"][:4].isdigit()) == (3, True)
     page = staff_client.get("/admin/sessions_admin/auditrecord/").text
     assert "Records are removed after 365 days." in page
     with pytest.raises(Error, match="never changed"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("DELETE FROM sessions_admin_auditrecord")
 
 
-def test_what_is_younger_than_a_month_the_database_keeps_whatever_is_asked(owner: User) -> None:
-    given_audit(days=29)
+def test_database_refuses_to_change_audit_records_younger_than_a_month(owner: User) -> None:
+    create_audit_records(days=29)
     for statement in (
         "DELETE FROM sessions_admin_auditrecord",
         "UPDATE sessions_admin_auditrecord SET at = '2020-1-1'",
@@ -185,8 +186,8 @@ def test_what_is_younger_than_a_month_the_database_keeps_whatever_is_asked(owner
             cursor.execute(statement)
 
 
-def test_nothing_goes_while_the_clock_is_in_doubt(owner: User, given_session: GivenSession) -> None:
-    run_of(owner, days=91)
+def test_nothing_expires_while_the_clock_is_behind_the_newest_row(owner: User, given_session: GivenSession) -> None:
+    create_run(owner, days=91)
     AgentSession.objects.filter(pk=given_session(owner).pk).update(last_activity_at=timezone.now() + timedelta(days=8))
 
     assert "behind the newest row" in str(tasks.expire_old_records()["refused"])

@@ -1,4 +1,4 @@
-"""A search finds an address or an id of a person in any column of any table, and in any byte of the session file."""
+"""The search finds the e-mail address and the id of a user in any column and in any byte of the session file."""
 
 import json
 import sqlite3
@@ -32,17 +32,17 @@ COLUMNS = {
 }
 
 
-def searched(person: User, path: Path, *, seconds: float | None = None) -> Search:
+def run_search(person: User, path: Path, *, seconds: float | None = None) -> Search:
     with opened(path) as file:
         return search(personal_data.subject(person).terms, file, seconds=seconds)
 
 
-def places(person: User, path: Path) -> dict[str, tuple[int, int]]:
-    return {each.place: (each.addresses, each.ids) for each in searched(person, path).found}
+def counts_by_place(person: User, path: Path) -> dict[str, tuple[int, int]]:
+    return {each.place: (each.addresses, each.ids) for each in run_search(person, path).found}
 
 
-def table(values: str, *, named: str = "scratch", schema: str = "other") -> None:
-    """Make a table of a column of each type, with what an SQL expression of `t` gives."""
+def create_table(values: str, *, named: str = "scratch", schema: str = "other") -> None:
+    """Create a table with a column of each type, filled from `values`, an SQL source with a column `t`."""
     columns = ", ".join(f'"{kind} ""column""" {kind}' for kind in COLUMNS)
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
@@ -51,31 +51,33 @@ def table(values: str, *, named: str = "scratch", schema: str = "other") -> None
         cursor.execute(f"INSERT INTO {schema}.{named} {rows}")
 
 
-def test_in_a_column_of_any_type_of_any_schema(owner: User, session_file: Path) -> None:
+def test_email_and_id_are_found_in_any_column_type_of_any_schema(owner: User, session_file: Path) -> None:
     former = "Anna.Former@Example.com"
     for email in (former.lower(), owner.email):
         User.objects.filter(pk=owner.pk).update(email=email)
-    table(f"(VALUES ('Write to <{former}>.'), ('{owner.pk}'), ('{owner.pk.hex}'), ('nothing')) AS v(t)")
+    create_table(f"(VALUES ('Write to <{former}>.'), ('{owner.pk}'), ('{owner.pk.hex}'), ('nothing')) AS v(t)")
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO other.scratch (id, ids) VALUES (%s, %s)", [owner.pk, [uuid.uuid4(), owner.pk]])
 
-    found = {place: counts for place, counts in places(owner, session_file).items() if place.startswith("other")}
+    found = {
+        place: counts for place, counts in counts_by_place(owner, session_file).items() if place.startswith("other")
+    }
 
     assert found.pop("other.scratch.id") == found.pop("other.scratch.ids") == (0, 1)
     assert found == {f'other.scratch.{kind} "column"': (1, 2) for kind in COLUMNS}
 
 
-def test_in_what_django_packs(owner: User, session_file: Path) -> None:
+def test_email_and_id_are_found_in_data_that_django_encodes(owner: User, session_file: Path) -> None:
     login = SessionStore()
     login["user"], login["email"] = str(owner.pk), owner.email * 50  # long enough to be compressed
     login.save()
     async_task("builtins.len", owner.email, person=owner.pk)
     cache.set("key", {"email": owner.email}, 60)
 
-    found = places(owner, session_file)
+    found = counts_by_place(owner, session_file)
 
     assert found["django_session.session_data"] == (1, 1)
-    assert found["django_q_ormq.payload"] == (1, 1)  # there as a number
+    assert found["django_q_ormq.payload"] == (1, 1)  # stored as a number
     assert found["django_cache.value"] == (1, 0)
     assert unpacked("no base64 é") == "no base64 é".encode()
 
@@ -94,35 +96,37 @@ def test_in_what_django_packs(owner: User, session_file: Path) -> None:
         ("x+owner@example.com", False),
     ],
 )
-def test_an_address_is_no_part_of_a_longer_one(text: str, is_named: bool, owner: User, session_file: Path) -> None:
-    table(f"(VALUES ('{text}')) AS v(t)")
+def test_email_is_not_found_inside_a_longer_address(text: str, is_named: bool, owner: User, session_file: Path) -> None:
+    create_table(f"(VALUES ('{text}')) AS v(t)")
 
-    found = {place: counts for place, counts in places(owner, session_file).items() if "scratch.text " in place}
+    found = {
+        place: counts for place, counts in counts_by_place(owner, session_file).items() if "scratch.text " in place
+    }
 
     assert found == ({'other.scratch.text "column"': (1, 0)} if is_named else {})
     assert Terms(owner.pk, (owner.email,)).matches(text) == is_named
 
 
-def test_an_address_beyond_ascii_is_found_in_any_letter_case(owner: User, session_file: Path) -> None:
+def test_non_ascii_email_is_found_in_any_letter_case(owner: User, session_file: Path) -> None:
     User.objects.filter(pk=owner.pk).update(email="jörg@exämple.de")
     owner.refresh_from_db()
-    table("(VALUES ('JÖRG@EXÄMPLE.DE')) AS v(t)")
-    assert places(owner, session_file)['other.scratch.text "column"'] == (1, 0)
+    create_table("(VALUES ('JÖRG@EXÄMPLE.DE')) AS v(t)")
+    assert counts_by_place(owner, session_file)['other.scratch.text "column"'] == (1, 0)
 
 
-def test_a_long_table_is_read_in_pieces_and_each_row_counted_once(
+def test_rows_of_a_table_read_in_pages_are_counted_once(
     owner: User, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remains, "FIRST_PAGES", 1)
     monkeypatch.setattr(remains, "MAX_PAGES", 2)
-    table(f"(SELECT repeat('x ', 400) || '{owner.email}' AS t FROM generate_series(1, 300)) AS v")  # noqa: S608
+    create_table(f"(SELECT repeat('x ', 400) || '{owner.email}' AS t FROM generate_series(1, 300)) AS v")  # noqa: S608
 
-    assert places(owner, session_file)['other.scratch.text "column"'] == (300, 0)
-    late = searched(owner, session_file, seconds=0)
-    assert "other.scratch" in late.unsearched
+    assert counts_by_place(owner, session_file)['other.scratch.text "column"'] == (300, 0)
+    timed_out = run_search(owner, session_file, seconds=0)
+    assert "other.scratch" in timed_out.unsearched
 
 
-def test_a_table_that_cannot_be_read_is_named(owner: User, session_file: Path) -> None:
+def test_unreadable_table_is_reported_as_unsearched(owner: User, session_file: Path) -> None:
     with connection.cursor() as cursor:
         cursor.execute("CREATE SCHEMA secret; CREATE TABLE secret.words (t text); CREATE ROLE nobody_special;")
         cursor.execute("GRANT USAGE ON SCHEMA public TO nobody_special")
@@ -139,44 +143,44 @@ def test_a_table_that_cannot_be_read_is_named(owner: User, session_file: Path) -
 # The session file.
 
 
-def test_in_rows_free_pages_and_the_log_of_the_session_file(
+def test_email_and_id_are_found_in_rows_free_pages_and_wal(
     owner: User, given_session: GivenSession, session_file: Path
 ) -> None:
     session = given_session(owner)
-    of_columns = places(owner, session_file)
-    assert of_columns["agent_sessions.db: agent_messages.session_id"] == (0, 4)
-    assert of_columns["agent_sessions.db: agent_sessions.session_id"] == (0, 1)
+    column_counts = counts_by_place(owner, session_file)
+    assert column_counts["agent_sessions.db: agent_messages.session_id"] == (0, 4)
+    assert column_counts["agent_sessions.db: agent_sessions.session_id"] == (0, 1)
 
-    with closing(sqlite3.connect(session_file)) as reader:
-        reader.execute("PRAGMA secure_delete=OFF")
-        reader.execute("CREATE TABLE theirs (a TEXT)")
-        reader.execute("INSERT INTO theirs VALUES (?)", (f"Write to OWNER@example.com {'x' * 9000}",))
-        reader.commit()
-        assert places(owner, session_file)["agent_sessions.db-wal, bytes"][0] == 1
-        reader.execute("DROP TABLE theirs")
-        reader.execute("DELETE FROM agent_messages")
-        reader.commit()
-        reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        found = places(owner, session_file)
+    with closing(sqlite3.connect(session_file)) as writer:
+        writer.execute("PRAGMA secure_delete=OFF")
+        writer.execute("CREATE TABLE theirs (a TEXT)")
+        writer.execute("INSERT INTO theirs VALUES (?)", (f"Write to OWNER@example.com {'x' * 9000}",))
+        writer.commit()
+        assert counts_by_place(owner, session_file)["agent_sessions.db-wal, bytes"][0] == 1
+        writer.execute("DROP TABLE theirs")
+        writer.execute("DELETE FROM agent_messages")
+        writer.commit()
+        writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        found = counts_by_place(owner, session_file)
     assert "agent_sessions.db: theirs.a" not in found
-    assert found["agent_sessions.db, bytes"][0] == 1  # of a page that is free
+    assert found["agent_sessions.db, bytes"][0] == 1  # in a free page
     assert session.session_id not in str(found)
 
 
-def test_in_a_file_that_was_set_aside(owner: User, session_file: Path) -> None:
+def test_id_is_found_in_a_corrupt_file_that_was_moved_aside(owner: User, session_file: Path) -> None:
     session_file.with_name("agent_sessions.db.corrupt-20260101T000000000000").write_bytes(
         b"\xff" + owner.pk.hex.encode()
     )
-    assert places(owner, session_file)["agent_sessions.db.corrupt-20260101T000000000000, bytes"] == (0, 1)
+    assert counts_by_place(owner, session_file)["agent_sessions.db.corrupt-20260101T000000000000, bytes"] == (0, 1)
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 5, 7, 100])
-def test_what_lies_across_two_chunks_is_counted_once(chunk: int, tmp_path: Path) -> None:
+def test_match_across_two_chunks_is_counted_once(chunk: int, tmp_path: Path) -> None:
     (path := tmp_path / "file").write_bytes(b"..Owner@x..ownER@x." + b"id" * 3 + b"owner@x")
     assert count_in_file(str(path), [b"owner@x", b"id", b"none"], chunk) == [3, 3, 0]
 
 
-def test_an_account_whose_address_has_another_in_it_is_not_counted_for_it(owner: User, session_file: Path) -> None:
+def test_longer_email_of_another_user_is_not_counted(owner: User, session_file: Path) -> None:
     other = User.objects.create_user(f"the.{owner.email}", PASSWORD)
     session_file.with_name("agent_sessions.db.corrupt-1").write_bytes(f"{other.email}, {other.email}".encode())
-    assert "agent_sessions.db.corrupt-1, bytes" not in places(owner, session_file)
+    assert "agent_sessions.db.corrupt-1, bytes" not in counts_by_place(owner, session_file)

@@ -1,4 +1,4 @@
-"""Nothing that a verb, a turn or a repair does to a held session loses an item, whoever wrote it."""
+"""No staff action, turn or repair loses an item of a held session, whichever program wrote the item."""
 
 import json
 from collections import Counter
@@ -36,15 +36,15 @@ from sessions_admin.tests.conftest import sql
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BY = "os:tester"
-THEIRS = [
+SDK_ITEMS = [
     cast(TResponseInputItem, {"role": role, "content": f"{role} wrote {n} elsewhere"})
     for n in range(10)
     for role in ("user", "assistant")
 ]
 
 
-class Held:
-    """A held session of three turns, with or without what the SDK's own class had written before the first."""
+class HeldSession:
+    """A held session of three turns, with or without items that the SDK's own class wrote before the first turn."""
 
     def __init__(self, chat: Chat, script: ScriptedModel, path: Path) -> None:
         self.chat = chat
@@ -53,42 +53,42 @@ class Held:
         self.session_id = str(SessionId(chat.user.pk, chat.conversation_id))
 
     async def say(self, text: str) -> None:
-        """Send a message that is answered."""
+        """Send a message and wait for the reply."""
         self.script.enqueue([assistant_message(f"reply to {text}")])
         await self.chat.say(text)
         await self.chat.settled()
 
-    async def do(self, verb: Callable[..., object], *args: object, **kwargs: object) -> None:
-        """Do something with the database; a refusal is as good."""
+    async def attempt(self, verb: Callable[..., object], *args: object, **kwargs: object) -> None:
+        """Call a function in a database thread; it may refuse."""
         with suppress(Conflict, NotFound):
             await in_database(verb, *args, **kwargs)
 
-    def everything(self) -> Counter[str]:
-        """Return all items that staff find of the session."""
-        seen = inspect(self.session_id, actor=BY, reason="a test")
-        there = [*seen.memory.stored, *seen.memory.given]
-        there += [entry for turn in seen.journal for entry in turn.items]
-        there += [entry for few in seen.adopted for entry in few.items]
-        kept = [json.dumps(entry.item, sort_keys=True) for entry in there]
-        return Counter(set(kept) | {row.content for row in seen.quarantine})
+    def all_items(self) -> Counter[str]:
+        """Return all items of the session that staff can see."""
+        inspection = inspect(self.session_id, actor=BY, reason="a test")
+        entries = [*inspection.memory.stored, *inspection.memory.given]
+        entries += [entry for turn in inspection.journal for entry in turn.items]
+        entries += [entry for adoption in inspection.adopted for entry in adoption.items]
+        contents = [json.dumps(entry.item, sort_keys=True) for entry in entries]
+        return Counter(set(contents) | {row.content for row in inspection.quarantine})
 
-    def hurt(self, statement: str, *values: object) -> None:
-        """Change the file by hand."""
+    def change_file(self, statement: str, *values: object) -> None:
+        """Change the session file by an SQL statement."""
         sql(self.path, statement, *values)
 
 
-Remover = Callable[[Held], Awaitable[object]]
+Remover = Callable[[HeldSession], Awaitable[object]]
 REMOVERS: dict[str, Remover] = {}
 
 
 def remover(function: Remover) -> Remover:
-    """Put something that removes into the table."""
+    """Add a function that could remove items to the table."""
     REMOVERS[function.__name__.replace("_", " ")] = function
     return function
 
 
-def old(run: Callable[[], object]) -> Callable[[], None]:
-    """Do it when the session has been silent for too long."""
+def after_retention(run: Callable[[], object]) -> Callable[[], None]:
+    """Call the function when the session is older than its retention."""
 
     def later() -> None:
         with time_machine.travel(timezone.now() + timedelta(days=30)):
@@ -101,70 +101,70 @@ def old(run: Callable[[], object]) -> Callable[[], None]:
 
 
 @remover
-async def scheduled_clean_up(held: Held) -> None:
-    await held.do(old(lambda: cleanup(trigger="schedule")))
+async def scheduled_clean_up(held: HeldSession) -> None:
+    await held.attempt(after_retention(lambda: cleanup(trigger="schedule")))
 
 
 @remover
-async def clean_up_of_all_that_is_silent(held: Held) -> None:
-    await held.do(cleanup, trigger="command", older_than=timedelta(0))
+async def clean_up_of_all_idle_sessions(held: HeldSession) -> None:
+    await held.attempt(cleanup, trigger="command", older_than=timedelta(0))
 
 
-# What staff do to a session.
-
-
-@remover
-async def expire(held: Held) -> None:
-    await held.do(lifecycle.expire_session, held.session_id, actor=BY)
+# Staff actions on a session.
 
 
 @remover
-async def clear(held: Held) -> None:
-    await held.do(lifecycle.clear_session, held.session_id, actor=BY)
+async def expire(held: HeldSession) -> None:
+    await held.attempt(lifecycle.expire_session, held.session_id, actor=BY)
 
 
 @remover
-async def prune(held: Held) -> None:
-    await held.do(lifecycle.prune_session, held.session_id, actor=BY, limit=2)
+async def clear(held: HeldSession) -> None:
+    await held.attempt(lifecycle.clear_session, held.session_id, actor=BY)
 
 
 @remover
-async def rebuild(held: Held) -> None:
-    await held.do(lifecycle.rebuild_session, held.session_id, actor=BY)
+async def prune(held: HeldSession) -> None:
+    await held.attempt(lifecycle.prune_session, held.session_id, actor=BY, limit=2)
 
 
 @remover
-async def repair_of_a_sound_session(held: Held) -> None:
-    await held.do(reconcile, repair=True, actor=BY, reason="x")
+async def rebuild(held: HeldSession) -> None:
+    await held.attempt(lifecycle.rebuild_session, held.session_id, actor=BY)
 
 
 @remover
-async def repair_of_a_bad_row(held: Held) -> None:
-    held.hurt("INSERT INTO agent_messages (session_id, message_data) VALUES (?, 'no')", held.session_id)
-    await held.do(reconcile, repair=True, actor=BY, reason="x")
+async def repair_of_a_sound_session(held: HeldSession) -> None:
+    await held.attempt(reconcile, repair=True, actor=BY, reason="x")
 
 
 @remover
-async def a_turn_after_a_bad_row(held: Held) -> None:
-    held.hurt("INSERT INTO agent_messages (session_id, message_data) VALUES (?, 'no')", held.session_id)
+async def repair_of_a_bad_row(held: HeldSession) -> None:
+    held.change_file("INSERT INTO agent_messages (session_id, message_data) VALUES (?, 'no')", held.session_id)
+    await held.attempt(reconcile, repair=True, actor=BY, reason="x")
+
+
+@remover
+async def a_turn_after_a_bad_row(held: HeldSession) -> None:
+    held.change_file("INSERT INTO agent_messages (session_id, message_data) VALUES (?, 'no')", held.session_id)
     await held.say("Go on")
 
 
 @remover
-async def rows_of_another_program_and_a_rebuild(held: Held) -> None:
+async def rows_of_another_program_and_a_rebuild(held: HeldSession) -> None:
     session = SQLiteSession(held.session_id, held.path)
     await session.add_items([{"role": "user", "content": "in between"}])
     session.close()
-    assert any("in between" in item for item in await in_database(held.everything))
-    await held.do(lifecycle.rebuild_session, held.session_id, actor=BY)
-    assert any("in between" in item for item in await in_database(held.everything))
+    assert any("in between" in item for item in await in_database(held.all_items))
+    await held.attempt(lifecycle.rebuild_session, held.session_id, actor=BY)
+    assert any("in between" in item for item in await in_database(held.all_items))
 
 
-# What its person does.
+# Actions of the user.
 
 
 @remover
-async def an_earlier_message_edited(held: Held) -> None:
+async def an_earlier_message_edited(held: HeldSession) -> None:
     first = await in_database(lambda: Message.objects.filter(position=1).get())
     held.script.enqueue([assistant_message("otherwise")])
     await held.chat.edit(first.pk, "Something else")
@@ -172,7 +172,7 @@ async def an_earlier_message_edited(held: Held) -> None:
 
 
 @remover
-async def the_reply_regenerated(held: Held) -> None:
+async def the_reply_regenerated(held: HeldSession) -> None:
     newest = await in_database(lambda: Turn.objects.order_by("-seq").select_related("user")[0])
     held.script.enqueue([assistant_message("anew")])
     await held.chat.retry(newest)
@@ -180,71 +180,71 @@ async def the_reply_regenerated(held: Held) -> None:
 
 
 @remover
-async def the_reply_regenerated_after_rows_of_another_program(held: Held) -> None:
+async def the_reply_regenerated_after_rows_of_another_program(held: HeldSession) -> None:
     session = SQLiteSession(held.session_id, held.path)
     await session.add_items([{"role": "user", "content": "after the reply"}])
     session.close()
     await the_reply_regenerated(held)
-    assert any("after the reply" in item for item in await in_database(held.everything))
+    assert any("after the reply" in item for item in await in_database(held.all_items))
 
 
 @remover
-async def the_same_message_again(held: Held) -> None:
+async def the_same_message_again(held: HeldSession) -> None:
     held.script.enqueue(ModelStep.raise_error(ValueError("no answer")))
     await held.chat.say("Fourth")
     await held.say("Fourth")
     await held.say("Fifth")
-    assert await in_database(lambda: AgentSession.objects.get().last_error) == "", "nothing of it is in quarantine"
+    assert await in_database(lambda: AgentSession.objects.get().last_error) == "", "no item is in quarantine"
 
 
 @remover
-async def trash_and_delete_for_good(held: Held) -> None:
-    where = {"user_id": held.chat.user.pk, "conversation_id": held.chat.conversation_id}
-    await held.do(conversations.trash, **where)
-    await held.do(conversations.purge, **where)
-    await held.do(conversations.empty_trash, user_id=held.chat.user.pk)
+async def trash_and_delete_for_good(held: HeldSession) -> None:
+    target = {"user_id": held.chat.user.pk, "conversation_id": held.chat.conversation_id}
+    await held.attempt(conversations.trash, **target)
+    await held.attempt(conversations.purge, **target)
+    await held.attempt(conversations.empty_trash, user_id=held.chat.user.pk)
 
 
 @remover
-async def trash_and_retention(held: Held) -> None:
-    await held.do(conversations.trash, user_id=held.chat.user.pk, conversation_id=held.chat.conversation_id)
+async def trash_and_retention(held: HeldSession) -> None:
+    await held.attempt(conversations.trash, user_id=held.chat.user.pk, conversation_id=held.chat.conversation_id)
 
     def a_year_later() -> None:
         with time_machine.travel(timezone.now() + timedelta(days=400)):
             cleanup(trigger="schedule")
 
-    await held.do(a_year_later)
+    await held.attempt(a_year_later)
 
 
 @remover
-async def own_account_deleted(held: Held) -> None:
-    await held.do(erase_person, held.chat.user.pk, actor=user_actor(held.chat.user), reason="own wish")
+async def own_account_deleted(held: HeldSession) -> None:
+    await held.attempt(erase_person, held.chat.user.pk, actor=user_actor(held.chat.user), reason="own wish")
 
 
-# What staff do to a person.
-
-
-@remover
-async def person_erased(held: Held) -> None:
-    await held.do(erase_person, held.chat.user.pk, actor=BY, reason="a request")
+# Staff actions on a user.
 
 
 @remover
-async def person_deactivated(held: Held) -> None:
-    await held.do(deactivate_person, held.chat.user.pk, actor=BY, reason="left")
-
-
-# What happens to the file.
+async def user_erased(held: HeldSession) -> None:
+    await held.attempt(erase_person, held.chat.user.pk, actor=BY, reason="a request")
 
 
 @remover
-async def file_lost(held: Held) -> None:
+async def user_deactivated(held: HeldSession) -> None:
+    await held.attempt(deactivate_person, held.chat.user.pk, actor=BY, reason="left")
+
+
+# Damage to the file.
+
+
+@remover
+async def file_lost(held: HeldSession) -> None:
     held.path.unlink()
     await held.say("Go on")
 
 
 @remover
-async def file_replaced(held: Held) -> None:
+async def file_replaced(held: HeldSession) -> None:
     await held.chat.runner.store.close()
     held.path.unlink()
     session = SQLiteSession(held.session_id, held.path)
@@ -252,50 +252,50 @@ async def file_replaced(held: Held) -> None:
     session.close()
     held.chat.runner.store = FileStore(held.path)
     await held.say("Go on")
-    assert any("of another file" in item for item in await in_database(held.everything))
+    assert any("of another file" in item for item in await in_database(held.all_items))
 
 
 @remover
-async def file_corrupt(held: Held) -> None:
+async def file_corrupt(held: HeldSession) -> None:
     held.path.write_bytes(b"no database" * 1000)
     await held.say("Go on")
 
 
 @remover
-async def backup_and_restore(held: Held) -> None:
+async def backup_and_restore(held: HeldSession) -> None:
     copy = held.path.with_name("copy.zip")
-    await held.do(backup, copy, actor=BY)
+    await held.attempt(backup, copy, actor=BY)
     await held.chat.runner.store.close()
     held.path.unlink()
-    await held.do(restore, copy, actor=BY, force=True)
+    await held.attempt(restore, copy, actor=BY, force=True)
 
 
 @pytest.fixture
-async def held(chat: Chat, script: ScriptedModel, settings: Settings, request: pytest.FixtureRequest) -> Held:
-    """A conversation of three turns, whose session is held."""
+async def held(chat: Chat, script: ScriptedModel, settings: Settings, request: pytest.FixtureRequest) -> HeldSession:
+    """A conversation of three turns with a held session."""
     settings.AGENT_SESSION_DB_PATH = path = chat.session_file
-    held = Held(chat, script, path)
+    held = HeldSession(chat, script, path)
     if request.param:
         session = SQLiteSession(held.session_id, path)
-        await session.add_items(THEIRS)
+        await session.add_items(SDK_ITEMS)
         session.close()
     for text in ("First", "Second", "Third"):
         await held.say(text)
-    await held.do(lifecycle.hold_session, held.session_id, actor=BY, reason="a case")
+    await held.attempt(lifecycle.hold_session, held.session_id, actor=BY, reason="a case")
     return held
 
 
-# What has items of the SDK has ours, too.
+# A session with items of the SDK also has items of this product.
 HELD = [pytest.param(False, marks=pytest.mark.long, id="ours"), pytest.param(True, id="with items of the SDK")]
 
 
 @pytest.mark.parametrize("held", HELD, indirect=True)
 @pytest.mark.parametrize("name", REMOVERS)
-async def test_nothing_of_a_held_session_is_lost(held: Held, name: str) -> None:
-    before = await in_database(held.everything)
+async def test_held_session_loses_no_items(held: HeldSession, name: str) -> None:
+    before = await in_database(held.all_items)
     assert len(before) >= 6
 
     await REMOVERS[name](held)
     await held.chat.settled()
 
-    assert before - await in_database(held.everything) == Counter()
+    assert before - await in_database(held.all_items) == Counter()

@@ -1,4 +1,4 @@
-"""What retention does with conversations, and what it leaves alone."""
+"""Retention moves idle conversations to the trash, purges old trash and keeps the rest."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -24,27 +24,29 @@ MONTH = timedelta(days=30)
 RUNS = "/admin/sessions_admin/cleanuprun/"
 
 
-def in_trash(user: User, since: timedelta) -> Conversation:
+def create_trashed(user: User, since: timedelta) -> Conversation:
     row = talk.conversation(user, at=timezone.now() - 3 * MONTH)
     Conversation.objects.filter(pk=row.pk).update(trashed_at=timezone.now() - since)
     return row
 
 
-def begun() -> CleanupRun:
-    """Return a run that is ours."""
+def claimed_run() -> CleanupRun:
+    """Return a run that this process has claimed."""
     run = CleanupRun.objects.create(trigger=Trigger.COMMAND)
     assert runs.claim(run)
     return run
 
 
 @BOTH_STORES
-def test_what_was_done_is_recorded_and_counted(owner: User, outsider: User, session_file: Path) -> None:
+def test_trashed_and_purged_conversations_are_recorded_and_counted(
+    owner: User, outsider: User, session_file: Path
+) -> None:
     silent = talk.conversation(owner, at=timezone.now() - MONTH)
     talk.say(silent, "Add milk")
     Conversation.objects.update(updated_at=timezone.now() - MONTH)
-    old = in_trash(outsider, MONTH)
+    old = create_trashed(outsider, MONTH)
     talk.conversation(owner, at=timezone.now() - MONTH + timedelta(minutes=1))
-    in_trash(owner, MONTH - timedelta(minutes=1))
+    create_trashed(owner, MONTH - timedelta(minutes=1))
     assert forecast_conversations() == conversations.ConversationForecast(1, 1)
 
     cleanup(trigger=Trigger.COMMAND)
@@ -61,9 +63,9 @@ def test_what_was_done_is_recorded_and_counted(owner: User, outsider: User, sess
 
 
 @BOTH_STORES
-def test_a_preview_changes_nothing_and_says_the_same(owner: User, session_file: Path) -> None:
+def test_preview_changes_nothing_and_lists_the_same_conversations(owner: User, session_file: Path) -> None:
     talk.conversation(owner, at=timezone.now() - MONTH)
-    in_trash(owner, MONTH)
+    create_trashed(owner, MONTH)
     before = list(Conversation.objects.order_by("pk").values())
 
     cleanup(trigger=Trigger.COMMAND, dry_run=True)
@@ -73,12 +75,12 @@ def test_a_preview_changes_nothing_and_says_the_same(owner: User, session_file: 
     preview, real = CleanupRun.objects.order_by("created_at")
     for run in (preview, real):
         assert (run.trashed_conversations, run.purged_conversations) == (1, 1)
-    told = [set(run.conversations.values_list("conversation_id", "is_purged")) for run in (preview, real)]
-    assert told[0] == told[1]
+    reported = [set(run.conversations.values_list("conversation_id", "is_purged")) for run in (preview, real)]
+    assert reported[0] == reported[1]
 
 
 @BOTH_STORES
-def test_what_was_purged_leaves_its_session_nowhere(
+def test_purged_conversation_is_deleted_with_its_session(
     owner: User, given_session: GivenSession, session_file: Path
 ) -> None:
     session = given_session(owner, idle=timedelta(days=1))
@@ -91,7 +93,7 @@ def test_what_was_purged_leaves_its_session_nowhere(
 
 @BOTH_STORES
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.WAITING])
-def test_while_a_turn_has_not_ended_nothing_happens(owner: User, given_session: GivenSession, status: Status) -> None:
+def test_conversation_with_an_open_turn_is_kept(owner: User, given_session: GivenSession, status: Status) -> None:
     silent, trashed = given_session(owner), given_session(owner)
     for session in (silent, trashed):
         give_turn(session, status)
@@ -102,7 +104,7 @@ def test_while_a_turn_has_not_ended_nothing_happens(owner: User, given_session: 
 
 
 @BOTH_STORES
-def test_the_days_of_silence_are_a_setting(owner: User, session_file: Path, settings: Settings) -> None:
+def test_retention_days_are_configurable(owner: User, session_file: Path, settings: Settings) -> None:
     settings.CONVERSATION_RETENTION_DAYS = 3
     rows = [talk.conversation(owner, at=timezone.now() - timedelta(days=days)) for days in (2.9, 3.1)]
     cleanup(trigger=Trigger.COMMAND)
@@ -112,9 +114,10 @@ def test_the_days_of_silence_are_a_setting(owner: User, session_file: Path, sett
 @BOTH_STORES
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("is_purged", [False, True])
-def test_one_in_which_somebody_is_at_work_is_passed_over(owner: User, session_file: Path, is_purged: bool) -> None:
+def test_locked_conversation_is_skipped(owner: User, session_file: Path, is_purged: bool) -> None:
     busy, other = (
-        in_trash(owner, MONTH) if is_purged else talk.conversation(owner, at=timezone.now() - MONTH) for _ in range(2)
+        create_trashed(owner, MONTH) if is_purged else talk.conversation(owner, at=timezone.now() - MONTH)
+        for _ in range(2)
     )
     with transaction.atomic():
         Conversation.objects.locked().get(pk=busy.pk)
@@ -123,27 +126,27 @@ def test_one_in_which_somebody_is_at_work_is_passed_over(owner: User, session_fi
 
 
 @BOTH_STORES
-def test_one_that_woke_up_after_it_was_chosen_is_left_alone(owner: User, session_file: Path) -> None:
-    sleeping, woken = (talk.conversation(owner, at=timezone.now() - MONTH) for _ in range(2))
+def test_conversation_that_becomes_active_after_selection_is_kept(owner: User, session_file: Path) -> None:
+    idle, active = (talk.conversation(owner, at=timezone.now() - MONTH) for _ in range(2))
 
-    def go_on() -> None:
-        Conversation.objects.filter(pk=woken.pk).update(updated_at=timezone.now())
+    def become_active() -> None:
+        Conversation.objects.filter(pk=active.pk).update(updated_at=timezone.now())
 
-    conversations.apply_retention(begun(), check_continue=go_on)
-    assert list(Conversation.objects.filter(trashed_at__isnull=False)) == [sleeping]
+    conversations.apply_retention(claimed_run(), check_continue=become_active)
+    assert list(Conversation.objects.filter(trashed_at__isnull=False)) == [idle]
 
 
-def test_where_the_session_file_cannot_be_used_nothing_is_purged(owner: User, session_file: Path) -> None:
-    row = in_trash(owner, MONTH)
+def test_nothing_is_purged_if_the_session_file_is_unusable(owner: User, session_file: Path) -> None:
+    row = create_trashed(owner, MONTH)
     session_file.write_bytes(b"this is no database at all, only text" * 100)
     with pytest.raises(MemoryUnavailable):
-        conversations.apply_retention(begun(), check_continue=lambda: None)
+        conversations.apply_retention(claimed_run(), check_continue=lambda: None)
     assert Conversation.objects.filter(pk=row.pk).exists()
     assert not CleanedConversation.objects.exists()
 
 
 @BOTH_STORES
-def test_more_than_a_batch_is_done_with_as_many_statements_a_batch(
+def test_number_of_statements_per_batch_is_constant(
     owner: User,
     session_file: Path,
     django_assert_max_num_queries: DjangoAssertNumQueries,
@@ -152,15 +155,15 @@ def test_more_than_a_batch_is_done_with_as_many_statements_a_batch(
     monkeypatch.setattr(conversations, "BATCH", 10)
     then = timezone.now() - MONTH
     Conversation.objects.bulk_create(Conversation(user=owner, updated_at=then) for _ in range(21))
-    told: list[tuple[int, int]] = []
-    run = begun()
+    reported: list[tuple[int, int]] = []
+    run = claimed_run()
     with django_assert_max_num_queries(2 + 3 * 8):
-        conversations.apply_retention(run, check_continue=lambda: None, on_progress=lambda *done: told.append(done))
-    assert told == [(10, 21), (20, 21), (21, 21)]
+        conversations.apply_retention(run, check_continue=lambda: None, on_progress=lambda *done: reported.append(done))
+    assert reported == [(10, 21), (20, 21), (21, 21)]
     assert not Conversation.objects.filter(trashed_at=None).exists()
 
 
-def test_what_is_due_is_found_by_an_index(owner: User) -> None:
+def test_indexes_are_used_to_find_due_conversations(owner: User) -> None:
     now = timezone.now()
     Conversation.objects.bulk_create(Conversation(user=owner, updated_at=now) for _ in range(3000))
     with connection.cursor() as cursor:
@@ -170,21 +173,21 @@ def test_what_is_due_is_found_by_an_index(owner: User) -> None:
 
 
 @BOTH_STORES
-def test_a_run_ends_well_where_there_is_nothing_to_do(session_file: Path, db: None) -> None:
+def test_run_with_nothing_to_do_completes(session_file: Path, db: None) -> None:
     assert cleanup(trigger=Trigger.COMMAND).status == RunStatus.DONE
 
 
-# What staff see of it.
+# The admin pages and the command.
 
 
 @BOTH_STORES
-def test_who_asks_for_a_clean_up_is_told_what_it_does_to_conversations(
+def test_cleanup_pages_show_the_effect_on_conversations(
     owner: User, session_file: Path, manager_client: Client, settings: Settings
 ) -> None:
     settings.CONVERSATION_RETENTION_DAYS = 20
     for _ in range(2):
         talk.conversation(owner, at=timezone.now() - MONTH)
-    in_trash(owner, MONTH)
+    create_trashed(owner, MONTH)
     for page in ("run", "preview"):
         text = shown(manager_client.get(f"{RUNS}{page}/").text)
         assert "2 conversations to the trash" in text and "1 conversation permanently deleted" in text
@@ -193,11 +196,11 @@ def test_who_asks_for_a_clean_up_is_told_what_it_does_to_conversations(
 
 @BOTH_STORES
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_a_runs_page_lists_its_conversations_without_a_word_of_them(
+def test_run_page_lists_conversations_without_their_titles(
     owner: User, outsider: User, session_file: Path, viewer_client: Client, dry_run: bool
 ) -> None:
     silent = talk.conversation(owner, "A secret errand", at=timezone.now() - MONTH)
-    purged = in_trash(outsider, MONTH)
+    purged = create_trashed(outsider, MONTH)
     run = cleanup(trigger=Trigger.COMMAND, dry_run=dry_run).run_id
     text = shown(viewer_client.get(f"{RUNS}{run}/change/").text)
     assert ("Conversations to move or delete" if dry_run else "Moved or deleted conversations") in text
@@ -210,17 +213,17 @@ def test_a_runs_page_lists_its_conversations_without_a_word_of_them(
 
 @BOTH_STORES
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         ((), "Moved 1 conversation to the trash, permanently deleted 1."),
         (("--dry-run",), "Would move 1 conversation to the trash, permanently delete 1."),
     ],
 )
-def test_the_command_tells_of_conversations(
-    owner: User, session_file: Path, options: tuple[str, ...], told: str
+def test_command_reports_trashed_and_purged_conversations(
+    owner: User, session_file: Path, options: tuple[str, ...], reported: str
 ) -> None:
     talk.conversation(owner, at=timezone.now() - MONTH)
-    in_trash(owner, MONTH)
-    assert told in printed("cleanup_sessions", *options)
+    create_trashed(owner, MONTH)
+    assert reported in printed("cleanup_sessions", *options)
     printed("cleanup_sessions")
     assert "conversation" not in printed("cleanup_sessions")

@@ -19,11 +19,11 @@ pytestmark = pytest.mark.django_db
 
 
 def daily() -> Schedule:
-    """Return the schedule of the daily clean-up: there is one."""
+    """Return the only schedule of the daily clean-up."""
     return Schedule.objects.get(func=schedules.DAILY)
 
 
-def test_there_is_one_schedule_however_often_it_is_ensured() -> None:
+def test_ensure_creates_the_schedule_only_once() -> None:
     for _ in range(3):
         schedules.ensure()
 
@@ -34,7 +34,7 @@ def test_there_is_one_schedule_however_often_it_is_ensured() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_every_minute_it_is_looked_whether_a_run_was_cut_off_and_nothing_is_kept_of_that() -> None:
+def test_check_for_stale_runs_is_scheduled_every_minute_without_saved_results() -> None:
     schedules.ensure()
 
     schedule = Schedule.objects.get(func=schedules.MINUTELY)
@@ -51,7 +51,7 @@ def test_every_minute_it_is_looked_whether_a_run_was_cut_off_and_nothing_is_kept
 @pytest.mark.parametrize(
     ("hour", "next_run"), [(0, "2026-05-02 00:00"), (2, "2026-05-02 02:00"), (23, "2026-05-01 23:00")]
 )
-def test_it_is_due_at_the_hour_of_the_setting(settings: Settings, hour: int, next_run: str) -> None:
+def test_daily_cleanup_is_due_at_the_configured_hour(settings: Settings, hour: int, next_run: str) -> None:
     settings.AGENT_SESSION_CLEANUP_HOUR = hour
 
     with time_machine.travel("2026-05-01 12:30:00+00:00", tick=False):
@@ -60,7 +60,7 @@ def test_it_is_due_at_the_hour_of_the_setting(settings: Settings, hour: int, nex
     assert daily().next_run == datetime.fromisoformat(f"{next_run}+00:00")
 
 
-def test_it_follows_the_setting_at_the_next_start(settings: Settings) -> None:
+def test_changed_hour_takes_effect_at_the_next_start(settings: Settings) -> None:
     with time_machine.travel("2026-05-01 12:30:00+00:00", tick=False):
         schedules.ensure()
         settings.AGENT_SESSION_CLEANUP_HOUR = 13
@@ -70,8 +70,8 @@ def test_it_follows_the_setting_at_the_next_start(settings: Settings) -> None:
     assert (schedule.cron, schedule.next_run) == ("0 13 * * *", datetime(2026, 5, 1, 13, tzinfo=UTC))
 
 
-@pytest.mark.parametrize("hour", [2, 13], ids=["the hour as before", "another hour"])
-def test_one_that_was_missed_while_nothing_ran_stays_due(settings: Settings, hour: int) -> None:
+@pytest.mark.parametrize("hour", [2, 13], ids=["same hour", "other hour"])
+def test_cleanup_missed_during_downtime_stays_due(settings: Settings, hour: int) -> None:
     schedules.ensure()
     missed = datetime.now(UTC) - timedelta(hours=5)
     Schedule.objects.update(next_run=missed)
@@ -83,7 +83,7 @@ def test_one_that_was_missed_while_nothing_ran_stays_due(settings: Settings, hou
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_that_runs_follows_an_hour_that_is_changed_beside_it(settings: Settings) -> None:
+def test_running_worker_uses_an_hour_that_another_process_changed(settings: Settings) -> None:
     with time_machine.travel("2026-05-01 12:30:00+00:00", tick=False) as clock:
         schedules.ensure()
         settings.AGENT_SESSION_CLEANUP_HOUR = 13
@@ -95,9 +95,9 @@ def test_a_worker_that_runs_follows_an_hour_that_is_changed_beside_it(settings: 
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25"], ids=["an hour is left out", "an hour comes twice"])
+@pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25"], ids=["start of summer time", "end of summer time"])
 @pytest.mark.parametrize("hour", [1, 2])
-def test_where_summer_time_begins_or_ends_it_is_due_once_a_day(settings: Settings, day: str, hour: int) -> None:
+def test_cleanup_is_due_once_a_day_across_changes_of_summer_time(settings: Settings, day: str, hour: int) -> None:
     settings.AGENT_SESSION_CLEANUP_HOUR = hour
     berlin = ZoneInfo("Europe/Berlin")
     begin = datetime.fromisoformat(f"{day} 00:00").replace(tzinfo=UTC) - timedelta(days=1)
@@ -105,18 +105,18 @@ def test_where_summer_time_begins_or_ends_it_is_due_once_a_day(settings: Setting
     with time_machine.travel(begin.astimezone(berlin), tick=False) as clock:
         schedules.ensure()
         Schedule.objects.exclude(func=schedules.DAILY).delete()
-        # Overdue at another hour, it would be taken up at the first of these that comes after it.
+        # If it were due at another hour, it would run at the first of these hours after it.
         for hours in (24 * n + at for n in range(3) for at in (0, 1, 2, 3, 4, 12)):
             clock.move_to((begin + timedelta(hours=hours, seconds=1)).astimezone(berlin))
             scheduler()
             due += [begin + timedelta(hours=hours) for one in OrmQ.objects.all() if one.func() == schedules.DAILY]
             OrmQ.objects.all().delete()
-    # The hour is one of UTC, whatever the zone of the machine.
+    # The hour is in UTC, whatever the time zone of the machine.
     assert due == [begin + timedelta(days=n, hours=hour) for n in range(3)]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_was_put_off_by_a_clock_that_was_ahead_is_done_when_it_is_right_again() -> None:
+def test_times_set_by_a_clock_that_was_ahead_are_corrected() -> None:
     schedules.ensure()
     with time_machine.travel(datetime.now(UTC) + timedelta(days=8)):
         scheduler()
@@ -131,17 +131,17 @@ def test_what_was_put_off_by_a_clock_that_was_ahead_is_done_when_it_is_right_aga
     assert daily().next_run <= datetime.now(UTC) + timedelta(days=1)
     waiting.refresh_from_db()
     taken.refresh_from_db()
-    assert waiting.lock <= datetime.now(UTC) < taken.lock, "one that the worker has just taken is left to it"
+    assert waiting.lock <= datetime.now(UTC) < taken.lock, "a task that the worker has just taken keeps its lock"
 
 
-def test_a_schedule_that_cannot_be_read_is_left_alone() -> None:
+def test_schedule_with_invalid_cron_is_not_changed() -> None:
     later = datetime.now(UTC) + timedelta(days=80)
     Schedule.objects.bulk_create([Schedule(func="a.b", schedule_type=Schedule.CRON, cron="nonsense", next_run=later)])
     schedules.correct_times()
     assert Schedule.objects.get(func="a.b").next_run == later
 
 
-def test_a_step_back_by_minutes_makes_nothing_happen_twice() -> None:
+def test_clock_step_back_by_minutes_does_not_repeat_the_cleanup() -> None:
     with time_machine.travel("2026-05-01 01:59:00+00:00", tick=False) as clock:
         schedules.ensure()
         clock.move_to("2026-05-01 02:00:01+00:00")
@@ -152,7 +152,7 @@ def test_a_step_back_by_minutes_makes_nothing_happen_twice() -> None:
 
 
 @pytest.mark.parametrize("broken", [{"next_run": None}, {"schedule_type": Schedule.ONCE}, {"cron": "0 5 * * *"}])
-def test_one_that_was_changed_by_hand_is_put_right(broken: dict[str, object]) -> None:
+def test_schedule_changed_by_hand_is_corrected(broken: dict[str, object]) -> None:
     schedules.ensure()
     Schedule.objects.update(**broken)
 
@@ -163,7 +163,7 @@ def test_one_that_was_changed_by_hand_is_put_right(broken: dict[str, object]) ->
     assert schedule.next_run > datetime.now(UTC)
 
 
-def test_doubles_are_removed_and_others_are_left_alone() -> None:
+def test_duplicate_schedules_are_removed_and_foreign_ones_kept() -> None:
     for _ in range(2):
         Schedule.objects.create(func=schedules.DAILY, schedule_type=Schedule.CRON, cron="0 2 * * *")
     Schedule.objects.create(func="somebody.elses", schedule_type=Schedule.DAILY)
@@ -180,11 +180,11 @@ def test_doubles_are_removed_and_others_are_left_alone() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_that_start_at_once_make_one() -> None:
+def test_concurrent_starts_create_one_schedule() -> None:
     with transaction.atomic():
         schedules.ensure()
         other = InThread(schedules.ensure)
-        # Nothing can be waited for that is not to happen.
+        # What must not happen cannot be waited for, hence the short timeout.
         other.thread.join(0.3)
         assert other.thread.is_alive()
     other.join()

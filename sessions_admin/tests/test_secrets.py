@@ -1,4 +1,4 @@
-"""What is typed into a field for a secret is stored nowhere, and written to no log."""
+"""Secrets submitted in forms and API requests are neither stored nor logged."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ from chat.models import User
 from chat.tests.mail import wait_for_mail
 from config.tests.support import PASSWORD
 
-# Every character column of every table, and what is text in JSON and arrays.
+# Every column of a text, JSON or array type in every table.
 COLUMNS = """
 SELECT table_name, column_name FROM information_schema.columns
 WHERE table_schema = 'public' AND data_type IN ('text', 'character varying', 'json', 'jsonb', 'ARRAY')
@@ -30,22 +30,22 @@ WHERE table_schema = 'public' AND data_type IN ('text', 'character varying', 'js
 
 
 class Secrets:
-    """Makes secrets, and looks for all of them at the end."""
+    """Generates secrets and searches texts for all of them."""
 
     def __init__(self) -> None:
         self._numbers = count(1)
-        self.planted: list[str] = []
+        self.submitted: list[str] = []
 
-    def __call__(self, beginning: str = "Xyzzy plugh ") -> str:
-        self.planted.append(f"{beginning}sekret{next(self._numbers)}")
-        return self.planted[-1]
+    def __call__(self, prefix: str = "Xyzzy plugh ") -> str:
+        self.submitted.append(f"{prefix}sekret{next(self._numbers)}")
+        return self.submitted[-1]
 
     def found_in(self, text: str) -> list[str]:
-        return [secret for secret in self.planted if secret in text]
+        return [secret for secret in self.submitted if secret in text]
 
 
-def stored() -> Iterator[tuple[str, str]]:
-    """Yield everything in the database as text, by where it is; what is encoded there is decoded."""
+def stored_texts() -> Iterator[tuple[str, str]]:
+    """Yield all data of the database as text, by its place; encoded values are decoded."""
     with connection.cursor() as cursor:
         cursor.execute(COLUMNS)
         for table, column in cursor.fetchall():
@@ -62,55 +62,59 @@ def submit_everything(secret: Secrets, owner: User, owner_client: Client, staff_
     def api(path: str, headers: dict[str, str] | None = None, **body: Any) -> Any:
         return client.post(f"/api/auth/{path}", json.dumps(body), content_type="application/json", headers=headers)
 
-    def refused(answer: Any) -> None:
-        assert answer.status_code in (200, 302, 400, 401, 409, 422), answer.content
+    def check_status(response: Any) -> None:
+        assert response.status_code in (200, 302, 400, 401, 409, 422), response.content
 
-    made = api("login", email=owner.email, password=PASSWORD).json()["access_token"]
-    named = api("tokens", {"Authorization": f"Bearer {made}"}, name="script", scopes=["tasks"]).json()["access_token"]
+    access_token = api("login", email=owner.email, password=PASSWORD).json()["access_token"]
+    api_token = api("tokens", {"Authorization": f"Bearer {access_token}"}, name="script", scopes=["tasks"]).json()[
+        "access_token"
+    ]
     form = {"name": "script", "scopes": ["tasks"], "days": "7"}
-    by_page = owner_client.post("/settings/tokens/", form, follow=True)
-    secret.planted += [made, named, by_page.context["made"].key]
+    token_page = owner_client.post("/settings/tokens/", form, follow=True)
+    secret.submitted += [access_token, api_token, token_page.context["made"].key]
 
     for sign_in in ("/accounts/login/", "/admin/login/"):
-        refused(client.post(f"{sign_in}?next=/settings/", {"username": owner.email, "password": secret()}))
-        refused(client.post(sign_in, {"username": secret(), "password": secret()}))
-        refused(client.post(sign_in, {"username": f"{secret('')}@example.com", "password": secret()}))
-    refused(client.post("/accounts/signup/", {"email": "weak@example.com", "password": secret("")}))
-    refused(client.post("/accounts/signup/", {"email": owner.email, "password": secret()}))
+        check_status(client.post(f"{sign_in}?next=/settings/", {"username": owner.email, "password": secret()}))
+        check_status(client.post(sign_in, {"username": secret(), "password": secret()}))
+        check_status(client.post(sign_in, {"username": f"{secret('')}@example.com", "password": secret()}))
+    check_status(client.post("/accounts/signup/", {"email": "weak@example.com", "password": secret("")}))
+    check_status(client.post("/accounts/signup/", {"email": owner.email, "password": secret()}))
     assert Client().post("/accounts/signup/", {"email": "new@example.com", "password": secret()}).status_code == 302
     passwords = {"old_password": secret(), "new_password1": secret(), "new_password2": secret()}
-    refused(owner_client.post("/accounts/password/", passwords))
+    check_status(owner_client.post("/accounts/password/", passwords))
     email_form = {"form": "email", "email": "other@example.com", "current_password": secret()}
-    refused(owner_client.post("/settings/", email_form))
-    refused(owner_client.post("/settings/data/delete/", {"current_password": secret()}))
-    refused(api("login", email=owner.email, password=secret()))
-    refused(api("login", email=secret(), password=secret()))
-    refused(api("register", email=owner.email, password=secret("")))
+    check_status(owner_client.post("/settings/", email_form))
+    check_status(owner_client.post("/settings/data/delete/", {"current_password": secret()}))
+    check_status(api("login", email=owner.email, password=secret()))
+    check_status(api("login", email=secret(), password=secret()))
+    check_status(api("register", email=owner.email, password=secret("")))
     assert api("register", email="program@example.com", password=secret()).status_code == 201
     for key in (secret(), f"tk_{secret()}"):
-        refused(client.get("/api/auth/me", headers={"Authorization": f"Bearer {key}"}))
+        check_status(client.get("/api/auth/me", headers={"Authorization": f"Bearer {key}"}))
 
     add = {"email": "third@example.com", "usable_password": "true", "password1": secret()}
     assert staff_client.post("/admin/chat/user/add/", add | {"password2": add["password1"]}).status_code == 302
-    refused(staff_client.post("/admin/chat/user/add/", add | {"email": "fourth@example.com", "password2": secret()}))
+    check_status(
+        staff_client.post("/admin/chat/user/add/", add | {"email": "fourth@example.com", "password2": secret()})
+    )
     third = User.objects.get(email="third@example.com")
-    set_by_staff = {"usable_password": "true", "password1": secret(), "password2": secret()}
-    refused(staff_client.post(f"/admin/chat/user/{third.pk}/password/", set_by_staff))
+    staff_form = {"usable_password": "true", "password1": secret(), "password2": secret()}
+    check_status(staff_client.post(f"/admin/chat/user/{third.pk}/password/", staff_form))
 
-    changed = {"old_password": PASSWORD, "new_password1": secret()}
-    changed["new_password2"] = changed["new_password1"]
-    assert owner_client.post("/accounts/password/", changed).status_code == 302
+    password_form = {"old_password": PASSWORD, "new_password1": secret()}
+    password_form["new_password2"] = password_form["new_password1"]
+    assert owner_client.post("/accounts/password/", password_form).status_code == 302
     owner.refresh_from_db()
-    secret.planted.append(token := default_token_generator.make_token(owner))
+    secret.submitted.append(token := default_token_generator.make_token(owner))
     page = client.get(f"/accounts/reset/{urlsafe_base64_encode(force_bytes(owner.pk))}/{token}/", follow=True)
-    chosen = {"new_password1": secret(), "new_password2": secret()}
-    refused(client.post(page.redirect_chain[-1][0], chosen))
-    chosen["new_password2"] = chosen["new_password1"]
-    assert client.post(page.redirect_chain[-1][0], chosen).status_code == 302
+    reset_form = {"new_password1": secret(), "new_password2": secret()}
+    check_status(client.post(page.redirect_chain[-1][0], reset_form))
+    reset_form["new_password2"] = reset_form["new_password1"]
+    assert client.post(page.redirect_chain[-1][0], reset_form).status_code == 302
 
 
 @pytest.mark.django_db
-def test_no_secret_of_a_form_is_stored_or_logged(
+def test_submitted_secrets_are_neither_stored_nor_logged(
     owner: User,
     owner_client: Client,
     staff_client: Client,
@@ -122,8 +126,8 @@ def test_no_secret_of_a_form_is_stored_or_logged(
 
     submit_everything(secret, owner, owner_client, staff_client)
 
-    assert len(secret.planted) > 30
-    places = dict(stored())
+    assert len(secret.submitted) > 30
+    places = dict(stored_texts())
     assert {"axes_accessattempt.post_data", "django_cache.value", "chat_apitoken.hash"} <= set(places)
     assert {place: found for place, text in places.items() if (found := secret.found_in(text))} == {}
     printed = capfd.readouterr()
@@ -132,7 +136,9 @@ def test_no_secret_of_a_form_is_stored_or_logged(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_link_of_a_mail_is_stored_nowhere(owner: User, client: Client, settings: Settings, mailoutbox: Any) -> None:
+def test_tokens_of_mailed_links_are_not_stored(
+    owner: User, client: Client, settings: Settings, mailoutbox: Any
+) -> None:
     settings.EMAIL_URL = "console://"
     client.post("/accounts/reset/", {"email": owner.email})
     client.post("/accounts/signup/", {"email": "new@example.com"})
@@ -140,4 +146,4 @@ def test_the_link_of_a_mail_is_stored_nowhere(owner: User, client: Client, setti
     links = [word for mail in mailoutbox for word in mail.body.split() if "/accounts/" in word]
     tokens = [link.strip("/").rpartition("/")[2] for link in links]
     assert len(tokens) == 2
-    assert {place for place, text in stored() for token in tokens if token in text} == set()
+    assert {place for place, text in stored_texts() for token in tokens if token in text} == set()

@@ -17,14 +17,14 @@ def test_bytes_are_counted_not_characters(tmp_path: Path) -> None:
     path = tmp_path / "file.db"
     remember(path, "one", 1)
     with closing(sqlite3.connect(path)) as file, file:
-        # The SDK escapes what is not ASCII; another program that writes the format need not.
+        # The SDK escapes non-ASCII characters; another program that writes the format need not.
         file.execute("UPDATE agent_messages SET message_data = ?", ('{"content": "café"}',))
 
     with opened(path) as sessions:
         assert sessions.measure(["one", "none"]) == {"one": Size(1, 20), "none": Size(0, 0)}
 
 
-def test_others_are_left_alone(tmp_path: Path) -> None:
+def test_remove_keeps_other_sessions(tmp_path: Path) -> None:
     path = tmp_path / "file.db"
     for name in ("one", "two", "three"):
         remember(path, name, 2)
@@ -36,7 +36,7 @@ def test_others_are_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("row", ["a, b", "", "x\0y", "café", b"\xff\xfe"])
-def test_a_row_of_another_program_is_noticed_whatever_it_holds(tmp_path: Path, row: str | bytes) -> None:
+def test_row_added_by_another_program_is_detected(tmp_path: Path, row: str | bytes) -> None:
     path = tmp_path / "file.db"
     for session_id in ("one", "two"):
         remember(path, session_id, 2)
@@ -49,7 +49,7 @@ def test_a_row_of_another_program_is_noticed_whatever_it_holds(tmp_path: Path, r
         assert sessions.altered(["one", "two"]) == []
 
 
-def test_a_failure_half_way_removes_nothing_and_lets_others_write(tmp_path: Path) -> None:
+def test_failed_remove_is_rolled_back_and_releases_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "file.db"
     remember(path, "one", 2)
     with closing(sqlite3.connect(path)) as file, file:
@@ -63,30 +63,30 @@ def test_a_failure_half_way_removes_nothing_and_lets_others_write(tmp_path: Path
 
 
 @pytest.mark.usefixtures("forgetful_sqlite")
-@pytest.mark.parametrize("is_shredded", [True, False])
-def test_what_is_shredded_cannot_be_read_from_the_files_free_pages(tmp_path: Path, is_shredded: bool) -> None:
+@pytest.mark.parametrize("is_secure", [True, False])
+def test_secure_delete_leaves_no_data_in_free_pages(tmp_path: Path, is_secure: bool) -> None:
     path = tmp_path / "file.db"
     remember(path, "one", 200)
     remember(path, "two", 1)
     with opened(path) as sessions:
         checkpoint(path)
         assert b"message 199 of the party" in path.read_bytes()
-        (sessions.secure_delete if is_shredded else sessions.remove)(["one"])
+        (sessions.secure_delete if is_secure else sessions.remove)(["one"])
         checkpoint(path)
 
-        assert (b"message 199 of the party" in path.read_bytes()) is not is_shredded
+        assert (b"message 199 of the party" in path.read_bytes()) is not is_secure
         assert stored(path, "two") == [1, 1, 1]
         sessions.purge_removed()
         assert b"message 199 of the party" not in path.read_bytes() + log_of(path).read_bytes()
 
 
 def checkpoint(path: Path) -> None:
-    """Bring what stands in the write-ahead log into the file."""
+    """Move the write-ahead log into the file."""
     with closing(sqlite3.connect(path)) as file:
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def test_a_file_that_is_made_is_for_its_owner_alone(tmp_path: Path) -> None:
+def test_created_file_is_accessible_only_by_its_owner(tmp_path: Path) -> None:
     path = tmp_path / "file.db"
     with opened(path) as sessions:
         assert sessions.remove(["one"]) == {"one": Size(0, 0)}
@@ -94,6 +94,6 @@ def test_a_file_that_is_made_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_folder_that_is_missing_is_said(tmp_path: Path) -> None:
+def test_missing_folder_raises_memory_unavailable(tmp_path: Path) -> None:
     with pytest.raises(MemoryUnavailable), opened(tmp_path / "missing" / "file.db"):
         pass

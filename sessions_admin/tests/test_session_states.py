@@ -1,4 +1,4 @@
-"""The state of a session follows from what the tables say of it."""
+"""The state of a session is derived from its rows."""
 
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ BAD = [Suspect(7, "half a thought", "holds no item")]
 
 
 def state(session: AgentSession) -> str:
-    """Ask in both ways that there are."""
+    """Return the state, on which both querysets must agree."""
     found: str = AgentSession.objects.with_state().get(pk=session.pk).state  # type: ignore[attr-defined]
     in_states = [each for each in State if AgentSession.objects.in_state(each).filter(pk=session.pk).exists()]
     assert in_states == [found]
@@ -28,11 +28,11 @@ def state(session: AgentSession) -> str:
 
 
 @pytest.mark.parametrize(("days", "expected"), [(0, "active"), (2, "idle"), (7, "due"), (40, "due")])
-def test_by_how_long_it_was_silent(given_session: GivenSession, owner: User, days: int, expected: str) -> None:
+def test_state_depends_on_the_idle_time(given_session: GivenSession, owner: User, days: int, expected: str) -> None:
     assert state(given_session(owner, idle=timedelta(days=days))) == expected
 
 
-def test_held_until_the_hold_ends(given_session: GivenSession, owner: User) -> None:
+def test_session_is_held_until_the_hold_ends(given_session: GivenSession, owner: User) -> None:
     session = given_session(owner)
     hold_session(session.session_id, actor="os:tester", reason="asked for")
     assert state(session) == "held"
@@ -41,7 +41,7 @@ def test_held_until_the_hold_ends(given_session: GivenSession, owner: User) -> N
     assert state(session) == "due"
 
 
-def test_another_hold_never_ends_sooner(given_session: GivenSession, owner: User) -> None:
+def test_new_hold_cannot_end_before_the_current_one(given_session: GivenSession, owner: User) -> None:
     session, day = given_session(owner), timedelta(days=1)
     begin = timezone.now()
     hold_session(session.session_id, actor="os:tester", reason="a dispute", until=begin + day)
@@ -53,7 +53,7 @@ def test_another_hold_never_ends_sooner(given_session: GivenSession, owner: User
     assert (session.held_until, session.hold_reason) == (None, "the court")
 
 
-def test_gone_whatever_else_is_true(given_session: GivenSession, owner: User) -> None:
+def test_gone_takes_precedence_over_other_states(given_session: GivenSession, owner: User) -> None:
     session = given_session(owner)
     expire_session(session.session_id, actor="os:tester")
     AgentSession.objects.update(held_at=timezone.now(), last_error="quarantined")
@@ -61,21 +61,21 @@ def test_gone_whatever_else_is_true(given_session: GivenSession, owner: User) ->
     assert state(session) == "gone"
 
 
-def test_quarantined_until_a_turn_ends_that_the_store_took_part_in(given_session: GivenSession, owner: User) -> None:
+def test_session_is_quarantined_until_a_turn_updates_the_store(given_session: GivenSession, owner: User) -> None:
     session = given_session(owner)
     other = given_session(owner)
     quarantine(session.session_id, BAD)
     assert (state(session), state(other)) == ("quarantined", "due")
 
-    whose = SessionId(session.user_id, session.conversation_id)
-    update_metadata(whose, size=None, now=timezone.now(), error="context_unavailable")
+    identity = SessionId(session.user_id, session.conversation_id)
+    update_metadata(identity, size=None, now=timezone.now(), error="context_unavailable")
     assert state(session) == "quarantined"
 
-    update_metadata(whose, size=Size(2, 80), now=timezone.now())
+    update_metadata(identity, size=Size(2, 80), now=timezone.now())
     assert state(session) == "active"
 
 
-def test_quarantined_until_staff_rebuild_it_even_while_it_is_held(given_session: GivenSession, owner: User) -> None:
+def test_held_session_is_quarantined_until_staff_rebuild_it(given_session: GivenSession, owner: User) -> None:
     session = given_session(owner, idle=timedelta(0))
     hold_session(session.session_id, actor="os:tester", reason="asked for")
     quarantine(session.session_id, BAD)
@@ -83,14 +83,12 @@ def test_quarantined_until_staff_rebuild_it_even_while_it_is_held(given_session:
 
     rebuild_session(session.session_id, actor="os:tester")
 
-    assert state(session) == "gone"  # the record knows nothing of it
+    assert state(session) == "gone"  # the journal has no turn of it
     AgentSession.objects.update(gone_at=None)
     assert state(session) == "held"
 
 
-def test_its_page_says_in_a_sentence_what_is_wrong(
-    given_session: GivenSession, owner: User, viewer_client: Client
-) -> None:
+def test_admin_page_explains_the_quarantine(given_session: GivenSession, owner: User, viewer_client: Client) -> None:
     session = given_session(owner)
     quarantine(session.session_id, BAD)
 

@@ -1,4 +1,4 @@
-"""The command that shows a session; what is in it only with a reason, and on the record."""
+"""The command that shows a session; it shows the items only with a reason and records that in the audit."""
 
 import getpass
 import json
@@ -15,7 +15,7 @@ from sessions_admin.models import Action, AuditRecord
 from sessions_admin.sessions.inspection import NEXT_MEMORY_TEXTS, NextMemory
 from sessions_admin.tests.conftest import GivenSession, give_turn, printed
 
-SAID = {"role": "user", "content": "Hello"}
+USER_ITEM = {"role": "user", "content": "Hello"}
 
 
 @pytest.fixture
@@ -23,19 +23,19 @@ def session(given_session: GivenSession, owner: User) -> AgentSession:
     return given_session(owner, title="Summer party")
 
 
-def test_what_is_known_of_it_is_shown_and_nothing_of_what_is_in_it(session: AgentSession) -> None:
+def test_metadata_is_shown_without_items(session: AgentSession) -> None:
     text = printed("show_session", session.session_id)
 
     assert "email: owner@example.com" in text
     assert "state: due" in text
     assert "items: 4" in text
     assert "message 1" not in text
-    assert "held at" not in text  # what there is nothing to say of is left out
+    assert "held at" not in text  # empty fields are left out
     assert json.loads(printed("show_session", session.session_id, "--json"))["title"] == "Summer party"
     assert not AuditRecord.objects.exists()
 
 
-def test_its_items_are_shown_with_a_reason_and_that_is_recorded(session: AgentSession) -> None:
+def test_items_are_shown_with_a_reason_and_audited(session: AgentSession) -> None:
     text = printed("show_session", session.session_id, "--items", "--reason", "She asked")
 
     assert "   2  user: message 1 of the party – café" in text
@@ -46,18 +46,18 @@ def test_its_items_are_shown_with_a_reason_and_that_is_recorded(session: AgentSe
     assert AuditRecord.objects.count() == 2
 
 
-def test_calls_stand_with_their_outputs_and_what_is_at_fault_is_said(session: AgentSession, session_file: Path) -> None:
+def test_calls_are_shown_with_outputs_and_invalid_items_are_marked(session: AgentSession, session_file: Path) -> None:
     call = {"type": "function_call", "call_id": "c1", "name": "list_tasks", "arguments": "{}"}
     output = {"type": "function_call_output", "call_id": "c1", "output": "No tasks."}
     with opened(session_file) as file:
-        file.replace(session.session_id, [SAID, call, output, output | {"call_id": "c2"}], Fence(1, 1))
+        file.replace(session.session_id, [USER_ITEM, call, output, output | {"call_id": "c2"}], Fence(1, 1))
     Quarantined.objects.create(session_id=session.session_id, row_id=7, content="{", reason="holds no item")
     give_turn(session, Status.RUNNING)
 
     text = printed("show_session", session.session_id, "--items", "--reason", "She asked")
 
-    said, items = text.split(NEXT_MEMORY_TEXTS[NextMemory.AT_WORK])
-    assert "The metadata has 4 items" in said
+    heading, items = text.split(NEXT_MEMORY_TEXTS[NextMemory.AT_WORK])
+    assert "The metadata has 4 items" in heading
     assert [line.strip() for line in items.splitlines() if line] == [
         "1  user: Hello",
         "2  call list_tasks: {}",
@@ -67,7 +67,7 @@ def test_calls_stand_with_their_outputs_and_what_is_at_fault_is_said(session: Ag
     ]
 
 
-def test_without_a_reason_or_a_session_it_fails_with_a_sentence(session: AgentSession) -> None:
+def test_missing_reason_or_session_is_reported(session: AgentSession) -> None:
     with pytest.raises(CommandError, match="requires a reason"):
         printed("show_session", session.session_id, "--items")
     with pytest.raises(CommandError, match="There is no session x"):

@@ -1,4 +1,4 @@
-"""The figures of the dashboard and of `session_stats`."""
+"""The statistics of the dashboard and of `session_stats`."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -56,7 +56,7 @@ def test_sessions_are_counted_by_state(owner: User, session_file: Path) -> None:
     assert found.cleanup.takes.sessions == 2
 
 
-def test_activity_is_counted_by_day_and_quiet_days_are_there(owner: User, session_file: Path) -> None:
+def test_activity_is_counted_by_day_including_empty_days(owner: User, session_file: Path) -> None:
     with at(NOON - timedelta(days=2)):
         talked(owner, session_file, turns=2)
         talked(owner, session_file, turns=1)
@@ -72,7 +72,7 @@ def test_activity_is_counted_by_day_and_quiet_days_are_there(owner: User, sessio
     ]
 
 
-def test_a_day_that_is_over_is_counted_once_and_today_again(owner: User, session_file: Path) -> None:
+def test_past_day_is_counted_once_and_today_is_recounted(owner: User, session_file: Path) -> None:
     with at(NOON - timedelta(days=1)):
         session = talked(owner, session_file)
     with at(NOON):
@@ -85,7 +85,7 @@ def test_a_day_that_is_over_is_counted_once_and_today_again(owner: User, session
         assert [day.messages for day in stats.activity(days=3)] == [6, 2, 0]
 
 
-def test_what_is_answered_after_midnight_still_counts(owner: User, session_file: Path) -> None:
+def test_reply_after_midnight_counts_for_the_previous_day(owner: User, session_file: Path) -> None:
     midnight = datetime(2026, 5, 20, tzinfo=UTC)
     with at(midnight - timedelta(minutes=5)):
         talked(owner, session_file, turns=1)
@@ -93,10 +93,10 @@ def test_what_is_answered_after_midnight_still_counts(owner: User, session_file:
         assert [day.messages for day in stats.activity(days=2)] == [2, 0]
         Turn.objects.get().messages.get(role="assistant").delete()
     with at(midnight + timedelta(minutes=20)):
-        assert [day.messages for day in stats.activity(days=2)] == [1, 0], "the day is not closed yet"
+        assert [day.messages for day in stats.activity(days=2)] == [1, 0], "the previous day is still recounted"
 
 
-def test_a_sample_says_what_the_store_holds(owner: User, session_file: Path) -> None:
+def test_sample_measures_the_session_store(owner: User, session_file: Path) -> None:
     talked(owner, session_file)
     gone = talked(owner, session_file)
     lifecycle.expire_session(gone.session_id, actor="os:x")
@@ -108,7 +108,7 @@ def test_a_sample_says_what_the_store_holds(owner: User, session_file: Path) -> 
     assert taken.file_bytes >= session_file.stat().st_size > 0
 
 
-def test_old_samples_are_thinned_to_one_an_hour_then_one_a_day_then_none(session_file: Path) -> None:
+def test_old_samples_are_thinned_to_hourly_then_daily_then_removed(session_file: Path) -> None:
     taken = [NOON - timedelta(hours=hours, minutes=-minutes) for hours in range(24 * 12) for minutes in (0, 20)]
     StoreSample.objects.bulk_create(
         StoreSample(at=at, sessions=1, items=1, bytes=1, file_bytes=1) for at in (*taken, NOON - timedelta(days=366))
@@ -125,7 +125,7 @@ def test_old_samples_are_thinned_to_one_an_hour_then_one_a_day_then_none(session
     assert {one.minute for one in newer} == {20, 30}
 
 
-def test_the_worker_measures_every_hour_and_a_start_does(session_file: Path) -> None:
+def test_samples_are_taken_hourly_and_at_startup(session_file: Path) -> None:
     with at(NOON + timedelta(minutes=17)):
         for _ in range(2):
             schedules.ensure_samples()
@@ -135,7 +135,7 @@ def test_the_worker_measures_every_hour_and_a_start_does(session_file: Path) -> 
     assert StoreSample.objects.exists()
 
 
-def test_biggest_sessions_and_owners(owner: User, outsider: User, session_file: Path) -> None:
+def test_biggest_sessions_and_owners_are_listed_first(owner: User, outsider: User, session_file: Path) -> None:
     small, big = talked(owner, session_file, turns=1), talked(outsider, session_file, turns=3)
     other = talked(owner, session_file, turns=2)
 
@@ -149,7 +149,7 @@ def test_biggest_sessions_and_owners(owner: User, outsider: User, session_file: 
     assert owners == [("outsider@example.com", 1, 6), ("owner@example.com", 1, 4)]
 
 
-def test_turns_that_have_not_ended_are_counted(owner: User, session_file: Path) -> None:
+def test_open_turns_are_counted_by_status(owner: User, session_file: Path) -> None:
     for status in (Status.RUNNING, Status.WAITING, Status.QUEUED, Status.QUEUED):
         give_turn(talked(owner, session_file), status)
     oldest = timezone.now() - timedelta(hours=3)
@@ -158,7 +158,7 @@ def test_turns_that_have_not_ended_are_counted(owner: User, session_file: Path) 
     assert queue_health.turn_queue() == queue_health.TurnQueue(2, 1, 1, oldest)
 
 
-def test_the_workers_queue_is_told_from_the_database(session_file: Path) -> None:
+def test_worker_queue_is_read_from_the_database(session_file: Path) -> None:
     now = timezone.now()
     OrmQ.objects.create(key="threadkeeper", payload="", lock=now - timedelta(minutes=7))
     OrmQ.objects.create(key="threadkeeper", payload="", lock=now + timedelta(minutes=7))
@@ -170,7 +170,7 @@ def test_the_workers_queue_is_told_from_the_database(session_file: Path) -> None
     assert found.oldest_at == now - timedelta(minutes=7)
 
 
-def test_the_schedule_says_when_the_next_clean_up_is(session_file: Path) -> None:
+def test_time_of_next_cleanup_comes_from_the_schedule(session_file: Path) -> None:
     assert queue_health.next_cleanup().at is None
     schedules.ensure()
     assert queue_health.DAILY_CLEANUP == schedules.DAILY
@@ -181,14 +181,14 @@ def test_the_schedule_says_when_the_next_clean_up_is(session_file: Path) -> None
     assert "The daily clean-up is overdue." in overview().problems
 
 
-def test_the_last_clean_up_is_none_that_only_looked(session_file: Path) -> None:
+def test_last_cleanup_ignores_previews(session_file: Path) -> None:
     done = cleanup(trigger=Trigger.COMMAND)
     cleanup(trigger=Trigger.COMMAND, dry_run=True)
     last = queue_health.next_cleanup().last
     assert last is not None and last.pk == done.run_id
 
 
-def test_failures_of_all_kinds_are_told_by_code_the_newest_first(owner: User, session_file: Path) -> None:
+def test_failures_of_all_kinds_are_listed_newest_first(owner: User, session_file: Path) -> None:
     now = timezone.now()
     session = talked(owner, session_file, idle=timedelta(hours=1))
     Turn.objects.filter(seq=1).update(status="failed", error_code="model_error", error_detail="somebody’s words")
@@ -208,7 +208,7 @@ def test_failures_of_all_kinds_are_told_by_code_the_newest_first(owner: User, se
     ]
 
 
-def test_the_command_prints_all_of_it(owner: User, session_file: Path, settings: Settings) -> None:
+def test_command_prints_all_statistics(owner: User, session_file: Path, settings: Settings) -> None:
     session = talked(owner, session_file)
     quarantine(session.session_id, [Suspect(1, "no", "holds no item")])
     schedules.ensure()

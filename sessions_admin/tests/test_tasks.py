@@ -1,4 +1,4 @@
-"""What the worker runs."""
+"""The tasks that the worker runs."""
 
 import pickle
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def test_results_are_plain_and_can_be_pickled(given_session: GivenSession, owner
     assert pickle.loads(pickle.dumps(result)) == result  # noqa: S301 - our own
 
 
-def test_a_task_that_is_delivered_again_does_nothing_more(
+def test_redelivered_task_does_nothing(
     given_session: GivenSession, session_file: Path, owner: User, staff: User
 ) -> None:
     run = schedules.request_cleanup(actor=staff, dry_run=False)
@@ -44,7 +44,7 @@ def test_a_task_that_is_delivered_again_does_nothing_more(
     assert stored(session_file, later) == [4, 1, 1]
 
 
-def test_a_task_that_is_delivered_again_while_it_runs_leaves_the_run_alone(
+def test_task_redelivered_during_its_run_does_not_change_the_run(
     given_session: GivenSession, owner: User, staff: User
 ) -> None:
     given_session(owner)
@@ -56,46 +56,44 @@ def test_a_task_that_is_delivered_again_while_it_runs_leaves_the_run_alone(
     assert CleanupRun.objects.get().ended_at is None
 
 
-def died(run: CleanupRun, *, minutes: int = 20) -> None:
-    """Let a run have begun and then have fallen silent, as if its process had been killed."""
+def make_stale(run: CleanupRun, *, minutes: int = 20) -> None:
+    """Mark a run as running with an old heartbeat, as if its process had been killed."""
     then = timezone.now() - timedelta(minutes=minutes)
     CleanupRun.objects.filter(pk=run.pk).update(
         status=RunStatus.RUNNING, started_at=then, heartbeat_at=then, cutoff=then - timedelta(days=7)
     )
 
 
-@pytest.mark.parametrize("how", [look_after_runs, requested_cleanup])
-def test_a_run_whose_worker_was_killed_is_taken_up_again_and_finished(
-    given_session: GivenSession, session_file: Path, owner: User, staff: User, how: Callable[..., dict[str, object]]
+@pytest.mark.parametrize("task", [look_after_runs, requested_cleanup])
+def test_run_of_a_killed_worker_is_resumed_and_completed(
+    given_session: GivenSession, session_file: Path, owner: User, staff: User, task: Callable[..., dict[str, object]]
 ) -> None:
     session = given_session(owner)
     run = schedules.request_cleanup(actor=staff, dry_run=False)
-    died(run)
+    make_stale(run)
 
-    result = how(str(run.pk)) if how is requested_cleanup else how()
+    result = task(str(run.pk)) if task is requested_cleanup else task()
 
     assert (result["run_id"], result["status"], result["sessions"]) == (str(run.pk), "done", 1)
     assert stored(session_file, session) == [0, 0, 0]
     run.refresh_from_db()
-    assert [told for _, told in run.log][0] == "Resumed: the process had ended unexpectedly."
+    assert [message for _, message in run.log][0] == "Resumed: the process had ended unexpectedly."
 
 
-def test_what_had_left_the_file_when_the_worker_was_killed_is_counted(
+def test_resumed_run_counts_sessions_already_removed_from_the_file(
     given_session: GivenSession, session_file: Path, owner: User, staff: User
 ) -> None:
     session = given_session(owner, items=7)
     with opened(session_file) as file:
         file.remove([session.session_id])
-    died(schedules.request_cleanup(actor=staff, dry_run=False))
+    make_stale(schedules.request_cleanup(actor=staff, dry_run=False))
 
     result = look_after_runs()
 
     assert (result["sessions"], result["items"], result["bytes"]) == (1, 7, session.byte_count)
 
 
-def test_a_preview_that_is_taken_up_again_lists_nothing_twice(
-    given_session: GivenSession, owner: User, staff: User
-) -> None:
+def test_resumed_preview_lists_each_session_once(given_session: GivenSession, owner: User, staff: User) -> None:
     first, second = given_session(owner), given_session(owner)
     run = schedules.request_cleanup(actor=staff, dry_run=True)
     CleanedSession.objects.create(
@@ -107,7 +105,7 @@ def test_a_preview_that_is_taken_up_again_lists_nothing_twice(
         last_activity_at=first.last_activity_at,
     )
     CleanupRun.objects.update(examined=1, removed_sessions=1)
-    died(run)
+    make_stale(run)
 
     result = look_after_runs()
 
@@ -115,13 +113,13 @@ def test_a_preview_that_is_taken_up_again_lists_nothing_twice(
     assert set(run.sessions.values_list("session_id", flat=True)) == {first.session_id, second.session_id}
 
 
-def test_a_run_that_takes_its_worker_along_each_time_is_given_up(
+def test_run_that_repeatedly_kills_its_worker_fails(
     given_session: GivenSession, session_file: Path, owner: User, staff: User
 ) -> None:
     session = given_session(owner)
     run = schedules.request_cleanup(actor=staff, dry_run=False)
     CleanupRun.objects.update(log=[["2026-05-01T12:00:00+00:00", RESUMED]] * 2)
-    died(run)
+    make_stale(run)
 
     assert look_after_runs() == {}
 
@@ -130,12 +128,12 @@ def test_a_run_that_takes_its_worker_along_each_time_is_given_up(
     assert stored(session_file, session) == [4, 1, 1]
 
 
-def test_a_commands_run_that_was_killed_is_ended_and_not_finished_by_somebody_else(
+def test_killed_run_of_a_command_fails_and_is_not_resumed(
     given_session: GivenSession, session_file: Path, owner: User
 ) -> None:
     session = given_session(owner)
     run = CleanupRun.objects.create(trigger=Trigger.COMMAND)
-    died(run)
+    make_stale(run)
 
     assert look_after_runs() == {}
 
@@ -144,9 +142,9 @@ def test_a_commands_run_that_was_killed_is_ended_and_not_finished_by_somebody_el
     assert stored(session_file, session) == [4, 1, 1]
 
 
-def test_a_run_that_was_killed_while_it_was_to_stop_has_stopped(staff: User) -> None:
+def test_run_killed_while_stopping_is_marked_stopped(staff: User) -> None:
     run = CleanupRun.objects.create(trigger=Trigger.ADMIN, actor=staff)
-    died(run)
+    make_stale(run)
     CleanupRun.objects.update(status=RunStatus.STOPPING, stopped_by=staff)
 
     assert look_after_runs() == {}
@@ -156,10 +154,10 @@ def test_a_run_that_was_killed_while_it_was_to_stop_has_stopped(staff: User) -> 
     assert run.ended_at is not None
 
 
-def test_a_run_that_is_alive_is_left_alone(given_session: GivenSession, owner: User, staff: User) -> None:
+def test_run_with_a_recent_heartbeat_is_not_resumed(given_session: GivenSession, owner: User, staff: User) -> None:
     given_session(owner)
     run = schedules.request_cleanup(actor=staff, dry_run=False)
-    died(run, minutes=1)
+    make_stale(run, minutes=1)
 
     assert look_after_runs() == {}
 
@@ -167,9 +165,7 @@ def test_a_run_that_is_alive_is_left_alone(given_session: GivenSession, owner: U
     assert (run.status, run.log) == (RunStatus.RUNNING, [])
 
 
-def test_a_failure_is_raised_so_that_the_worker_shows_and_repeats_it(
-    db: None, settings: Settings, tmp_path: Path
-) -> None:
+def test_task_raises_errors_for_the_worker_to_show_and_retry(db: None, settings: Settings, tmp_path: Path) -> None:
     settings.AGENT_SESSION_DB_PATH = tmp_path / "missing" / "agent_sessions.db"
 
     with pytest.raises(MemoryUnavailable):

@@ -1,4 +1,4 @@
-"""The daily clean-up by a real worker process."""
+"""The daily clean-up in a real worker process."""
 
 import os
 import signal
@@ -24,12 +24,12 @@ from sessions_admin.schedules import DAILY, MINUTELY
 from sessions_admin.tests.conftest import remember, stored
 from sessions_admin.tests.live_worker import NEXT_LOOK, look_at, worker
 
-# Among the first to be run: these wait the longest.
+# These run among the first, because they take the longest.
 pytestmark = [pytest.mark.service, pytest.mark.xdist_group("worker")]
 
 
 def add_session(database: LiveDatabase, user: uuid.UUID, *, session_id: SessionId, idle: timedelta, size: Size) -> None:
-    """Put a conversation and the mirror of its session into the record."""
+    """Insert a conversation and the metadata of its session into the database."""
     then = timezone.now() - idle
     database.query(
         "INSERT INTO chat_conversation (id, user_id, title, created_at, updated_at, last_seq, last_position)"
@@ -43,7 +43,7 @@ def add_session(database: LiveDatabase, user: uuid.UUID, *, session_id: SessionI
     )
 
 
-def test_a_worker_removes_a_session_eight_days_old_when_its_schedule_is_due(
+def test_worker_removes_an_expired_session_when_the_schedule_is_due(
     live_database: LiveDatabase, tmp_path: Path
 ) -> None:
     user = live_database.add_user("owner@example.com")
@@ -60,7 +60,7 @@ def test_a_worker_removes_a_session_eight_days_old_when_its_schedule_is_due(
     ):
         finished = "SELECT success, result IS NOT NULL FROM django_q_task WHERE func = %s"
         result = eventually(lambda: live_database.query(finished, DAILY), within=NEXT_LOOK, what="the worker's task")
-        # By the clock that nobody sets, which is the same one in all processes of a machine.
+        # By the monotonic clock, which all processes of a machine share.
         reported = "SELECT pid, %s - beat_seconds < 20, %s - pass_seconds < 100 FROM sessions_admin_workerheartbeat"
         now = time.monotonic()
         assert live_database.query(reported, now, now) == [(process.pid, True, True)]
@@ -83,7 +83,7 @@ def test_a_worker_removes_a_session_eight_days_old_when_its_schedule_is_due(
 
 
 def add_many(database: LiveDatabase, path: Path, user: uuid.UUID, count: int) -> None:
-    """Put sessions of two items, ten days old, into the file and the record."""
+    """Insert sessions of two items, ten days old, into the session file and the database."""
     database.query(
         "INSERT INTO chat_conversation (id, user_id, title, created_at, updated_at, last_seq, last_position)"
         " SELECT gen_random_uuid(), %s, 'Party', past, past, 0, 0"
@@ -104,46 +104,44 @@ def add_many(database: LiveDatabase, path: Path, user: uuid.UUID, count: int) ->
         file.execute("COMMIT")
 
 
-def test_a_run_whose_worker_is_killed_in_the_midst_of_it_is_finished_by_the_next_one(
-    live_database: LiveDatabase, tmp_path: Path
-) -> None:
+def test_next_worker_completes_the_run_of_a_killed_worker(live_database: LiveDatabase, tmp_path: Path) -> None:
     user, path, count = live_database.add_user("owner@example.com"), tmp_path / "agent_sessions.db", 3 * BATCH
     add_many(live_database, path, user, count)
-    figures = "SELECT status, examined, removed_sessions, removed_items FROM sessions_admin_cleanuprun"
+    run_totals = "SELECT status, examined, removed_sessions, removed_items FROM sessions_admin_cleanuprun"
     look_at(live_database, DAILY)
 
     with worker(live_database, tmp_path) as process:
-        begun = f"{figures} WHERE examined > 0"
-        eventually(lambda: live_database.query(begun), within=NEXT_LOOK, what="the first batch")
+        started = f"{run_totals} WHERE examined > 0"
+        eventually(lambda: live_database.query(started), within=NEXT_LOOK, what="the first batch")
         with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as file:
-            file.execute("BEGIN IMMEDIATE")  # it stays in the midst of a batch
+            file.execute("BEGIN IMMEDIATE")  # the worker stays within a batch
             children = psutil.Process(process.pid).children(recursive=True)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(SECONDS)
             assert psutil.wait_procs(children, timeout=SECONDS)[1] == []
-    ((status, examined, removed, items),) = live_database.query(figures)
+    ((status, examined, removed, items),) = live_database.query(run_totals)
     assert (status, removed, items) == ("running", examined, 2 * examined)
     assert 0 < examined < count
 
-    # Nobody waits two minutes here, nor for the next minute.
+    # Skip the two minutes until the run is stale, and the wait for the next minute.
     live_database.query("UPDATE sessions_admin_cleanuprun SET heartbeat_at = heartbeat_at - interval '3 minutes'")
     look_at(live_database, MINUTELY)
     with worker(live_database, tmp_path):
-        eventually(lambda: live_database.query(figures)[0][0] == "done", within=NEXT_LOOK, what="the run's end")
+        eventually(lambda: live_database.query(run_totals)[0][0] == "done", within=NEXT_LOOK, what="the run's end")
 
-    assert live_database.query(figures) == [("done", count, count, 2 * count)]
+    assert live_database.query(run_totals) == [("done", count, count, 2 * count)]
     ((log,),) = live_database.query("SELECT log FROM sessions_admin_cleanuprun")
     assert [sentence for _, sentence in log].count(RESUMED) == 1
-    taken = "SELECT count(DISTINCT session_id), sum(items) FROM sessions_admin_cleanedsession"
-    assert live_database.query(taken) == [(count, 2 * count)]
-    left = "SELECT count(*), coalesce(sum(item_count), 0) FROM chat_agentsession WHERE gone_at IS NULL"
-    assert live_database.query(left) == [(0, 0)]
+    cleaned = "SELECT count(DISTINCT session_id), sum(items) FROM sessions_admin_cleanedsession"
+    assert live_database.query(cleaned) == [(count, 2 * count)]
+    remaining = "SELECT count(*), coalesce(sum(item_count), 0) FROM chat_agentsession WHERE gone_at IS NULL"
+    assert live_database.query(remaining) == [(0, 0)]
     with closing(sqlite3.connect(path)) as file:
         for table in ("agent_messages", "agent_sessions", "threadkeeper_turns"):
             assert file.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table  # noqa: S608
 
 
-LOADED = """
+PRINT_LOADED_SDK = """
 import sys
 from django.core.management import execute_from_command_line
 execute_from_command_line(["manage.py", "list_sessions"])
@@ -152,8 +150,6 @@ print({"agents", "openai"} & {*sys.modules})
 """
 
 
-def test_the_worker_and_commands_do_not_load_the_sdk_which_they_do_not_use(
-    live_database: LiveDatabase, tmp_path: Path
-) -> None:
-    told = run("-c", LOADED, DATABASE_URL=live_database.url, DATA_DIR=str(tmp_path))
-    assert told.stdout.splitlines()[-1] == "set()", told.stderr
+def test_worker_and_commands_do_not_import_the_sdk(live_database: LiveDatabase, tmp_path: Path) -> None:
+    result = run("-c", PRINT_LOADED_SDK, DATABASE_URL=live_database.url, DATA_DIR=str(tmp_path))
+    assert result.stdout.splitlines()[-1] == "set()", result.stderr

@@ -1,4 +1,4 @@
-"""Another program adds items to a held session while the product replaces what it holds: none of them is lost."""
+"""Another program adds items to a held session while the product replaces its content: no item is lost."""
 
 import re
 import subprocess
@@ -15,11 +15,11 @@ from chat.infra.db_threads import in_database
 from chat.models import Message, Turn
 from chat.tests.conftest import Chat
 from sessions_admin.sessions import lifecycle
-from sessions_admin.tests.test_removers import BY, Held
+from sessions_admin.tests.test_removers import BY, HeldSession
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# It adds pairs of items until its input ends, then prints how many were committed.
+# Adds pairs of items until its input ends, then prints the number of committed pairs.
 WRITER = """
 import asyncio, sys, threading
 from agents import SQLiteSession
@@ -41,58 +41,58 @@ asyncio.run(main(*sys.argv[1:]))
 class Writer:
     """Another program that writes to a session."""
 
-    def __init__(self, held: Held) -> None:
+    def __init__(self, held: HeldSession) -> None:
         command = [sys.executable, "-c", WRITER, held.session_id, str(held.path)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "begun\n"
 
     def stop(self) -> int:
-        """End it and return how many pairs it has committed."""
+        """Stop the program and return how many pairs it has committed."""
         return int(self.process.communicate(timeout=60)[0])
 
 
 @pytest.fixture
-async def held(chat: Chat, script: ScriptedModel, settings: Settings) -> Held:
+async def held(chat: Chat, script: ScriptedModel, settings: Settings) -> HeldSession:
     settings.AGENT_SESSION_DB_PATH = path = chat.session_file
-    held = Held(chat, script, path)
+    held = HeldSession(chat, script, path)
     for text in ("First", "Second"):
         await held.say(text)
-    await held.do(lifecycle.hold_session, held.session_id, actor=BY, reason="a case")
+    await held.attempt(lifecycle.hold_session, held.session_id, actor=BY, reason="a case")
     return held
 
 
 @pytest.fixture
-def writer(held: Held) -> Iterator[Writer]:
+def writer(held: HeldSession) -> Iterator[Writer]:
     writer = Writer(held)
     yield writer
     writer.process.kill()
     writer.process.wait()
 
 
-async def edit(held: Held) -> None:
+async def edit(held: HeldSession) -> None:
     first = await in_database(lambda: Message.objects.filter(position=1).get())
     held.script.enqueue([assistant_message("otherwise")])
     await held.chat.edit(first.pk, "Something else")
 
 
-async def retry(held: Held) -> None:
+async def retry(held: HeldSession) -> None:
     newest = await in_database(lambda: Turn.objects.order_by("-seq").select_related("user")[0])
     held.script.enqueue([assistant_message("anew")])
     await held.chat.retry(newest)
 
 
-async def rebuild(held: Held) -> None:
+async def rebuild(held: HeldSession) -> None:
     with suppress(MemoryUnavailable):
-        await held.do(lifecycle.rebuild_session, held.session_id, actor=BY)
+        await held.attempt(lifecycle.rebuild_session, held.session_id, actor=BY)
 
 
-async def test_no_item_of_another_program_is_lost(held: Held, writer: Writer) -> None:
-    for verb in (edit, retry, rebuild):
+async def test_items_added_by_another_program_are_not_lost(held: HeldSession, writer: Writer) -> None:
+    for operation in (edit, retry, rebuild):
         for _ in range(5):
-            await verb(held)
+            await operation(held)
             await held.chat.settled()
     written = writer.stop()
 
-    found = {match for item in await in_database(held.everything) for match in re.findall(r"pair \d+ of \w+", item)}
+    found = {match for item in await in_database(held.all_items) for match in re.findall(r"pair \d+ of \w+", item)}
     assert {f"pair {n} of {role}" for n in range(written) for role in ("user", "assistant")} <= found
