@@ -88,7 +88,7 @@ def remover(function: Remover) -> Remover:
 
 
 def after_retention(run: Callable[[], object]) -> Callable[[], None]:
-    """Call the function when the session is older than its retention."""
+    """Return a call of the function at a time after the retention of the session."""
 
     def later() -> None:
         with time_machine.travel(timezone.now() + timedelta(days=30)):
