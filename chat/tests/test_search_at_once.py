@@ -1,4 +1,4 @@
-"""Searches over HTTP: how many one person may run at once, and how long one may take."""
+"""Searches over HTTP are limited in number per user and in duration."""
 
 import asyncio
 import uuid
@@ -22,7 +22,7 @@ WAITING = (
 
 @contextmanager
 def slow_searches(database: LiveDatabase) -> Iterator[None]:
-    """Let every search wait for as long as the block runs."""
+    """Make every search wait while the block runs."""
     with psycopg.connect(database.url) as lock:
         lock.execute("LOCK TABLE chat_messagevector")
         yield
@@ -30,7 +30,7 @@ def slow_searches(database: LiveDatabase) -> Iterator[None]:
 
 @pytest.fixture
 async def searcher(shared_server: ServerProcess) -> AsyncIterator[httpx.AsyncClient]:
-    """Somebody who has said something that can be found."""
+    """Return the client of a user who has a message that a search finds."""
     person = sign_in(shared_server)
     async with open_socket(shared_server, person, uuid.uuid4()) as socket:
         await socket.say("Add a task to buy milk")
@@ -38,7 +38,7 @@ async def searcher(shared_server: ServerProcess) -> AsyncIterator[httpx.AsyncCli
         yield client
 
 
-async def test_a_third_search_at_once_is_asked_to_come_again(
+async def test_third_concurrent_search_gets_429_with_retry_after(
     shared_server: ServerProcess, searcher: httpx.AsyncClient
 ) -> None:
     with slow_searches(shared_server.database):
@@ -48,18 +48,18 @@ async def test_a_third_search_at_once_is_asked_to_come_again(
         third = await searcher.get("/api/search?q=milk")
     assert (third.status_code, third.headers["Retry-After"]) == (429, "1")
     assert third.json()["error"]["code"] == "rate_limited"
-    # They were slow, and may have been ended for it; there is room again.
-    assert {answer.status_code for answer in await asyncio.gather(*first)} <= {200, 503}
+    # The slow searches may have timed out; afterwards a search is accepted again.
+    assert {response.status_code for response in await asyncio.gather(*first)} <= {200, 503}
     found = await searcher.get("/api/search?q=milk")
     assert (found.status_code, len(found.json()["items"])) == (200, 1)
 
 
-async def test_a_search_that_takes_too_long_ends_with_a_sentence(
+async def test_slow_search_gets_503_with_an_explanation(
     shared_server: ServerProcess, searcher: httpx.AsyncClient
 ) -> None:
     with slow_searches(shared_server.database):
-        answer = await searcher.get("/api/search?q=milk")
-    assert answer.status_code == 503
-    assert answer.json()["error"]["code"] == "timed_out"
-    assert answer.json()["error"]["detail"].startswith("This search takes too long")
+        response = await searcher.get("/api/search?q=milk")
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] == "timed_out"
+    assert response.json()["error"]["detail"].startswith("This search takes too long")
     assert (await searcher.get("/api/search?q=milk")).status_code == 200

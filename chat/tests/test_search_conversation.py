@@ -1,4 +1,4 @@
-"""The assistant finds what was said in its conversation, however long ago, and nothing of any other."""
+"""The search_conversation tool finds messages of its own conversation, however old, and of no other."""
 
 import json
 import uuid
@@ -16,8 +16,8 @@ from chat.tasks import services as tasks
 from chat.tests.conftest import Chat
 
 
-async def say(chat: Chat, script: ScriptedModel, *texts: str) -> None:
-    """Say each text, answered by "Yes."."""
+async def send_texts(chat: Chat, script: ScriptedModel, *texts: str) -> None:
+    """Send each text; the model replies "Yes" and the text."""
     for text in texts:
         script.enqueue([assistant_message(f"Yes: {text[:40]}")])
         await chat.reply(text)
@@ -32,115 +32,113 @@ async def output_of(chat: Chat, script: ScriptedModel, tool: str = "search_conve
     return json.loads((await in_database(ToolCall.objects.latest, "pk")).output or "")
 
 
-async def found(chat: Chat, script: ScriptedModel, **arguments: Any) -> list[str]:
+async def search_texts(chat: Chat, script: ScriptedModel, **arguments: Any) -> list[str]:
     """Return the texts that a search finds."""
     output = await output_of(chat, script, **arguments)
     assert output["ok"], output
     return [message["text"] for message in output["messages"]]
 
 
-async def test_words_find_messages_of_both_the_newest_first(chat: Chat, script: ScriptedModel) -> None:
-    await say(chat, script, "The dentist is on Elm Street", "Buy milk", "The dentist moved")
+async def test_query_finds_messages_of_user_and_assistant_newest_first(chat: Chat, script: ScriptedModel) -> None:
+    await send_texts(chat, script, "The dentist is on Elm Street", "Buy milk", "The dentist moved")
 
-    assert await found(chat, script, query="dentist") == [
+    assert await search_texts(chat, script, query="dentist") == [
         "Yes: The dentist moved",
         "The dentist moved",
         "Yes: The dentist is on Elm Street",
         "The dentist is on Elm Street",
     ]
-    assert await found(chat, script, query="dentist elm", role="user") == ["The dentist is on Elm Street"]
-    assert await found(chat, script, query="plumber") == []
+    assert await search_texts(chat, script, query="dentist elm", role="user") == ["The dentist is on Elm Street"]
+    assert await search_texts(chat, script, query="plumber") == []
 
 
-async def test_without_words_the_first_messages_are_listed_and_not_the_question(
-    chat: Chat, script: ScriptedModel
-) -> None:
-    await say(chat, script, "one", "two")
+async def test_search_without_query_lists_earlier_messages_only(chat: Chat, script: ScriptedModel) -> None:
+    await send_texts(chat, script, "one", "two")
 
-    assert await found(chat, script, order="oldest", role="user") == ["one", "two"]
-    assert await found(chat, script, order="oldest", limit=1, offset=1) == ["Yes: one"]
+    assert await search_texts(chat, script, order="oldest", role="user") == ["one", "two"]
+    assert await search_texts(chat, script, order="oldest", limit=1, offset=1) == ["Yes: one"]
 
 
-async def test_nothing_of_another_conversation_or_person_is_found(
+async def test_messages_of_other_conversations_and_users_are_not_found(
     chat: Chat, script: ScriptedModel, outsider: User
 ) -> None:
-    await say(Chat(chat.runner, chat.user, uuid.uuid4()), script, "secret elsewhere")
-    await say(Chat(chat.runner, outsider, uuid.uuid4()), script, "secret of an outsider")
-    await say(chat, script, "hello")
+    await send_texts(Chat(chat.runner, chat.user, uuid.uuid4()), script, "secret elsewhere")
+    await send_texts(Chat(chat.runner, outsider, uuid.uuid4()), script, "secret of an outsider")
+    await send_texts(chat, script, "hello")
 
-    assert await found(chat, script, query="secret") == []
-    assert await found(chat, script, role="user") == ["Look it up", "hello"]
+    assert await search_texts(chat, script, query="secret") == []
+    assert await search_texts(chat, script, role="user") == ["Look it up", "hello"]
 
 
-async def test_an_earlier_version_is_not_found(chat: Chat, script: ScriptedModel) -> None:
-    await say(chat, script, "about the dentist", "and more")
+async def test_replaced_version_of_a_message_is_not_found(chat: Chat, script: ScriptedModel) -> None:
+    await send_texts(chat, script, "about the dentist", "and more")
     first = await in_database(Message.objects.get, text="about the dentist")
     script.enqueue([assistant_message("Yes.")])
     accepted = await chat.edit(first.pk, "about the plumber")
     await chat.log(accepted.turn)
     await chat.settled()
 
-    assert await found(chat, script, order="oldest") == ["about the plumber", "Yes."]
-    assert await found(chat, script, query="dentist") == []
+    assert await search_texts(chat, script, order="oldest") == ["about the plumber", "Yes."]
+    assert await search_texts(chat, script, query="dentist") == []
 
 
-async def test_a_reply_that_is_written_anew_keeps_its_question(chat: Chat, script: ScriptedModel) -> None:
-    await say(chat, script, "about the dentist")
+async def test_regenerated_reply_keeps_its_user_message(chat: Chat, script: ScriptedModel) -> None:
+    await send_texts(chat, script, "about the dentist")
     turn = (await in_database(Message.objects.select_related("turn").get, text="about the dentist")).turn
     script.enqueue([assistant_message("Another answer.")])
     await chat.log((await chat.retry(turn)).turn)
     await chat.settled()
 
-    assert await found(chat, script, order="oldest") == ["about the dentist", "Another answer."]
+    assert await search_texts(chat, script, order="oldest") == ["about the dentist", "Another answer."]
 
 
-async def test_nothing_before_the_memory_was_cleared_is_found(chat: Chat, script: ScriptedModel) -> None:
-    await say(chat, script, "before", "between", "after")
+async def test_messages_before_cleared_memory_are_not_found(chat: Chat, script: ScriptedModel) -> None:
+    await send_texts(chat, script, "before", "between", "after")
     await in_database(Conversation.objects.filter(pk=chat.conversation_id).update, memory_from=2)
 
-    assert await found(chat, script, order="oldest", role="user") == ["after"]
-    assert await found(chat, script, query="before") == []
+    assert await search_texts(chat, script, order="oldest", role="user") == ["after"]
+    assert await search_texts(chat, script, query="before") == []
 
 
-async def test_what_was_pruned_is_found(chat: Chat, script: ScriptedModel, settings: Settings) -> None:
+async def test_pruned_messages_are_found(chat: Chat, script: ScriptedModel, settings: Settings) -> None:
     settings.AGENT_SESSION_MAX_MESSAGES = 4
-    await say(chat, script, *(f"message {n}" for n in range(6)))
+    await send_texts(chat, script, *(f"message {n}" for n in range(6)))
     session_id = str(SessionId(chat.user.pk, chat.conversation_id))
     assert len(await chat.runner.store.rows(session_id)) == 4
 
-    assert await found(chat, script, order="oldest", role="user", limit=1) == ["message 0"]
+    assert await search_texts(chat, script, order="oldest", role="user", limit=1) == ["message 0"]
 
 
 @pytest.mark.parametrize("query", ["x" * 300, " ".join(f"word{n}" for n in range(20))])
-async def test_a_query_that_cannot_be_used_is_an_output(chat: Chat, script: ScriptedModel, query: str) -> None:
+async def test_invalid_query_returns_an_error_to_the_model(chat: Chat, script: ScriptedModel, query: str) -> None:
     output = await output_of(chat, script, query=query)
 
     assert output["ok"] is False
     assert "search" in output["detail"].lower()
 
 
-async def test_a_search_changes_nothing_and_asks_nobody(chat: Chat, script: ScriptedModel) -> None:
+async def test_search_changes_nothing_and_needs_no_approval(chat: Chat, script: ScriptedModel) -> None:
     await output_of(chat, script)
 
     call = await in_database(ToolCall.objects.get)
     assert (call.name, call.decision, call.changed_something) == ("search_conversation", "", False)
 
 
-async def test_a_long_message_is_shown_where_it_matches(chat: Chat, script: ScriptedModel) -> None:
-    await say(chat, script, "filler " * 900 + "dentist " + "filler " * 300)
+async def test_long_message_is_excerpted_around_the_match(chat: Chat, script: ScriptedModel) -> None:
+    await send_texts(chat, script, "filler " * 900 + "dentist " + "filler " * 300)
 
-    (text,) = await found(chat, script, query="dentist", role="user")
+    (text,) = await search_texts(chat, script, query="dentist", role="user")
     assert "dentist" in text
-    (beginning,) = await found(chat, script, order="oldest", role="user", limit=1)
+    (beginning,) = await search_texts(chat, script, order="oldest", role="user", limit=1)
     assert len(beginning) == MAX_SHOWN + 1
 
 
-# -- what a model is sent at once
+# -- size of a tool's output
 
 
 @pytest.fixture
-def bounded(settings: Settings) -> None:
-    """A model that has a context."""
+def limited_context(settings: Settings) -> None:
+    """Configure a model with a limited context."""
     settings.OPENAI_API_KEY = "sk-test"
     settings.AGENT_GUARDRAIL = False
 
@@ -150,7 +148,7 @@ def _many_tasks(user: User) -> None:
         tasks.create_task(user_id=user.pk, title=f"Task {n}", description="note " * 20)
 
 
-async def test_a_list_that_is_too_long_is_read_page_by_page(bounded: None, chat: Chat, script: ScriptedModel) -> None:
+async def test_long_task_list_is_paginated(limited_context: None, chat: Chat, script: ScriptedModel) -> None:
     await in_database(_many_tasks, chat.user)
 
     numbers: list[int] = []
@@ -166,8 +164,8 @@ async def test_a_list_that_is_too_long_is_read_page_by_page(bounded: None, chat:
     assert numbers == list(range(1, 91))
 
 
-async def test_what_was_deleted_together_is_counted_and_kept_whole_for_undoing(
-    bounded: None, chat: Chat, script: ScriptedModel
+async def test_bulk_delete_output_is_shortened_but_undo_data_is_complete(
+    limited_context: None, chat: Chat, script: ScriptedModel
 ) -> None:
     await in_database(_many_tasks, chat.user)
     script.extend(
@@ -189,8 +187,8 @@ async def test_what_was_deleted_together_is_counted_and_kept_whole_for_undoing(
     assert len((call.before or {})["tasks"]) == 90
 
 
-async def test_messages_are_bounded_too(bounded: None, chat: Chat, script: ScriptedModel) -> None:
-    await say(chat, script, *(f"{n} " + "word " * 600 for n in range(4)))
+async def test_found_messages_are_paginated(limited_context: None, chat: Chat, script: ScriptedModel) -> None:
+    await send_texts(chat, script, *(f"{n} " + "word " * 600 for n in range(4)))
 
     output = await output_of(chat, script, order="oldest", role="user")
 
@@ -198,7 +196,7 @@ async def test_messages_are_bounded_too(bounded: None, chat: Chat, script: Scrip
     assert (len(output["messages"]), output["more"], output["next_offset"]) == (2, 2, 2)
 
 
-async def test_the_offline_model_is_sent_all(chat: Chat, script: ScriptedModel) -> None:
+async def test_offline_model_gets_the_whole_output(chat: Chat, script: ScriptedModel) -> None:
     await in_database(_many_tasks, chat.user)
 
     page = await output_of(chat, script, "list_tasks", limit=100)

@@ -1,4 +1,4 @@
-"""Sessions of the SDK's own classes are adopted as docs/how-to/import-agents-sdk-sessions.md states."""
+"""Sessions written by the SDK's own classes are adopted, as docs/how-to/import-agents-sdk-sessions.md describes."""
 
 import asyncio
 import json
@@ -29,12 +29,12 @@ from chat.tests.stores import EACH, by_sdk, outside
 KEY = "HcVwzqHqU0Z1yUqj8mCpzVxXqvRCyoF0pY0cUqcWgU8="
 
 
-def said(text: str) -> TResponseInputItem:
+def user_item(text: str) -> TResponseInputItem:
     return {"role": "user", "content": text}
 
 
-TALK = [
-    said("Remind me to call Ada."),
+HISTORY = [
+    user_item("Remind me to call Ada."),
     cast(TResponseInputItem, {"type": "function_call", "call_id": "c1", "name": "create_task", "arguments": "{}"}),
     cast(TResponseInputItem, {"type": "function_call_output", "call_id": "c1", "output": "added"}),
     cast(TResponseInputItem, {"role": "assistant", "content": "I shall – “Ada”."}),
@@ -48,19 +48,19 @@ async def store(tmp_path: Path) -> AsyncIterator[FileStore]:
     await opened.close()
 
 
-async def by_sqlite(path: Path, session_id: str, items: list[TResponseInputItem]) -> None:
+async def write_with_sqlite(path: Path, session_id: str, items: list[TResponseInputItem]) -> None:
     session = SQLiteSession(session_id, path)
     await session.add_items(items)
     session.close()
 
 
-async def by_async_sqlite(path: Path, session_id: str, items: list[TResponseInputItem]) -> None:
+async def write_with_async_sqlite(path: Path, session_id: str, items: list[TResponseInputItem]) -> None:
     session = AsyncSQLiteSession(session_id, path)
     await session.add_items(items)
     await session.close()
 
 
-async def by_advanced_sqlite(path: Path, session_id: str, items: list[TResponseInputItem]) -> None:
+async def write_with_advanced_sqlite(path: Path, session_id: str, items: list[TResponseInputItem]) -> None:
     session = AdvancedSQLiteSession(session_id=session_id, db_path=path, create_tables=True)
     await session.add_items(items)
     session.close()
@@ -70,33 +70,31 @@ async def items(store: FileStore, session_id: str) -> list[TResponseInputItem]:
     return await AgentSessionMemory(session_id, store).get_items()
 
 
-def rows_beside(path: Path) -> int:
-    """Count what AdvancedSQLiteSession keeps beside the items."""
+def count_structure_rows(path: Path) -> int:
+    """Count the rows of the table that AdvancedSQLiteSession keeps beside the items."""
     with closing(sqlite3.connect(path)) as connection:
         count: int = connection.execute("SELECT count(*) FROM message_structure").fetchone()[0]
     return count
 
 
-@pytest.mark.parametrize("written", [by_sqlite, by_async_sqlite, by_advanced_sqlite])
-async def test_a_file_of_the_sdk_is_taken_over_as_it_is(
-    store: FileStore, written: Callable[[Path, str, list[TResponseInputItem]], Awaitable[None]]
+@pytest.mark.parametrize("write_items", [write_with_sqlite, write_with_async_sqlite, write_with_advanced_sqlite])
+async def test_session_file_of_the_sdk_is_read_and_extended(
+    store: FileStore, write_items: Callable[[Path, str, list[TResponseInputItem]], Awaitable[None]]
 ) -> None:
-    await written(store.path, "a", TALK)
-    await written(store.path, "b", [said("another")])
+    await write_items(store.path, "a", HISTORY)
+    await write_items(store.path, "b", [user_item("another")])
 
-    assert await items(store, "a") == TALK
-    await AgentSessionMemory("a", store).add_items([said("ours")])
-    await written(store.path, "a", [said("theirs")])
+    assert await items(store, "a") == HISTORY
+    await AgentSessionMemory("a", store).add_items([user_item("ours")])
+    await write_items(store.path, "a", [user_item("theirs")])
 
-    assert await items(store, "a") == [*TALK, said("ours"), said("theirs")]
-    assert await items(store, "b") == [said("another")]
+    assert await items(store, "a") == [*HISTORY, user_item("ours"), user_item("theirs")]
+    assert await items(store, "b") == [user_item("another")]
 
 
 @EACH
-async def test_a_session_under_the_id_of_a_new_conversation_is_remembered_there(
-    chat: Chat, script: ScriptedModel
-) -> None:
-    await by_sdk(str(SessionId(chat.user.pk, chat.conversation_id)), TALK)
+async def test_new_conversation_remembers_an_existing_session_with_its_id(chat: Chat, script: ScriptedModel) -> None:
+    await by_sdk(str(SessionId(chat.user.pk, chat.conversation_id)), HISTORY)
     script.extend([[assistant_message("Ada.")], [assistant_message("Gladly.")]])
 
     await chat.reply("Whom was I to call?")
@@ -108,16 +106,16 @@ async def test_a_session_under_the_id_of_a_new_conversation_is_remembered_there(
     assert given == ["Remind me to call Ada.", "Whom was I to call?", "Thanks"]
 
 
-@pytest.mark.parametrize("written", [by_sqlite, by_async_sqlite, by_advanced_sqlite])
-async def test_what_the_sdk_wrote_outlives_damage_and_a_lost_file(
-    chat: Chat, script: ScriptedModel, written: Callable[[Path, str, list[TResponseInputItem]], Awaitable[None]]
+@pytest.mark.parametrize("write_items", [write_with_sqlite, write_with_async_sqlite, write_with_advanced_sqlite])
+async def test_adopted_items_survive_a_damaged_row_and_a_lost_file(
+    chat: Chat, script: ScriptedModel, write_items: Callable[[Path, str, list[TResponseInputItem]], Awaitable[None]]
 ) -> None:
     path, session_id = chat.session_file, str(SessionId(chat.user.pk, chat.conversation_id))
     script.extend([[assistant_message(f"Reply {n}.")] for n in range(1, 5)])
-    await written(path, session_id, TALK)
+    await write_items(path, session_id, HISTORY)
     await chat.reply("One")
     await chat.settled()
-    await written(path, session_id, [said("Between")])
+    await write_items(path, session_id, [user_item("Between")])
     await chat.reply("Two")
     await chat.settled()
 
@@ -135,9 +133,7 @@ async def test_what_the_sdk_wrote_outlives_damage_and_a_lost_file(
 
 
 @EACH
-async def test_what_is_written_while_a_turn_is_at_work_that_dies_is_kept_for_staff(
-    chat: Chat, script: ScriptedModel
-) -> None:
+async def test_items_written_during_a_crashed_turn_are_quarantined(chat: Chat, script: ScriptedModel) -> None:
     store, session_id = chat.runner.store, str(SessionId(chat.user.pk, chat.conversation_id))
     script.extend([[assistant_message("Reply 1.")]])
     await chat.reply("One")
@@ -146,17 +142,17 @@ async def test_what_is_written_while_a_turn_is_at_work_that_dies_is_kept_for_sta
     last = (await store.read(session_id)).last
     assert last is not None
     await store.write(Append(session_id, Fence(last.turn + 1, 1), [{"role": "user", "content": "Two"}]))
-    await by_sdk(session_id, [said("Meanwhile")])
+    await by_sdk(session_id, [user_item("Meanwhile")])
 
     fence = Fence(last.turn + 1, 2)
-    place = SessionContext(
+    context = SessionContext(
         session_id=session_id,
         conversation_id=chat.conversation_id,
         fence=fence,
         replaces=None,
         last=LastTurn(last, is_missing=False),
     )
-    opened = await open_session(store, place)
+    opened = await open_session(store, context)
 
     assert opened.items == before
     kept = await in_database(lambda: list(Quarantined.objects.values_list("content", flat=True)))
@@ -164,10 +160,10 @@ async def test_what_is_written_while_a_turn_is_at_work_that_dies_is_kept_for_sta
 
 
 @EACH
-async def test_a_session_of_a_version_without_digests_goes_on_as_it_was(chat: Chat, script: ScriptedModel) -> None:
+async def test_session_without_digests_is_adopted_unchanged(chat: Chat, script: ScriptedModel) -> None:
     session_id = str(SessionId(chat.user.pk, chat.conversation_id))
     script.extend([[assistant_message(f"Reply {n}.")] for n in range(1, 4)])
-    await by_sdk(session_id, TALK)
+    await by_sdk(session_id, HISTORY)
     await chat.reply("One")
     await chat.settled()
     await in_database(lambda: AdoptedItems.objects.all().delete())
@@ -180,21 +176,21 @@ async def test_a_session_of_a_version_without_digests_goes_on_as_it_was(chat: Ch
 
     assert (await chat.session())[: len(before)] == before
     (adopted,) = await in_database(lambda: list(AdoptedItems.objects.values_list("after_turn", "items")))
-    assert (adopted[0], json.loads(adopted[1])) == (0, TALK)
+    assert (adopted[0], json.loads(adopted[1])) == (0, HISTORY)
     assert await in_database(lambda: [turn.warning for turn in Turn.objects.all()]) == ["", ""]
 
 
-def test_a_file_without_our_tables_can_be_looked_at(tmp_path: Path) -> None:
+def test_file_without_threadkeeper_tables_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "sessions.db"
-    asyncio.run(by_sqlite(path, "a", TALK))
+    asyncio.run(write_with_sqlite(path, "a", HISTORY))
     with opened_to_read(path) as file:
-        assert file.load(["a"])["a"].stored.items == TALK
+        assert file.load(["a"])["a"].stored.items == HISTORY
 
 
 @EACH
-async def test_a_message_that_is_typed_again_after_a_failed_turn_is_no_fault(chat: Chat, script: ScriptedModel) -> None:
+async def test_repeated_message_after_a_failed_turn_is_not_quarantined(chat: Chat, script: ScriptedModel) -> None:
     session_id = str(SessionId(chat.user.pk, chat.conversation_id))
-    await by_sdk(session_id, TALK)
+    await by_sdk(session_id, HISTORY)
     script.extend(
         [ModelStep.raise_error(ValueError("no answer")), [assistant_message("Yes.")], [assistant_message("Good.")]]
     )
@@ -209,29 +205,29 @@ async def test_a_message_that_is_typed_again_after_a_failed_turn_is_no_fault(cha
     assert not await in_database(Quarantined.objects.exists)
 
 
-async def test_encrypted_rows_are_no_items_and_stay_secret(chat: Chat, script: ScriptedModel) -> None:
+async def test_encrypted_rows_are_quarantined_and_stay_encrypted(chat: Chat, script: ScriptedModel) -> None:
     session_id = str(SessionId(chat.user.pk, chat.conversation_id))
-    under = SQLiteSession(session_id, chat.session_file)
-    await EncryptedSession(session_id, under, KEY).add_items(TALK)
-    under.close()
+    plain = SQLiteSession(session_id, chat.session_file)
+    await EncryptedSession(session_id, plain, KEY).add_items(HISTORY)
+    plain.close()
     assert await items(chat.store, session_id) == []
     script.extend([[assistant_message("Hello.")]])
 
     await chat.reply("Hi")
 
     kept = await in_database(lambda: list(Quarantined.objects.filter(session_id=session_id)))
-    assert [row.reason for row in kept] == ["holds no item"] * len(TALK)
+    assert [row.reason for row in kept] == ["holds no item"] * len(HISTORY)
     assert all("__enc__" in row.content and "Ada" not in row.content for row in kept)
     assert [item.get("content") for item in (await items(chat.store, session_id))[:1]] == ["Hi"]
 
 
-async def test_what_is_removed_takes_the_tables_beside_it_along(store: FileStore) -> None:
-    await by_advanced_sqlite(store.path, "a", [said(str(n)) for n in range(6)])
-    assert rows_beside(store.path) == 6
+async def test_removing_items_removes_their_message_structure_rows(store: FileStore) -> None:
+    await write_with_advanced_sqlite(store.path, "a", [user_item(str(n)) for n in range(6)])
+    assert count_structure_rows(store.path) == 6
 
     await store.write(Seal("a", (await store.read("a")).digest))
     await prune(store, "a", limit=4)
-    assert rows_beside(store.path) == 4
+    assert count_structure_rows(store.path) == 4
     await AgentSessionMemory("a", store).clear_session()
 
-    assert rows_beside(store.path) == 0
+    assert count_structure_rows(store.path) == 0

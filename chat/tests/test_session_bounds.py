@@ -1,4 +1,4 @@
-"""A session is cut only where the model's API accepts what is left."""
+"""A session is pruned only where the model's API accepts the rest."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def reply(text: str = "hello") -> Items:
 
 
 def unit(number: int, calls: int = 1, *, reasoning: bool = False) -> Items:
-    """One response with calls, and their outputs."""
+    """Return one response with calls, and their outputs."""
     ids = [f"call_{number}_{n}" for n in range(calls)]
     return [
         *([{"type": "reasoning", "id": f"rs_{number}", "summary": []}] if reasoning else []),
@@ -54,7 +54,7 @@ def histories(draw: st.DrawFn) -> Items:
 
 
 def faults(items: Items) -> list[str]:
-    """Say what a model's API would refuse."""
+    """Return what a model's API would reject."""
     open_calls: set[str] = set()
     wrong = []
     for index, item in enumerate(items):
@@ -70,65 +70,65 @@ def faults(items: Items) -> list[str]:
 
 
 @given(histories(), st.integers(4, 60))
-def test_what_is_left_is_within_the_limit_and_well_formed(items: Items, limit: int) -> None:
-    gone = set(surplus(items, limit))
-    left = [item for index, item in enumerate(items) if index not in gone]
+def test_pruned_history_is_within_the_limit_and_well_formed(items: Items, limit: int) -> None:
+    pruned = set(surplus(items, limit))
+    remaining = [item for index, item in enumerate(items) if index not in pruned]
 
-    assert len(left) <= limit
-    assert not faults(left)
-    assert not surplus(left, limit), "a second time changes nothing"
-    assert is_user_message(left[0])
-    assert left[0]["content"].startswith("turn")
+    assert len(remaining) <= limit
+    assert not faults(remaining)
+    assert not surplus(remaining, limit), "pruning again removes nothing"
+    assert is_user_message(remaining[0])
+    assert remaining[0]["content"].startswith("turn")
 
 
 @given(histories(), st.data())
-def test_a_request_is_within_its_size_but_for_what_is_newest(items: Items, data: st.DataObject) -> None:
+def test_request_fits_its_size_limit_unless_the_newest_items_exceed_it(items: Items, data: st.DataObject) -> None:
     sizes = data.draw(st.lists(st.integers(1, 50), min_size=len(items), max_size=len(items)))
     limit = data.draw(st.integers(0, sum(sizes)))
 
-    gone = set(surplus_of_request(items, limit, sizes))
+    pruned = set(surplus_of_request(items, limit, sizes))
 
-    left = [index for index in range(len(items)) if index not in gone]
+    remaining = [index for index in range(len(items)) if index not in pruned]
     last = turn_starts(items)[-1]
     newest = [last, *range(([last + 1, *unit_starts(items, last + 1, len(items))])[-1], len(items))]
-    assert set(newest) <= set(left)
-    assert sum(sizes[index] for index in left) <= limit or left == newest
-    assert not faults([items[index] for index in left])
-    assert is_user_message(items[left[0]])
+    assert set(newest) <= set(remaining)
+    assert sum(sizes[index] for index in remaining) <= limit or remaining == newest
+    assert not faults([items[index] for index in remaining])
+    assert is_user_message(items[remaining[0]])
 
 
 @given(histories(), st.integers(1, 20), st.integers(1, 400))
-def test_a_request_begins_where_the_one_before_did_as_long_as_that_fits(items: Items, turns: int, limit: int) -> None:
+def test_request_keeps_its_start_as_long_as_it_fits(items: Items, turns: int, limit: int) -> None:
     sizes = [10] * len(items)
     starts = turn_starts(items)
 
-    gone = surplus_of_request(items, limit, sizes, turns=turns)
+    pruned = surplus_of_request(items, limit, sizes, turns=turns)
 
     if sum(sizes) <= limit:
-        assert gone == []
+        assert pruned == []
     elif turns <= len(starts) and (len(items) - starts[-turns]) * 10 <= limit:
-        assert gone == list(range(starts[-turns]))
+        assert pruned == list(range(starts[-turns]))
 
 
 @given(histories())
-def test_whole_user_turns_go_from_the_old_end(items: Items) -> None:
+def test_oldest_turns_are_pruned_whole(items: Items) -> None:
     starts = turn_starts(items)
     for kept, start in enumerate(reversed(starts), start=1):
         limit = len(items) - start
-        gone = surplus(items, limit)
-        assert gone == list(range(start)), f"the newest {kept} turns fit"
+        pruned = surplus(items, limit)
+        assert pruned == list(range(start)), f"the newest {kept} turns fit"
 
 
-def test_of_one_turn_too_long_the_message_and_the_newest_pairs_stay() -> None:
+def test_oversized_turn_keeps_its_message_and_newest_calls_with_outputs() -> None:
     items = user("old") + reply() + user("long") + unit(1) + unit(2, 3, reasoning=True) + unit(3) + reply()
 
-    gone = surplus(items, 5)
+    pruned = surplus(items, 5)
 
-    left = [item for index, item in enumerate(items) if index not in gone]
-    assert left == user("long") + unit(3) + reply()
+    remaining = [item for index, item in enumerate(items) if index not in pruned]
+    assert remaining == user("long") + unit(3) + reply()
 
 
-async def test_pruning_removes_the_rows_and_says_how_many(each_store: str) -> None:
+async def test_pruning_returns_the_number_of_removed_rows(each_store: str) -> None:
     store = session_store()
     await store.write(Append("a", None, user("1") + reply() + user("2") + reply()))
     await store.write(Append("b", None, user("other") + reply() + user() + reply()))
@@ -142,7 +142,7 @@ async def test_pruning_removes_the_rows_and_says_how_many(each_store: str) -> No
 
 @EACH
 @pytest.mark.parametrize("turns", [6])
-async def test_after_each_turn_the_session_is_within_its_limit_and_history_is_whole(
+async def test_session_stays_within_its_limit_while_history_stays_complete(
     chat: Chat, script: ScriptedModel, settings: Settings, turns: int
 ) -> None:
     settings.AGENT_SESSION_MAX_MESSAGES = 10
@@ -157,12 +157,12 @@ async def test_after_each_turn_the_session_is_within_its_limit_and_history_is_wh
         assert len(rows) <= 10
         assert not faults([dict(row.item) for row in rows])
 
-    mirror = await in_database(AgentSession.objects.get)
-    assert (mirror.item_count, mirror.pruned_count) == (len(rows), turns * 4 - len(rows))
+    metadata = await in_database(AgentSession.objects.get)
+    assert (metadata.item_count, metadata.pruned_count) == (len(rows), turns * 4 - len(rows))
     assert await in_database(Message.objects.count) == turns * 2
     assert all(len(turn.items) == 4 for turn in await in_database(lambda: list(Turn.objects.all())))
-    begins = await in_database(lambda: Turn.objects.get(pk=str(first_remembered(chat.conversation_id))))
-    assert begins.seq == turns - len(rows) // 4 + 1, "the page shows where memory begins"
+    first = await in_database(lambda: Turn.objects.get(pk=str(first_remembered(chat.conversation_id))))
+    assert first.seq == turns - len(rows) // 4 + 1, "the page shows where memory begins"
     call = script.last_call
     assert call is not None
     assert "no longer remembered" in (call.system_instructions or "")

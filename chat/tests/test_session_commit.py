@@ -1,4 +1,4 @@
-"""A batch of writes is one transaction, done in one go in the connection's thread."""
+"""A batch of writes is one transaction, run in the connection's thread."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
         yield opened
 
 
-def test_a_batch_that_fails_altogether_leaves_no_transaction_open(connection: sqlite3.Connection) -> None:
+def test_failed_batch_leaves_no_open_transaction(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TRIGGER no BEFORE INSERT ON agent_messages BEGIN SELECT missing(); END")
 
     with pytest.raises(sqlite3.OperationalError):
@@ -31,7 +31,7 @@ def test_a_batch_that_fails_altogether_leaves_no_transaction_open(connection: sq
     assert connection.execute("SELECT count(*) FROM agent_sessions").fetchone() == (0,)
 
 
-def test_a_lock_held_by_another_is_told_before_it_begins(connection: sqlite3.Connection, tmp_path: Path) -> None:
+def test_commit_raises_not_begun_when_file_is_locked(connection: sqlite3.Connection, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "sessions.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(NotBegun) as raised:
@@ -41,7 +41,7 @@ def test_a_lock_held_by_another_is_told_before_it_begins(connection: sqlite3.Con
     assert not connection.in_transaction
 
 
-def test_what_is_no_lock_is_not_waited_for(connection: sqlite3.Connection) -> None:
+def test_error_other_than_a_lock_is_not_marked_as_locked(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN")
 
     with pytest.raises(NotBegun) as raised:
@@ -50,7 +50,7 @@ def test_what_is_no_lock_is_not_waited_for(connection: sqlite3.Connection) -> No
     assert not raised.value.locked
 
 
-async def test_a_connection_that_is_closed_says_so(connection: sqlite3.Connection) -> None:
+async def test_closed_connection_raises_value_error(connection: sqlite3.Connection) -> None:
     opened = Connection(lambda: connection, 64)
     await opened
     assert await opened.run(lambda raw: raw is connection)

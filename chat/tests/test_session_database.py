@@ -36,7 +36,7 @@ WHERE n.nspname = ? AND t.relname LIKE 'agent\\_%%' AND c.contype <> 'n' ORDER B
 """
 
 
-def said(text: str) -> TResponseInputItem:
+def user_item(text: str) -> TResponseInputItem:
     return {"role": "user", "content": text}
 
 
@@ -49,7 +49,7 @@ async def store(each_store: str) -> AsyncIterator[SessionStore]:
 
 @pytest.fixture
 async def other_store(each_store: str) -> AsyncIterator[SessionStore]:
-    """The same sessions in another process, or as good as."""
+    """Return a second store on the same sessions, as another process has."""
     opened = session_store()
     yield opened
     await opened.close()
@@ -57,7 +57,7 @@ async def other_store(each_store: str) -> AsyncIterator[SessionStore]:
 
 @pytest.fixture
 async def engine() -> AsyncIterator[AsyncEngine]:
-    """The SDK's way to the tables."""
+    """Return the engine through which the SDK reaches the tables."""
     opened = sdk_engine()
     yield opened
     await opened.dispose()
@@ -69,13 +69,13 @@ def shape(schema: str) -> list[Any]:
 
 
 @ONLY
-async def test_the_tables_are_the_sdks_own(store: SessionStore) -> None:
+async def test_tables_equal_those_the_sdk_creates(store: SessionStore) -> None:
     with outside() as other:
         other.execute("CREATE SCHEMA theirs")
         engine = sdk_engine("theirs")
-        await SQLAlchemySession("a", engine=engine, create_tables=True).add_items([said("hi")])
+        await SQLAlchemySession("a", engine=engine, create_tables=True).add_items([user_item("hi")])
         await engine.dispose()
-        other.execute("ALTER TABLE theirs.agent_messages ALTER COLUMN id TYPE bigint")  # ours have room for more
+        other.execute("ALTER TABLE theirs.agent_messages ALTER COLUMN id TYPE bigint")  # our ids are wider
         theirs = shape("theirs")
         other.execute("DROP SCHEMA theirs CASCADE")
 
@@ -84,112 +84,112 @@ async def test_the_tables_are_the_sdks_own(store: SessionStore) -> None:
 
 
 @ONLY
-async def test_the_sdk_and_the_store_read_and_write_the_same_session(store: SessionStore, engine: AsyncEngine) -> None:
+async def test_sdk_and_store_share_a_session(store: SessionStore, engine: AsyncEngine) -> None:
     ours, theirs = AgentSessionMemory("a", store), SQLAlchemySession("a", engine=engine)
-    await ours.add_items([said("one"), said("two")])
-    assert await theirs.get_items() == [said("one"), said("two")]
+    await ours.add_items([user_item("one"), user_item("two")])
+    assert await theirs.get_items() == [user_item("one"), user_item("two")]
 
-    await theirs.add_items([said("three")])
-    assert await ours.get_items() == [said("one"), said("two"), said("three")]
-    assert not (await store.read("a")).is_intact, "what another program wrote is noticed"
+    await theirs.add_items([user_item("three")])
+    assert await ours.get_items() == [user_item("one"), user_item("two"), user_item("three")]
+    assert not (await store.read("a")).is_intact, "a write of another program is detected"
 
-    assert await theirs.pop_item() == said("three")
+    assert await theirs.pop_item() == user_item("three")
     assert (await store.read("a")).is_intact
-    assert await ours.pop_item() == said("two")
+    assert await ours.pop_item() == user_item("two")
     await theirs.clear_session()
     assert await ours.get_items() == []
 
 
 @ONLY
-async def test_the_sdk_reads_rows_in_the_order_of_their_writes(store: SessionStore, engine: AsyncEngine) -> None:
-    await store.write(Append("a", None, [said("one")]))
+async def test_sdk_reads_rows_in_write_order(store: SessionStore, engine: AsyncEngine) -> None:
+    await store.write(Append("a", None, [user_item("one")]))
     with locked("a"):
-        waiting = asyncio.create_task(store.write(Append("a", None, [said("three"), said("four")])))
+        waiting = asyncio.create_task(store.write(Append("a", None, [user_item("three"), user_item("four")])))
         await asyncio.sleep(0.3)  # so that its transaction is older than the row that it waits for
         with outside() as other:
-            # As a clock that was set back leaves it.
+            # As if a clock had been set back.
             later = "INSERT INTO agent_messages (session_id, message_data, created_at) VALUES ('a', ?, now() + '1 h')"
             other.execute(later, '{"role": "user", "content": "two"}')
     await waiting
 
-    expected = [said(text) for text in ("one", "two", "three", "four")]
+    expected = [user_item(text) for text in ("one", "two", "three", "four")]
     assert await AgentSessionMemory("a", store).get_items() == expected
     assert await SQLAlchemySession("a", engine=engine).get_items() == expected
 
 
 @ONLY
-async def test_the_sdk_and_the_store_wait_for_each_other(store: SessionStore, engine: AsyncEngine) -> None:
+async def test_concurrent_writes_of_sdk_and_store_all_succeed(store: SessionStore, engine: AsyncEngine) -> None:
     ours, theirs = AgentSessionMemory("a", store), SQLAlchemySession("a", engine=engine)
     async with asyncio.timeout(60):
         await asyncio.gather(
-            *(ours.add_items([said(f"ours {n}")]) for n in range(20)),
-            *(theirs.add_items([said(f"theirs {n}")]) for n in range(20)),
+            *(ours.add_items([user_item(f"ours {n}")]) for n in range(20)),
+            *(theirs.add_items([user_item(f"theirs {n}")]) for n in range(20)),
             *(ours.pop_item() for _ in range(10)),
         )
 
     assert len(await ours.get_items()) == 30
 
 
-async def test_processes_that_write_to_the_same_sessions_fail_no_write(
+async def test_two_processes_write_to_the_same_sessions_without_errors(
     store: SessionStore, other_store: SessionStore
 ) -> None:
     names = [f"s{n}" for n in range(12)]
 
-    async def talk(one: SessionStore, order: list[str], who: str) -> None:
+    async def write_all(one: SessionStore, order: list[str], writer: str) -> None:
         for n in range(5):
-            await asyncio.gather(*(one.write(Append(name, None, [said(f"{who} {n}")])) for name in order))
+            await asyncio.gather(*(one.write(Append(name, None, [user_item(f"{writer} {n}")])) for name in order))
 
     for one in (store, other_store):
-        await one.read("s0")  # opened, one after the other
-    await asyncio.gather(talk(store, names, "first"), talk(other_store, names[::-1], "second"))
+        await one.read("s0")  # open one after the other, before the concurrent writes
+    await asyncio.gather(write_all(store, names, "first"), write_all(other_store, names[::-1], "second"))
 
     for name in names:
         texts = [row.item["content"] for row in await store.rows(name)]
-        for who in ("first", "second"):
-            assert [text for text in texts if text.startswith(who)] == [f"{who} {n}" for n in range(5)]
+        for writer in ("first", "second"):
+            assert [text for text in texts if text.startswith(writer)] == [f"{writer} {n}" for n in range(5)]
 
 
-async def test_nothing_of_an_attempt_is_stored_after_a_later_one_began(
+async def test_outdated_attempt_stores_nothing_after_a_later_attempt_begins(
     store: SessionStore, other_store: SessionStore
 ) -> None:
-    """Two processes write for the same turn, as when one was cut off and its turn was taken over."""
-    await store.write(Append("a", Fence(1, 1), [said("before")]))
+    """Two processes write for the same turn, as after one was cut off and the other took over its turn."""
+    await store.write(Append("a", Fence(1, 1), [user_item("before")]))
     began = asyncio.Event()
-    refused = 0
+    rejected = 0
 
-    async def cut_off() -> None:
-        nonlocal refused
+    async def old_attempt() -> None:
+        nonlocal rejected
         for n in range(60):
             if n == 20:
                 began.set()
             try:
-                await store.write(Append("a", Fence(2, 1), [said(f"old {n}")]))
+                await store.write(Append("a", Fence(2, 1), [user_item(f"old {n}")]))
             except OutdatedAttempt:
-                refused += 1
+                rejected += 1
 
-    async def taken_over() -> None:
+    async def new_attempt() -> None:
         await began.wait()
-        await other_store.write(Begin("a", Fence(2, 2), [said("new 0")]))
+        await other_store.write(Begin("a", Fence(2, 2), [user_item("new 0")]))
         for n in range(1, 20):
-            await other_store.write(Append("a", Fence(2, 2), [said(f"new {n}")]))
+            await other_store.write(Append("a", Fence(2, 2), [user_item(f"new {n}")]))
 
-    await asyncio.gather(cut_off(), taken_over())
+    await asyncio.gather(old_attempt(), new_attempt())
 
-    assert refused
+    assert rejected
     assert [row.item["content"] for row in await store.rows("a")] == ["before", *(f"new {n}" for n in range(20))]
 
 
 @ONLY
-async def test_a_locked_session_delays_the_others_for_a_moment_only(store: SessionStore) -> None:
+async def test_locked_session_delays_other_sessions_only_briefly(store: SessionStore) -> None:
     names = [f"s{n}" for n in range(6)]
     for name in names:
-        await store.write(Append(name, None, [said("first")]))
+        await store.write(Append(name, None, [user_item("first")]))
     with locked("s3"):
         begun = time.monotonic()
-        writes = {name: asyncio.create_task(store.write(Append(name, None, [said("second")]))) for name in names}
+        writes = {name: asyncio.create_task(store.write(Append(name, None, [user_item("second")]))) for name in names}
         await asyncio.wait(writes.values())
         took = time.monotonic() - begun
-    assert took < 3  # less than one wait for a lock on a connection of the server
+    assert took < 3  # less than one wait for a lock in a server's connection
     assert {name for name, write in writes.items() if write.exception()} == {"s3"}
     assert isinstance(writes["s3"].exception(), MemoryUnavailable)
     for name in names:

@@ -1,4 +1,4 @@
-"""Memory heals itself: whatever happens to the session file, the conversation goes on and is remembered again."""
+"""A lost or damaged session store is repaired: the conversation continues and its context is rebuilt."""
 
 import asyncio
 import sqlite3
@@ -30,8 +30,8 @@ async def items(chat: Chat) -> list[dict[str, Any]]:
     return [dict(row.item) for row in await chat.runner.store.rows(session_id(chat))]
 
 
-async def say(chat: Chat, script: ScriptedModel, text: str) -> list[str]:
-    """Say something that is answered after a tool has acted; return the codes of the warnings seen."""
+async def run_turn(chat: Chat, script: ScriptedModel, text: str) -> list[str]:
+    """Send a message that is answered after a tool call; return the codes of the turn's warnings."""
     title, call_id = f"Task of {text}", f"call_{text}"
     script.extend(
         [[function_call("create_task", {"title": title}, call_id=call_id)], [assistant_message(f"Yes, {text}.")]]
@@ -42,14 +42,14 @@ async def say(chat: Chat, script: ScriptedModel, text: str) -> list[str]:
     return [entry.event.code for entry in entries if isinstance(entry.event, Warned)]
 
 
-def asked(script: ScriptedModel) -> list[str]:
-    """What the model was given of the person's words at its last request."""
+def sent_texts(script: ScriptedModel) -> list[str]:
+    """Return the user's texts in the last request to the model."""
     call = script.last_call
     assert call is not None
     return [item["content"] for item in call.input if item.get("role") == "user"]
 
 
-async def recorded(chat: Chat) -> list[dict[str, Any]]:
+async def recorded_items(chat: Chat) -> list[dict[str, Any]]:
     turns = await in_database(lambda: list(Turn.objects.order_by("seq").values_list("items", flat=True)))
     return [item for turn in turns for item in turn]
 
@@ -66,60 +66,60 @@ async def recorded(chat: Chat) -> list[dict[str, Any]]:
         session_file.replace_by_a_stranger,
     ],
 )
-async def test_a_file_that_was_lost_or_spoilt_is_begun_anew_and_filled_from_the_record(
+async def test_lost_or_damaged_file_is_rebuilt_from_the_recorded_turns(
     chat: Chat, script: ScriptedModel, damage: Damage
 ) -> None:
-    assert await say(chat, script, "one") == []
+    assert await run_turn(chat, script, "one") == []
     before = await items(chat)
     damage(chat.session_file)
 
-    assert await say(chat, script, "two") == ["context_rebuilt"]
+    assert await run_turn(chat, script, "two") == ["context_rebuilt"]
 
-    assert asked(script) == ["one", "two"]
-    assert (await items(chat))[: len(before)] == before, "item for item what the SDK had stored"
-    assert await items(chat) == await recorded(chat)
-    assert await say(chat, script, "three") == [], "it is told once"
+    assert sent_texts(script) == ["one", "two"]
+    assert (await items(chat))[: len(before)] == before, "the items equal those that the SDK had stored"
+    assert await items(chat) == await recorded_items(chat)
+    assert await run_turn(chat, script, "three") == [], "the warning is shown once"
 
 
-async def test_a_corrupt_file_is_kept_and_staff_are_told(chat: Chat, script: ScriptedModel) -> None:
-    told: list[Path] = []
+async def test_corrupt_file_is_kept_and_reported(chat: Chat, script: ScriptedModel) -> None:
+    reported: list[Path] = []
 
-    async def tell(path: Path) -> None:
-        told.append(path)
+    async def report(path: Path) -> None:
+        reported.append(path)
 
-    chat.store._on_set_aside = tell
-    await say(chat, script, "one")
+    chat.store._on_set_aside = report
+    await run_turn(chat, script, "one")
     session_file.make_noise(chat.session_file)
-    await say(chat, script, "two")
+    await run_turn(chat, script, "two")
 
-    assert [path.exists() for path in told] == [True]
-    assert ".corrupt-" in told[0].name
+    assert [path.exists() for path in reported] == [True]
+    assert ".corrupt-" in reported[0].name
 
 
-NO_ITEMS = ['{"bad', "42", '{"foo": 1}', "[1, 2]", "null", '"text"']
-NO_TEXT = b"\xff\xfe no text at all"  # which PostgreSQL refuses
+NOT_ITEMS = ['{"bad', "42", '{"foo": 1}', "[1, 2]", "null", '"text"']
+NOT_TEXT = b"\xff\xfe no text at all"  # PostgreSQL rejects this
 
 
 @pytest.mark.parametrize(
     ("each_store", "data"),
     [
-        *((FILE, data) for data in (*NO_ITEMS, NO_TEXT)),
-        *(pytest.param(DATABASE, data, marks=TRANSACTIONS) for data in NO_ITEMS),
+        *((FILE, data) for data in (*NOT_ITEMS, NOT_TEXT)),
+        *(pytest.param(DATABASE, data, marks=TRANSACTIONS) for data in NOT_ITEMS),
     ],
     indirect=["each_store"],
     ids=repr,
 )
-async def test_a_row_that_holds_no_item_is_kept_for_staff(
+async def test_invalid_row_is_quarantined(
     each_store: str, chat: Chat, script: ScriptedModel, data: str | bytes
 ) -> None:
-    await say(chat, script, "one")
+    await run_turn(chat, script, "one")
     insert_rows(session_id(chat), data)
-    assert await say(chat, script, "two") == [], "what held nothing is nothing that the assistant could miss"
+    assert await run_turn(chat, script, "two") == [], "an added invalid row leaves the context complete"
     spoil_first_row(session_id(chat), data)
-    assert await say(chat, script, "three") == ["context_rebuilt"]
+    assert await run_turn(chat, script, "three") == ["context_rebuilt"]
 
-    assert asked(script) == ["one", "two", "three"]
-    assert await items(chat) == await recorded(chat)
+    assert sent_texts(script) == ["one", "two", "three"]
+    assert await items(chat) == await recorded_items(chat)
     content = data if isinstance(data, str) else repr(data)
     kept = await in_database(lambda: list(Quarantined.objects.values_list("session_id", "content", "reason")))
     assert kept == [(session_id(chat), content, "holds no item")] * 2
@@ -133,120 +133,120 @@ async def test_a_row_that_holds_no_item_is_kept_for_staff(
         ('{"type": "function_call", "call_id": "x", "name": "f", "arguments": "{}"}', "is not answered"),
     ],
 )
-async def test_a_row_that_no_model_would_take_is_kept_for_staff_and_the_session_rebuilt(
+async def test_unpaired_call_or_output_is_quarantined_and_session_rebuilt(
     chat: Chat, script: ScriptedModel, data: str, reason: str
 ) -> None:
-    await say(chat, script, "one")
+    await run_turn(chat, script, "one")
     insert_rows(session_id(chat), data)
 
-    assert await say(chat, script, "two") == ["context_rebuilt"]
+    assert await run_turn(chat, script, "two") == ["context_rebuilt"]
 
-    assert asked(script) == ["one", "two"]
-    assert await items(chat) == await recorded(chat)
+    assert sent_texts(script) == ["one", "two"]
+    assert await items(chat) == await recorded_items(chat)
     kept = await in_database(Quarantined.objects.get)
     assert (kept.session_id, kept.reason) == (session_id(chat), reason)
 
 
-async def test_without_a_folder_the_turn_goes_on_and_is_remembered_once_it_is_back(
+async def test_turn_without_a_session_folder_completes_and_is_remembered_later(
     chat: Chat, script: ScriptedModel, tmp_path: Path
 ) -> None:
     chat.store.path = tmp_path / "store" / "sessions.db"
     chat.session_file.parent.mkdir()
-    await say(chat, script, "one")
+    await run_turn(chat, script, "one")
     chat.session_file.parent.rename(tmp_path / "away")
 
-    assert await say(chat, script, "two") == ["context_unavailable"]
-    assert asked(script) == ["two"]
+    assert await run_turn(chat, script, "two") == ["context_unavailable"]
+    assert sent_texts(script) == ["two"]
     (tmp_path / "away").rename(tmp_path / "store")
 
-    assert await say(chat, script, "three") == ["context_rebuilt"]
-    assert asked(script) == ["one", "two", "three"]
-    assert await items(chat) == await recorded(chat)
+    assert await run_turn(chat, script, "three") == ["context_rebuilt"]
+    assert sent_texts(script) == ["one", "two", "three"]
+    assert await items(chat) == await recorded_items(chat)
     assert (await in_database(AgentSession.objects.get)).last_error == ""
 
 
-async def test_while_another_process_holds_the_lock_turns_go_on_without_writing(
+async def test_turn_completes_without_writing_while_file_is_locked(
     chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_module, "LOCK_BUDGET", 0.2)
-    await say(chat, script, "one")
+    await run_turn(chat, script, "one")
     chat.store._lock_budget = 0.2
     other = sqlite3.connect(chat.session_file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
-    assert await say(chat, script, "two") == ["context_unavailable"]
-    assert asked(script) == ["one", "two"], "what was read before is context"
+    assert await run_turn(chat, script, "two") == ["context_unavailable"]
+    assert sent_texts(script) == ["one", "two"], "items read before the lock are the context"
     other.execute("ROLLBACK")
     other.close()
 
-    assert await say(chat, script, "three") == ["context_rebuilt"]
-    assert asked(script) == ["one", "two", "three"]
-    assert await items(chat) == await recorded(chat)
+    assert await run_turn(chat, script, "three") == ["context_rebuilt"]
+    assert sent_texts(script) == ["one", "two", "three"]
+    assert await items(chat) == await recorded_items(chat)
 
 
 @EACH
-async def test_nothing_behind_memory_from_comes_back(chat: Chat, script: ScriptedModel) -> None:
+async def test_rebuilt_session_excludes_turns_up_to_memory_from(chat: Chat, script: ScriptedModel) -> None:
     for text in ("one", "two"):
-        await say(chat, script, text)
+        await run_turn(chat, script, text)
     await in_database(lambda: Conversation.objects.update(memory_from=1))
     lose()
 
-    assert await say(chat, script, "three") == ["context_rebuilt"]
+    assert await run_turn(chat, script, "three") == ["context_rebuilt"]
 
-    assert asked(script) == ["two", "three"]
+    assert sent_texts(script) == ["two", "three"]
 
 
 @EACH
-async def test_a_cleared_memory_begins_fresh_without_a_word(chat: Chat, script: ScriptedModel) -> None:
-    await say(chat, script, "one")
+async def test_lost_session_after_cleared_memory_causes_no_warning(chat: Chat, script: ScriptedModel) -> None:
+    await run_turn(chat, script, "one")
     await in_database(lambda: Conversation.objects.update(memory_from=1))
     lose()
 
-    assert await say(chat, script, "two") == []
+    assert await run_turn(chat, script, "two") == []
 
-    assert asked(script) == ["two"]
+    assert sent_texts(script) == ["two"]
 
 
 @EACH
-async def test_a_rebuilt_session_keeps_its_limit(chat: Chat, script: ScriptedModel, settings: Settings) -> None:
+async def test_rebuilt_session_keeps_its_limit(chat: Chat, script: ScriptedModel, settings: Settings) -> None:
     settings.AGENT_SESSION_MAX_MESSAGES = 10
     for n in range(5):
-        await say(chat, script, str(n))
+        await run_turn(chat, script, str(n))
     before = await items(chat)
     lose()
 
-    await say(chat, script, "5")
+    await run_turn(chat, script, "5")
 
-    assert asked(script) == ["3", "4", "5"]
+    assert sent_texts(script) == ["3", "4", "5"]
     call = script.last_call
     assert call is not None
     assert "no longer remembered" in (call.system_instructions or "")
     assert (await items(chat))[: len(before) - 4] == before[4:]
-    mirror = await in_database(AgentSession.objects.get)
-    assert mirror.pruned_count + mirror.item_count == len(await recorded(chat))
+    metadata = await in_database(AgentSession.objects.get)
+    assert metadata.pruned_count + metadata.item_count == len(await recorded_items(chat))
 
 
 @EACH
-async def test_a_session_that_the_sdk_cleared_is_filled_again(chat: Chat, script: ScriptedModel) -> None:
-    await say(chat, script, "one")
-    await say(chat, script, "two")
+async def test_session_cleared_by_the_sdk_is_rebuilt(chat: Chat, script: ScriptedModel) -> None:
+    await run_turn(chat, script, "one")
+    await run_turn(chat, script, "two")
     async with sdk_session(session_id(chat)) as theirs:
         await theirs.clear_session()
 
-    assert await say(chat, script, "three") == ["context_rebuilt"]
+    assert await run_turn(chat, script, "three") == ["context_rebuilt"]
 
-    assert asked(script) == ["one", "two", "three"]
-    assert await items(chat) == await recorded(chat)
+    assert sent_texts(script) == ["one", "two", "three"]
+    assert await items(chat) == await recorded_items(chat)
 
 
 @EACH
-async def test_a_turn_that_is_tried_again_after_its_session_was_cleared_remembers(
+async def test_retried_turn_rebuilds_a_cleared_session(
     chat: Chat, script: ScriptedModel, start_runner: StartRunner
 ) -> None:
-    await say(chat, script, "one")
+    await run_turn(chat, script, "one")
     gate = Gate("I am ")
     script.enqueue(gate.step())
-    cut_off = await chat.send("two")
+    interrupted = await chat.send("two")
     async with asyncio.timeout(15):
         await gate.reached.wait()
     await chat.runner.drain(0)
@@ -254,7 +254,7 @@ async def test_a_turn_that_is_tried_again_after_its_session_was_cleared_remember
         await theirs.clear_session()
     script.enqueue([assistant_message("here.")])
     later = Chat(await start_runner(script), chat.user, chat.conversation_id)
-    await later.log(cut_off.turn)
+    await later.log(interrupted.turn)
 
-    assert asked(script) == ["one", "two"]
-    assert await items(later) == await recorded(later)
+    assert sent_texts(script) == ["one", "two"]
+    assert await items(later) == await recorded_items(later)

@@ -1,4 +1,4 @@
-"""What a model's API would refuse is found in a list of items, and mended."""
+"""Items that a model's API would reject are found in a list and removed."""
 
 from typing import Any
 
@@ -52,13 +52,13 @@ def other(text: str) -> dict[str, Any]:
         [USER, REPLY, USER, REPLY],
     ],
 )
-def test_a_sound_list_is_left_as_it_is(items: Items) -> None:
+def test_valid_list_is_unchanged(items: Items) -> None:
     assert faults(items) == {}
     assert repair(items) == items
 
 
 @pytest.mark.parametrize(
-    ("items", "mended"),
+    ("items", "repaired"),
     [
         ([USER, output(), REPLY], [USER, REPLY]),
         ([output(), USER, call(), REPLY], [USER, REPLY]),
@@ -78,12 +78,12 @@ def test_a_sound_list_is_left_as_it_is(items: Items) -> None:
         ([USER, REASONING, output("zzz"), call(), output(), REPLY], [USER, REASONING, call(), output(), REPLY]),
     ],
 )
-def test_what_is_at_fault_goes_and_the_rest_stays(items: Items, mended: Items) -> None:
-    assert repair(items) == mended
-    assert faults(mended) == {}
+def test_repair_removes_only_invalid_items(items: Items, repaired: Items) -> None:
+    assert repair(items) == repaired
+    assert faults(repaired) == {}
 
 
-def test_a_call_that_waits_for_an_approval_may_be_unanswered() -> None:
+def test_call_awaiting_approval_may_lack_an_output() -> None:
     items = [USER, call("a"), call("b"), output("b")]
 
     assert list(faults(items)) == [1]
@@ -91,10 +91,10 @@ def test_a_call_that_waits_for_an_approval_may_be_unanswered() -> None:
     assert repair(items, awaiting={"a"}) == items
 
 
-# Histories of every kind, then damaged: the long form has 10,000 of them.
+# Random histories, valid and damaged; the long test has 10,000 of them.
 
 IDS = st.sampled_from([f"call_{n}" for n in range(6)])
-LOOSE = st.one_of(
+ANY_ITEM = st.one_of(
     st.builds(call, IDS),
     st.builds(output, IDS),
     st.just(USER),
@@ -135,7 +135,7 @@ def damaged(draw: st.DrawFn) -> Items:
         place = draw(st.integers(0, len(items)))
         damage = draw(st.integers(0, 2))
         if damage == 0 or not items:
-            items.insert(place, draw(LOOSE))
+            items.insert(place, draw(ANY_ITEM))
         elif damage == 1:
             del items[min(place, len(items) - 1)]
         else:
@@ -144,7 +144,7 @@ def damaged(draw: st.DrawFn) -> Items:
 
 
 def malformed(items: Items) -> list[str]:
-    """Say what is wrong, written apart from the code it judges."""
+    """Return what is wrong, independently of the code under test."""
     wrong = []
     seen: dict[str, str] = {}
     for index, item in enumerate(items):
@@ -163,32 +163,32 @@ def malformed(items: Items) -> list[str]:
     return wrong + [f"{call_id} open" for call_id, state in seen.items() if state == "open"]
 
 
-def check(items: Items, limit: int) -> None:
-    mended = [dict(item) for item in repair(items)]
-    assert malformed(mended) == []
-    assert repair(mended) == mended, "a second repair changes nothing"
-    cut = [dict(item) for item in window(mended, limit)]
-    assert len(cut) <= limit
-    assert malformed(cut) == []
-    assert surplus(cut, limit) == []
-    for start in [index for index, item in enumerate(mended) if is_user_message(item)]:
-        assert malformed(mended[:start]) == [], "cut back to where a turn began"
+def check_repair(items: Items, limit: int) -> None:
+    repaired = [dict(item) for item in repair(items)]
+    assert malformed(repaired) == []
+    assert repair(repaired) == repaired, "a second repair changes nothing"
+    pruned = [dict(item) for item in window(repaired, limit)]
+    assert len(pruned) <= limit
+    assert malformed(pruned) == []
+    assert surplus(pruned, limit) == []
+    for start in [index for index, item in enumerate(repaired) if is_user_message(item)]:
+        assert malformed(repaired[:start]) == [], "a cut at the start of a turn"
 
 
-@given(st.one_of(histories(), damaged(), st.lists(LOOSE, max_size=30)), st.integers(4, 40))
+@given(st.one_of(histories(), damaged(), st.lists(ANY_ITEM, max_size=30)), st.integers(4, 40))
 @settings(max_examples=300, deadline=None)
-def test_no_history_is_malformed_after_repair_and_pruning(items: Items, limit: int) -> None:
-    check(items, limit)
+def test_history_is_well_formed_after_repair_and_pruning(items: Items, limit: int) -> None:
+    check_repair(items, limit)
 
 
 @pytest.mark.long
-@given(st.one_of(histories(), damaged(), st.lists(LOOSE, max_size=30)), st.integers(4, 40))
+@given(st.one_of(histories(), damaged(), st.lists(ANY_ITEM, max_size=30)), st.integers(4, 40))
 @settings(max_examples=10_000, deadline=None)
-def test_none_of_ten_thousand_histories_is_malformed(items: Items, limit: int) -> None:
-    check(items, limit)
+def test_ten_thousand_histories_are_well_formed_after_repair(items: Items, limit: int) -> None:
+    check_repair(items, limit)
 
 
 @given(histories())
 @settings(max_examples=100, deadline=None)
-def test_a_sound_history_is_not_touched(items: Items) -> None:
+def test_valid_history_is_unchanged(items: Items) -> None:
     assert repair(items) == items

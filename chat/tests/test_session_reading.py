@@ -1,4 +1,4 @@
-"""A session is decoded as one text, and a row that holds no item is found all the same."""
+"""The rows of a session are decoded as one JSON text, and an invalid row is still found."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ TWO = {"role": "user", "content": "two"}
 
 @pytest.fixture
 async def store(each_store: str) -> AsyncIterator[SessionStore]:
-    """A store with a session of one item, by a turn that began behind nothing."""
+    """Return a store with a session of one item, written by a turn that began with an empty session."""
     opened = session_store()
     await opened.write(Append("a", Fence(3, 2), [ONE]))
     yield opened
@@ -30,21 +30,21 @@ async def store(each_store: str) -> AsyncIterator[SessionStore]:
 
 
 BAD = [
-    pytest.param(['{"role": "user", "content": "x"', '"name": "y"}'], id="JSON only together"),
-    pytest.param(['{"role": "user", "content": ["x"', '"y"]}'], id="a list only together"),
-    pytest.param(['{"role": "user", "content": "x', 'y"}'], id="a text only together"),
-    pytest.param([json.dumps(ONE) + "," + json.dumps(ONE)], id="two items in a row"),
-    pytest.param([json.dumps(ONE) + "]"], id="a bracket too many"),
-    pytest.param([json.dumps(ONE) + ","], id="a comma too many"),
-    pytest.param([""], id="nothing"),
-    pytest.param(["[" * 100_000 + "]" * 100_000], id="too deep"),
-    pytest.param(["[]"], id="no item"),
-    pytest.param(['{"role": "user", "content": ' + "9" * 5000 + "}"], id="a number too long"),
+    pytest.param(['{"role": "user", "content": "x"', '"name": "y"}'], id="JSON only when joined"),
+    pytest.param(['{"role": "user", "content": ["x"', '"y"]}'], id="list only when joined"),
+    pytest.param(['{"role": "user", "content": "x', 'y"}'], id="string only when joined"),
+    pytest.param([json.dumps(ONE) + "," + json.dumps(ONE)], id="two items in one row"),
+    pytest.param([json.dumps(ONE) + "]"], id="extra bracket"),
+    pytest.param([json.dumps(ONE) + ","], id="extra comma"),
+    pytest.param([""], id="empty"),
+    pytest.param(["[" * 100_000 + "]" * 100_000], id="nested too deep"),
+    pytest.param(["[]"], id="not an item"),
+    pytest.param(['{"role": "user", "content": ' + "9" * 5000 + "}"], id="number too long"),
 ]
 
 
 @pytest.mark.parametrize("rows", BAD)
-async def test_rows_that_hold_no_item_are_found_singly(store: SessionStore, rows: list[str]) -> None:
+async def test_invalid_rows_are_found_one_by_one(store: SessionStore, rows: list[str]) -> None:
     insert_rows("a", *rows, json.dumps(TWO))
 
     stored = await store.read("a")
@@ -55,7 +55,7 @@ async def test_rows_that_hold_no_item_are_found_singly(store: SessionStore, rows
 
 
 @pytest.mark.parametrize("each_store", [FILE], indirect=True)
-async def test_text_that_is_none_is_found_singly(store: SessionStore) -> None:
+async def test_row_with_invalid_utf8_is_found(store: SessionStore) -> None:
     insert_rows("a", json.dumps(TWO))
     with outside() as other:
         other.execute("UPDATE agent_messages SET message_data = CAST(? AS TEXT) WHERE id = 1", b"\xff\xfe")
@@ -66,18 +66,18 @@ async def test_text_that_is_none_is_found_singly(store: SessionStore) -> None:
     assert [(bad.id, bad.data) for bad in stored.bad] == [(1, repr(b"\xff\xfe"))]
 
 
-async def test_a_bad_row_is_nothing_to_sessions_that_are_read_with_it(store: SessionStore) -> None:
+async def test_invalid_row_does_not_affect_sessions_read_with_it(store: SessionStore) -> None:
     insert_rows("a", "{")
     insert_rows("b", json.dumps(TWO), json.dumps(ONE))
 
-    a, b, nobody = await asyncio.gather(store.read("a"), store.read("b"), store.read("nobody"))
+    a, b, missing = await asyncio.gather(store.read("a"), store.read("b"), store.read("nobody"))
 
     assert (a.rows, [bad.id for bad in a.bad]) == ([Row(1, ONE)], [2])
     assert (b.rows, b.bad, b.last) == ([Row(3, TWO), Row(4, ONE)], [], None)
-    assert (nobody.rows, nobody.bad, nobody.last) == ([], [], None)
+    assert (missing.rows, missing.bad, missing.last) == ([], [], None)
 
 
-async def test_those_who_read_together_have_lists_of_their_own(store: SessionStore) -> None:
+async def test_concurrent_reads_return_separate_lists(store: SessionStore) -> None:
     first, second = await asyncio.gather(*(AgentSessionMemory("a", store).get_items() for _ in range(2)))
 
     first.clear()
@@ -85,7 +85,7 @@ async def test_those_who_read_together_have_lists_of_their_own(store: SessionSto
     assert second == [ONE]
 
 
-# What one decoder takes and another does not, or takes for something else.
+# Texts that JSON decoders treat differently.
 ODD = [
     '{"role": "user", "content": "\\ud800 alone"}',
     '{"role": "user", "content": "\\ud83d\\ude00 \\u0000 \\u2028"}',
@@ -97,8 +97,8 @@ ODD = [
 ]
 
 
-async def sdk_reads(text: str, folder: Path) -> TResponseInputItem:
-    """Return what the SDK's own session reads of a row."""
+async def read_with_sdk(text: str, folder: Path) -> TResponseInputItem:
+    """Return the item that the SDK's own session reads from a row."""
     theirs = SQLiteSession("a", folder / "theirs.db")
     await theirs.add_items([{"role": "user", "content": ""}])
     with closing(sqlite3.connect(folder / "theirs.db")) as connection, connection:
@@ -109,23 +109,23 @@ async def sdk_reads(text: str, folder: Path) -> TResponseInputItem:
 
 
 @pytest.mark.parametrize("text", ODD)
-async def test_what_the_sdk_reads_is_read_the_same(store: SessionStore, text: str, tmp_path: Path) -> None:
+async def test_item_is_read_as_the_sdk_reads_it(store: SessionStore, text: str, tmp_path: Path) -> None:
     insert_rows("a", text)
 
     stored = await store.read("a")
 
-    assert list(map(repr, stored.items)) == [repr(ONE), repr(await sdk_reads(text, tmp_path))]
+    assert list(map(repr, stored.items)) == [repr(ONE), repr(await read_with_sdk(text, tmp_path))]
     assert stored.bad == []
 
 
-async def test_no_number_is_read_as_the_sdk_reads_it(store: SessionStore) -> None:
+async def test_nan_is_read_as_the_sdk_reads_it(store: SessionStore) -> None:
     insert_rows("a", '{"type": "x", "n": NaN}')
 
     assert repr((await store.read("a")).items[1]) == "{'type': 'x', 'n': nan}"
 
 
 @pytest.mark.parametrize("each_store", [FILE], indirect=True)
-async def test_an_item_in_bytes_is_read_as_the_sdk_reads_it(store: SessionStore) -> None:
+async def test_item_stored_as_bytes_is_read_as_the_sdk_reads_it(store: SessionStore) -> None:
     with outside() as other:
         insert = "INSERT INTO agent_messages (session_id, message_data) VALUES ('a', ?)"
         other.execute(insert, json.dumps(TWO).encode())
@@ -133,10 +133,10 @@ async def test_an_item_in_bytes_is_read_as_the_sdk_reads_it(store: SessionStore)
 
     insert_rows("a", "{")
 
-    assert (await store.read("a")).items == [ONE, TWO], "with a bad row beside it too"
+    assert (await store.read("a")).items == [ONE, TWO], "also next to an invalid row"
 
 
-async def test_what_is_written_is_letter_for_letter_what_the_sdk_writes(store: SessionStore, tmp_path: Path) -> None:
+async def test_stored_text_equals_what_the_sdk_writes(store: SessionStore, tmp_path: Path) -> None:
     items: list[TResponseInputItem] = [
         {"role": "user", "content": "ü 😀 \ud800 \x00 / \u2028"},
         {"role": "assistant", "content": [], "n": [float("nan"), 2**70, 1.0]},  # type: ignore[list-item]
@@ -152,7 +152,7 @@ async def test_what_is_written_is_letter_for_letter_what_the_sdk_writes(store: S
         assert other.execute(query) == connection.execute(query).fetchall()
 
 
-async def test_a_session_that_was_cut_to_nothing_still_tells_which_turn_did_it(store: SessionStore) -> None:
+async def test_emptied_session_keeps_its_last_fence(store: SessionStore) -> None:
     await store.write(Begin("a", Fence(3, 3)))
 
     stored = await store.read("a")
