@@ -1,4 +1,4 @@
-"""Several server processes serve one person, with Redis between them, and without it for a while."""
+"""Several server processes serve one user, with Redis between them and after Redis was killed."""
 
 import asyncio
 import json
@@ -43,12 +43,12 @@ async def pair(servers: Pair) -> AsyncIterator[Pair]:
         yield servers
 
 
-def by_log(socket: LiveSocket, turn_id: str) -> list[str]:
-    """Return what a socket was sent of a turn but for deltas."""
+def types_without_deltas(socket: LiveSocket, turn_id: str) -> list[str]:
+    """Return the types of a turn's frames at a socket, without deltas."""
     return [frame["type"] for frame in socket.log_of(turn_id) if not frame["type"].endswith("delta")]
 
 
-async def test_a_turn_is_followed_and_stopped_in_another_server(pair: Pair) -> None:
+async def test_turn_is_followed_and_stopped_on_another_server(pair: Pair) -> None:
     async with pair.opened() as (at_a, at_b):
         turn_id = await pair.begun(at_a)
         await has_text(at_b, turn_id)
@@ -61,10 +61,10 @@ async def test_a_turn_is_followed_and_stopped_in_another_server(pair: Pair) -> N
 
         assert [end["type"] for end in ends] == ["turn.stopped"] * 2
         assert check_log(at_b.log_of(turn_id)) == check_log(at_a.log_of(turn_id))
-        assert by_log(at_b, turn_id) == ["turn.started", "turn.stopped"]
+        assert types_without_deltas(at_b, turn_id) == ["turn.started", "turn.stopped"]
 
 
-async def test_a_client_continues_in_another_server_where_it_was(pair: Pair) -> None:
+async def test_client_resumes_a_turn_on_another_server(pair: Pair) -> None:
     async with pair.opened() as (at_a, at_b):
         turn_id = await pair.begun(at_a, words=20)
         for socket in (at_a, at_b):
@@ -78,7 +78,7 @@ async def test_a_client_continues_in_another_server_where_it_was(pair: Pair) -> 
         assert "".join(frame.get("text", "") for frame in rest) == REPLY.partition("word19 ")[2]
 
 
-async def test_an_approval_is_decided_in_another_server(pair: Pair) -> None:
+async def test_approval_is_decided_on_another_server(pair: Pair) -> None:
     async with pair.opened() as (at_a, at_b):
         pair.model.play(calls(Call("delete_tasks", {"numbers": [1, 2]})), says("They are gone."))
         turn_id = (await at_a.accepted(await at_a.message("Delete everything")))["turn"]["id"]
@@ -90,7 +90,7 @@ async def test_an_approval_is_decided_in_another_server(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("is_killed", [True, False])
-async def test_the_end_of_a_server_is_survived_in_another(pair: Pair, is_killed: bool) -> None:
+async def test_turn_survives_the_end_of_its_server(pair: Pair, is_killed: bool) -> None:
     async with pair.opened() as (at_a, at_b):
         turn_id = await pair.begun(at_a)
         await has_text(at_b, turn_id)
@@ -106,7 +106,7 @@ async def test_the_end_of_a_server_is_survived_in_another(pair: Pair, is_killed:
     pair.a.restart()
 
 
-async def test_a_sign_out_closes_sockets_in_another_server(pair: Pair) -> None:
+async def test_sign_out_closes_sockets_on_another_server(pair: Pair) -> None:
     email = f"leaver-{uuid.uuid4().hex[:8]}@example.com"
     user_id = pair.a.database.add_user(email)
     with pair.a.client(email) as browser:
@@ -115,10 +115,10 @@ async def test_a_sign_out_closes_sockets_in_another_server(pair: Pair) -> None:
             await at_b.ready()
             form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
             await asyncio.to_thread(browser.post, "/accounts/logout/", data=form)
-            assert await at_b.closed(within=2) == 4401  # before logins are checked
+            assert await at_b.closed(within=2) == 4401  # earlier than the next check of logins
 
 
-async def test_a_notification_of_a_newer_version_is_ignored(pair: Pair) -> None:
+async def test_notification_of_a_newer_version_is_ignored(pair: Pair) -> None:
     person, conversation_id = sign_in(pair.a), uuid.uuid4()
     async with open_socket(pair.a, person, conversation_id) as socket:
         pair.model.play(says("Hello."), says("Still here."))
@@ -133,9 +133,9 @@ async def test_a_notification_of_a_newer_version_is_ignored(pair: Pair) -> None:
         assert await socket.reply("Are you there?") == "Still here."
 
 
-# At the end: the servers connect to Redis again after a while.
+# Last in this file, because the servers take a while to reconnect to Redis.
 @pytest.mark.parametrize("returns", [True, False])
-async def test_redis_is_killed_in_the_middle_of_a_turn(pair: Pair, returns: bool) -> None:
+async def test_turn_ends_on_both_servers_after_redis_is_killed(pair: Pair, returns: bool) -> None:
     async with pair.opened() as (at_a, at_b):
         turn_id = await pair.begun(at_a)
         await has_text(at_b, turn_id)
@@ -151,7 +151,7 @@ async def test_redis_is_killed_in_the_middle_of_a_turn(pair: Pair, returns: bool
         for socket in (at_a, at_b):
             assert (await socket.end_of(turn_id))["message"]["text"] == REPLY
         if not returns:
-            # Acknowledged, answered and followed within each process.
+            # Each process still accepts, answers and follows turns.
             pair.model.play(says("Still here."))
             assert "Still here." in await at_b.reply("And now?")
             pair.redis.start()

@@ -1,4 +1,4 @@
-"""Many people sign in at the same moment, and others notice nothing."""
+"""Many users sign in at the same moment without delaying other requests."""
 
 import asyncio
 import statistics
@@ -17,23 +17,23 @@ SIGN_INS = 50
 
 async def seconds_for(client: httpx.AsyncClient, path: str) -> float:
     began = time.monotonic()
-    answer = await client.get(path)
-    assert answer.status_code in (200, 503)  # no worker runs here, which /readyz reports
+    response = await client.get(path)
+    assert response.status_code in (200, 503)  # no worker runs here, which /readyz reports
     return time.monotonic() - began
 
 
 @pytest.mark.service
-async def test_the_server_answers_at_once_while_many_sign_in(server: ServerProcess) -> None:
+async def test_server_responds_promptly_during_many_sign_ins(server: ServerProcess) -> None:
     async with httpx.AsyncClient(base_url=server.url, timeout=120) as client:
-        people = ({"email": f"person{n}@example.com", "password": PASSWORD} for n in range(SIGN_INS))
-        sign_ins = [asyncio.create_task(client.post("/api/auth/login", json=person)) for person in people]
+        credentials = ({"email": f"person{n}@example.com", "password": PASSWORD} for n in range(SIGN_INS))
+        sign_ins = [asyncio.create_task(client.post("/api/auth/login", json=body)) for body in credentials]
         await asyncio.wait(sign_ins, return_when=asyncio.FIRST_COMPLETED)
 
         health = [await seconds_for(client, "/healthz") for _ in range(40)]
         pages = [await seconds_for(client, path) for path in ("/readyz", "/accounts/login/", "/readyz")]
 
         in_progress = sum(not sign_in.done() for sign_in in sign_ins)
-        assert in_progress > SIGN_INS / 2, "so that it was measured while they were"
+        assert in_progress > SIGN_INS / 2, "most sign-ins must still be in progress during the measurement"
         assert statistics.median(health) < 0.1, health
         assert max(pages) < 2, pages
         server.kill9()
@@ -50,7 +50,7 @@ def client(settings: Settings, transactional_db: None) -> httpx.AsyncClient:
 BODY = {"email": "nobody@example.com", "password": PASSWORD}
 
 
-async def test_an_address_that_signs_in_all_the_time_is_told_to_wait(client: httpx.AsyncClient) -> None:
+async def test_address_with_too_many_sign_ins_gets_429(client: httpx.AsyncClient) -> None:
     first, second = [await client.post("/api/auth/login", json=BODY) for _ in range(2)]
     assert first.status_code == 401
     assert (second.status_code, second.json()["error"]["code"]) == (429, "rate_limited")
@@ -62,10 +62,10 @@ async def test_an_address_that_signs_in_all_the_time_is_told_to_wait(client: htt
     assert (await client.get("/accounts/login/")).status_code == 200
 
 
-async def test_where_too_many_wait_the_next_one_is_refused(
+async def test_sign_in_gets_503_when_too_many_are_waiting(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handler, "WAITING_PER_ADDRESS", 0)
-    answer = await client.post("/api/auth/login", json=BODY)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
-    assert int(answer.headers["Retry-After"]) > 0
+    response = await client.post("/api/auth/login", json=BODY)
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "busy")
+    assert int(response.headers["Retry-After"]) > 0

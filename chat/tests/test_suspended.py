@@ -1,4 +1,4 @@
-"""A server process that hangs longer than its lease: another ends its turn, and it changes nothing when it wakes."""
+"""A server process hangs longer than its lease: another ends its turn, and it changes nothing when it wakes."""
 
 import asyncio
 import os
@@ -29,20 +29,20 @@ NEXT = Order("next", ((CREATE,),))
 
 
 @dataclass
-class Two:
-    """Two servers on one database and one session file, and a conversation that the first one runs."""
+class ServerPair:
+    """Two servers on one database and one session store, and a conversation whose turn the first one runs."""
 
     hung: ServerProcess
     other: ServerProcess
     model: OrderTaker
     conversation: Conversation
-    mine: Page
-    theirs: Page
+    hung_page: Page
+    other_page: Page
 
-    async def until(self, holds: Callable[[], Any], *, within: float = 15) -> None:
-        """Wait until something is so."""
+    async def until(self, condition: Callable[[], Any], *, within: float = 15) -> None:
+        """Wait until a condition holds."""
         async with asyncio.timeout(within):
-            while not holds():
+            while not condition():
                 await asyncio.sleep(0.02)
 
     def steps(self) -> int:
@@ -54,48 +54,48 @@ class Two:
         return int(steps)
 
     def waits_for_a_lock(self) -> bool:
-        """Return whether a statement waits."""
+        """Return whether a statement waits for a lock."""
         waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         return bool(self.conversation.database.query(waiting))
 
     def has_open_transaction(self) -> bool:
-        """Return whether a statement runs or waits, or a transaction waits for its process."""
+        """Return whether another connection runs a statement, or is idle in a transaction."""
         is_open = "datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()"
         return bool(self.conversation.database.query(f"SELECT pid FROM pg_stat_activity WHERE {is_open}"))  # noqa: S608
 
     def suspend(self) -> None:
-        """Stop the first server in its tracks."""
+        """Send SIGSTOP to the first server."""
         os.kill(self.hung.process.pid, signal.SIGSTOP)
 
     def end_lease(self) -> None:
-        """Let the time pass that a lease lasts."""
-        # A transaction that hangs with the server must not keep others away for long.
+        """Let the lease expire now."""
+        # A transaction of the suspended server must not block others for long.
         with psycopg.connect(self.conversation.database.url, options="-c lock_timeout=20s") as connection:
             connection.execute("UPDATE chat_turn SET lease_until = now() - interval '1 second'")
 
-    async def ended_by_the_other(self, *, within: float) -> None:
-        """Wait until the turn is done."""
-        await self.theirs.settled(0, within=within)
+    async def wait_for_the_other(self, *, within: float) -> None:
+        """Wait until the other server has finished the turn."""
+        await self.other_page.settled(0, within=within)
         ended = "SELECT status, attempt FROM chat_turn WHERE conversation_id = %s"
         assert self.conversation.database.query(ended, self.conversation.id) == [("done", 2)]
 
     async def wake(self) -> None:
-        """Let the first server go on, until it has noticed what it missed."""
-        (turn_id,) = self.theirs.turns
+        """Send SIGCONT to the first server, and wait until it logs the turn that it lost."""
+        (turn_id,) = self.other_page.turns
         os.kill(self.hung.process.pid, signal.SIGCONT)
         await self.until(lambda: turn_id in self.hung.output)
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Return everything that is kept of the conversation."""
-        database, of = self.conversation.database, self.conversation.id
+        """Return all rows that are stored for the conversation."""
+        database, conversation_id = self.conversation.database, self.conversation.id
         rows = {
-            table: database.query(f"SELECT * FROM {table} WHERE conversation_id = %s ORDER BY id", of)  # noqa: S608
+            table: database.query(f"SELECT * FROM {table} WHERE conversation_id = %s ORDER BY id", conversation_id)  # noqa: S608
             for table in ("chat_turn", "chat_message", "chat_agentsession")
         }
         for table in ("chat_turnstep", "chat_toolcall"):
             rows[table] = database.query(f"SELECT * FROM {table} ORDER BY id")  # noqa: S608
         rows["chat_task"] = database.query("SELECT * FROM chat_task ORDER BY id")
-        rows["chat_conversation"] = database.query("SELECT * FROM chat_conversation WHERE id = %s", of)
+        rows["chat_conversation"] = database.query("SELECT * FROM chat_conversation WHERE id = %s", conversation_id)
         for table in ("agent_sessions", "agent_messages", "threadkeeper_turns"):
             rows[table] = self.conversation.session_rows(f"SELECT * FROM {table} WHERE session_id = ?")  # noqa: S608
         return rows
@@ -115,7 +115,7 @@ class Servers:
 def servers(
     _migrated_template: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Servers]:
-    """The servers of these tests, none of which ends one."""
+    """Start the servers that these tests share; no test ends one."""
     store: str = getattr(request, "param", FILE)
     port, data_dir = free_port(), tmp_path_factory.mktemp("suspended")
     configured = {
@@ -132,8 +132,8 @@ def servers(
 
 
 @pytest.fixture
-async def two(servers: Servers) -> AsyncIterator[Two]:
-    """A conversation that is open at both servers."""
+async def pair(servers: Servers) -> AsyncIterator[ServerPair]:
+    """Open a conversation at both servers."""
     taker = OrderTaker()
     taker.held = {1}
     hung, other = servers.hung, servers.other
@@ -141,45 +141,45 @@ async def two(servers: Servers) -> AsyncIterator[Two]:
         person = await asyncio.to_thread(sign_in, hung)
         path = hung.data_dir / "agent_sessions.db" if servers.store == FILE else None
         conversation = Conversation(hung.database, path, person.id, uuid.uuid4())
-        async with Page(hung.ws_url, hung.url, person, conversation.id) as mine:
-            await mine.send(TALE.message)
-            theirs = Page(other.ws_url, other.url, person, conversation.id)
-            two = Two(hung, other, taker, conversation, mine, theirs)
-            await two.until(lambda: mine.accepted)
-            async with theirs:
+        async with Page(hung.ws_url, hung.url, person, conversation.id) as hung_page:
+            await hung_page.send(TALE.message)
+            other_page = Page(other.ws_url, other.url, person, conversation.id)
+            pair = ServerPair(hung, other, taker, conversation, hung_page, other_page)
+            await pair.until(lambda: hung_page.accepted)
+            async with other_page:
                 try:
-                    yield two
+                    yield pair
                 finally:
                     os.kill(hung.process.pid, signal.SIGCONT)
     assert (endpoint.problems, taker.wrong) == ([], [])
 
 
-# Where the first server is when it is suspended; the block ends when it no longer matters.
+# Each yields a function that returns whether the first server has reached the state in which it is suspended.
 
 
 @contextmanager
-def model_speaking(two: Two) -> Iterator[Callable[[], bool]]:
-    """It reads the reply."""
-    two.model.held = set()
-    yield lambda: two.model.asked_for(TALE.name) == [1, 2]
+def model_streaming(pair: ServerPair) -> Iterator[Callable[[], bool]]:
+    """The server reads the model's reply."""
+    pair.model.held = set()
+    yield lambda: pair.model.asked_for(TALE.name) == [1, 2]
 
 
 @contextmanager
-def tool_in_transaction(two: Two) -> Iterator[Callable[[], bool]]:
-    """A tool holds the turn and has written what it did, but not committed it."""
-    with psycopg.connect(two.conversation.database.url) as gate:
+def tool_in_transaction(pair: ServerPair) -> Iterator[Callable[[], bool]]:
+    """A tool call holds the turn's lock and has written its changes, but not committed them."""
+    with psycopg.connect(pair.conversation.database.url) as gate:
         gate.execute("LOCK TABLE chat_toolcall IN SHARE MODE")
-        two.model.held = set()
-        yield two.waits_for_a_lock
+        pair.model.held = set()
+        yield pair.waits_for_a_lock
 
 
 @contextmanager
-def session_to_be_written(two: Two) -> Iterator[Callable[[], bool]]:
+def session_to_be_written(pair: ServerPair) -> Iterator[Callable[[], bool]]:
     """The reply is complete and is about to be written into the session store."""
-    path = two.conversation.sessions
-    with locked(path) if path else locked_row(two.conversation):
-        two.model.held = set()
-        yield lambda: two.steps() == 2 and (path is not None or two.waits_for_a_lock())
+    path = pair.conversation.sessions
+    with locked(path) if path else locked_row(pair.conversation):
+        pair.model.held = set()
+        yield lambda: pair.steps() == 2 and (path is not None or pair.waits_for_a_lock())
 
 
 @contextmanager
@@ -192,51 +192,51 @@ def locked_row(conversation: Conversation) -> Iterator[None]:
 
 
 MOMENTS = {
-    "while the model speaks": model_speaking,
-    "in the midst of a tool": tool_in_transaction,
-    "before it writes the session": session_to_be_written,
+    "while the model streams": model_streaming,
+    "during a tool call": tool_in_transaction,
+    "before the session is written": session_to_be_written,
 }
-Moment = Callable[[Two], AbstractContextManager[Callable[[], bool]]]
+Moment = Callable[[ServerPair], AbstractContextManager[Callable[[], bool]]]
 
 
-async def check_that_it_changes_nothing(two: Two, moment: Moment, *, wait_for_lease: bool) -> None:
+async def check_woken_server_changes_nothing(pair: ServerPair, moment: Moment, *, wait_for_lease: bool) -> None:
     if moment is session_to_be_written:
-        two.model.held = {2}
-        await two.until(lambda: two.model.asked_for(TALE.name) == [1, 2])
-    with moment(two) as reached:
-        await two.until(reached)
-        two.suspend()
-    # Before its lease ends, the database ends a transaction that hangs.
-    await two.until(lambda: not two.has_open_transaction())
+        pair.model.held = {2}
+        await pair.until(lambda: pair.model.asked_for(TALE.name) == [1, 2])
+    with moment(pair) as reached:
+        await pair.until(reached)
+        pair.suspend()
+    # The database ends the suspended server's transaction before the lease expires.
+    await pair.until(lambda: not pair.has_open_transaction())
     if not wait_for_lease:
-        await asyncio.to_thread(two.end_lease)
-    await two.ended_by_the_other(within=50)
-    two.conversation.check([TALE], two.model, two.theirs)
-    before = two.dump()
+        await asyncio.to_thread(pair.end_lease)
+    await pair.wait_for_the_other(within=50)
+    pair.conversation.check([TALE], pair.model, pair.other_page)
+    before = pair.dump()
 
-    await two.wake()
+    await pair.wake()
 
-    assert two.dump() == before
-    await two.theirs.send(NEXT.message)
-    await two.theirs.settled(1, within=30)
-    await two.mine.settled(1, within=30)
-    two.conversation.check([TALE, NEXT], two.model, two.theirs, two.mine)
-    two.conversation.check_mirror()
+    assert pair.dump() == before
+    await pair.other_page.send(NEXT.message)
+    await pair.other_page.settled(1, within=30)
+    await pair.hung_page.settled(1, within=30)
+    pair.conversation.check([TALE, NEXT], pair.model, pair.other_page, pair.hung_page)
+    pair.conversation.check_mirror()
 
 
 @pytest.mark.parametrize(
     ("servers", "moment"),
     [
         *(pytest.param(FILE, moment, id=name) for name, moment in MOMENTS.items()),
-        pytest.param(DATABASE, session_to_be_written, id="before it writes the session in the database"),
+        pytest.param(DATABASE, session_to_be_written, id="before the session is written to the database"),
     ],
     indirect=["servers"],
 )
-async def test_a_suspended_server_changes_nothing_when_it_wakes(two: Two, moment: Moment) -> None:
-    await check_that_it_changes_nothing(two, moment, wait_for_lease=False)
+async def test_woken_server_changes_nothing_after_its_turn_was_taken_over(pair: ServerPair, moment: Moment) -> None:
+    await check_woken_server_changes_nothing(pair, moment, wait_for_lease=False)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
-async def test_the_end_of_the_lease_is_enough(two: Two, moment: Moment) -> None:
-    await check_that_it_changes_nothing(two, moment, wait_for_lease=True)
+async def test_woken_server_changes_nothing_after_its_lease_expired(pair: ServerPair, moment: Moment) -> None:
+    await check_woken_server_changes_nothing(pair, moment, wait_for_lease=True)

@@ -1,4 +1,4 @@
-"""Two servers with one person at both, and a model that says its words when the test lets it."""
+"""Two servers with sockets of one user at both, and a model that streams the words that a test releases."""
 
 import asyncio
 import uuid
@@ -48,7 +48,7 @@ class Pair:
             await asyncio.to_thread(eventually, lambda: not self.a.database.query(active), what="the end of all turns")
 
     async def begun(self, socket: LiveSocket, words: int = 5) -> str:
-        """Send a message, whose reply stops after some words; return its turn's id."""
+        """Send a message whose reply pauses after some words; return its turn's id."""
         self.model.hold()
         self.model.play(says(*WORDS))
         self.model.release(words)
@@ -58,7 +58,7 @@ class Pair:
 
 
 async def has_text(socket: LiveSocket, turn_id: str, text: str = "word2") -> None:
-    """Wait until a socket was sent a part of a turn's reply."""
+    """Wait until a socket has received a part of a turn's reply."""
     await socket.until(lambda _: text in shown(socket, turn_id))
 
 
@@ -74,7 +74,7 @@ def shown(socket: LiveSocket, turn_id: str) -> str:
 
 
 async def awaited_call(socket: LiveSocket, turn_id: str) -> str:
-    """Return the id of a turn's call that waits for a decision, as a page learns of it: as it happens, or later."""
+    """Return the id of a turn's call that awaits approval, from an event or from a list of tool calls."""
 
     def calls() -> list[str]:
         found = []
