@@ -1,4 +1,4 @@
-"""The websocket keeps what docs/reference/websocket.md promises, frame by frame, over a real server."""
+"""The websocket behaves as docs/reference/websocket.md documents, frame by frame, over a real server."""
 
 import json
 import uuid
@@ -11,7 +11,7 @@ from config.tests.support import ServerProcess
 
 pytestmark = pytest.mark.service
 
-NOBODY = uuid.UUID(int=7)
+UNKNOWN_ID = uuid.UUID(int=7)
 MESSAGE_FIELDS = {"id", "role", "text", "created_at", "position", "turn_id"}
 
 
@@ -27,19 +27,19 @@ async def socket(shared_server: ServerProcess, person: Person) -> AsyncIterator[
         yield opened
 
 
-def stored(server: ServerProcess, conversation_id: object) -> int:
+def count_messages(server: ServerProcess, conversation_id: object) -> int:
     ((count,),) = server.database.query(
         "SELECT count(*) FROM chat_message WHERE conversation_id = %s", str(conversation_id)
     )
     return int(count)
 
 
-async def test_a_conversation_that_is_not_there_yet_is_ready(socket: LiveSocket) -> None:
+async def test_new_conversation_sends_ready(socket: LiveSocket) -> None:
     ready = {"type": "ready", "protocol": 1, "conversation": None, "turns": [], "tasks_revision": 0}
     assert socket.frames == [ready]
 
 
-async def test_a_message_is_acknowledged_answered_and_shown(socket: LiveSocket) -> None:
+async def test_message_is_acknowledged_and_answered(socket: LiveSocket) -> None:
     client_id = await socket.message("Add a task to buy 🎉 and 🧵🧵 for the party")
     accepted = await socket.accepted(client_id)
     end = await socket.end_of(accepted["turn"]["id"])
@@ -74,13 +74,13 @@ async def test_a_message_is_acknowledged_answered_and_shown(socket: LiveSocket) 
     tasks = await socket.until(lambda frame: frame["type"] == "tasks.changed")
     assert [task["number"] for task in tasks["tasks"]][-1] == json.loads(finished["output"])["task"]["number"]
     updated = await socket.until(lambda frame: frame["type"] == "conversation.updated")
-    lies = {"pinned", "archived", "trashed", "trash_on", "purge_on", "model", "waiting"}
-    assert set(updated["conversation"]) == {"id", "title", "created_at", "updated_at", *lies}
+    state_fields = {"pinned", "archived", "trashed", "trash_on", "purge_on", "model", "waiting"}
+    assert set(updated["conversation"]) == {"id", "title", "created_at", "updated_at", *state_fields}
     assert updated["conversation"]["title"] == "Add a task to buy 🎉 and 🧵🧵 for the party"
     assert socket.kinds().index("message.accepted") < socket.kinds().index("turn.started")
 
 
-async def test_the_same_client_id_again_is_answered_the_same_and_does_nothing(
+async def test_repeated_client_id_is_acknowledged_again_without_a_second_turn(
     shared_server: ServerProcess, socket: LiveSocket
 ) -> None:
     client_id = uuid.uuid4()
@@ -89,7 +89,7 @@ async def test_the_same_client_id_again_is_answered_the_same_and_does_nothing(
     await socket.end_of(first["turn"]["id"])
     await socket.until(lambda frame: frame["type"] == "conversation.updated")
     await socket.pong()
-    before, messages = len(socket.frames), stored(shared_server, socket.conversation_id)
+    before, messages = len(socket.frames), count_messages(shared_server, socket.conversation_id)
 
     await socket.message("something else", client_id)
     await socket.pong()
@@ -98,22 +98,22 @@ async def test_the_same_client_id_again_is_answered_the_same_and_does_nothing(
     assert [(frame["type"], frame["client_id"], frame["message"], frame["turn"]["id"]) for frame in again] == [
         ("message.accepted", str(client_id), first["message"], first["turn"]["id"])
     ]
-    assert stored(shared_server, socket.conversation_id) == messages == 4
+    assert count_messages(shared_server, socket.conversation_id) == messages == 4
     assert is_end(log[-1])
 
 
-async def test_a_second_tab_gets_the_message_and_the_whole_log(
+async def test_second_tab_gets_the_message_and_the_whole_log(
     shared_server: ServerProcess, person: Person, socket: LiveSocket
 ) -> None:
     async with open_socket(shared_server, person, socket.conversation_id) as tab:
         await tab.ready()
         client_id = await socket.message("Add a task to water the plants")
-        told = await tab.accepted(client_id)
-        turn_id = told["turn"]["id"]
+        tab_accepted = await tab.accepted(client_id)
+        turn_id = tab_accepted["turn"]["id"]
         await tab.end_of(turn_id)
         await socket.end_of(turn_id)
 
-        assert told["message"] == (await socket.accepted(client_id))["message"]
+        assert tab_accepted["message"] == (await socket.accepted(client_id))["message"]
         assert check_log(tab.log_of(turn_id)) == check_log(socket.log_of(turn_id))
         await tab.until(lambda frame: frame["type"] == "tasks.changed")
         await tab.until(lambda frame: frame["type"] == "conversation.updated")
@@ -121,7 +121,7 @@ async def test_a_second_tab_gets_the_message_and_the_whole_log(
     assert socket.kinds().count("message.accepted") == 1
 
 
-async def test_a_late_follower_gets_exactly_the_rest(
+async def test_late_follower_gets_exactly_the_remaining_frames(
     shared_server: ServerProcess, person: Person, socket: LiveSocket
 ) -> None:
     log = await socket.say("Add two tasks: book a table 🎂, call Mum")
@@ -156,7 +156,7 @@ def check_rest(rest: list[Frame], after: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(("attempt", "after"), [(1, 9_999), (7, 1)])
-async def test_a_number_the_server_does_not_have_is_answered_by_one_snapshot(
+async def test_unknown_attempt_or_position_is_answered_with_one_snapshot(
     socket: LiveSocket, attempt: int, after: int
 ) -> None:
     log = await socket.say("Add a task to sweep the yard")
@@ -173,7 +173,7 @@ async def test_a_number_the_server_does_not_have_is_answered_by_one_snapshot(
     assert snapshot["message"] == log[-1]["message"]
 
 
-async def test_a_ping_is_answered(socket: LiveSocket) -> None:
+async def test_ping_is_answered_with_pong(socket: LiveSocket) -> None:
     await socket.send("ping", n=42)
     await socket.until(lambda frame: frame == {"type": "pong", "n": 42})
 
@@ -181,27 +181,27 @@ async def test_a_ping_is_answered(socket: LiveSocket) -> None:
 @pytest.mark.parametrize(
     ("kind", "fields", "code"),
     [
-        ("message.edit", {"message_id": NOBODY, "client_id": NOBODY, "text": "x"}, "not_found"),
-        ("message.edit", {"message_id": NOBODY, "client_id": NOBODY, "text": " "}, "empty"),
-        ("approval.decide", {"turn_id": NOBODY, "call_id": "c", "approve": True}, "not_found"),
-        ("approval.decide", {"turn_id": NOBODY, "call_id": "\0", "approve": True}, "bad_frame"),
-        ("approval.decide", {"turn_id": NOBODY, "call_id": "c" * 129, "approve": True}, "bad_frame"),
-        ("approval.decide", {"turn_id": NOBODY, "call_id": "c", "approve": "yes"}, "bad_frame"),
-        ("approval.decide", {"turn_id": NOBODY, "approve": True}, "bad_frame"),
-        ("message.edit", {"message_id": "1", "client_id": NOBODY, "text": "x"}, "bad_frame"),
-        ("message.edit", {"client_id": NOBODY, "text": "x"}, "bad_frame"),
-        ("message.send", {"client_id": NOBODY}, "bad_frame"),
-        ("message.send", {"client_id": NOBODY, "text": 5}, "bad_frame"),
-        ("message.send", {"client_id": NOBODY, "text": ""}, "empty"),
-        ("message.send", {"client_id": NOBODY, "text": "🎉" * 10_001}, "too_long"),
-        ("message.send", {"client_id": NOBODY, "text": "nul \0"}, "bad_frame"),
-        ("turn.stop", {"turn_id": NOBODY}, "not_found"),
-        ("turn.retry", {"turn_id": NOBODY, "client_id": NOBODY}, "not_found"),
-        ("log.follow", {"turn_id": NOBODY, "attempt": 1, "after": 0}, "not_found"),
-        ("log.follow", {"turn_id": NOBODY, "attempt": -1, "after": 0}, "bad_frame"),
+        ("message.edit", {"message_id": UNKNOWN_ID, "client_id": UNKNOWN_ID, "text": "x"}, "not_found"),
+        ("message.edit", {"message_id": UNKNOWN_ID, "client_id": UNKNOWN_ID, "text": " "}, "empty"),
+        ("approval.decide", {"turn_id": UNKNOWN_ID, "call_id": "c", "approve": True}, "not_found"),
+        ("approval.decide", {"turn_id": UNKNOWN_ID, "call_id": "\0", "approve": True}, "bad_frame"),
+        ("approval.decide", {"turn_id": UNKNOWN_ID, "call_id": "c" * 129, "approve": True}, "bad_frame"),
+        ("approval.decide", {"turn_id": UNKNOWN_ID, "call_id": "c", "approve": "yes"}, "bad_frame"),
+        ("approval.decide", {"turn_id": UNKNOWN_ID, "approve": True}, "bad_frame"),
+        ("message.edit", {"message_id": "1", "client_id": UNKNOWN_ID, "text": "x"}, "bad_frame"),
+        ("message.edit", {"client_id": UNKNOWN_ID, "text": "x"}, "bad_frame"),
+        ("message.send", {"client_id": UNKNOWN_ID}, "bad_frame"),
+        ("message.send", {"client_id": UNKNOWN_ID, "text": 5}, "bad_frame"),
+        ("message.send", {"client_id": UNKNOWN_ID, "text": ""}, "empty"),
+        ("message.send", {"client_id": UNKNOWN_ID, "text": "🎉" * 10_001}, "too_long"),
+        ("message.send", {"client_id": UNKNOWN_ID, "text": "nul \0"}, "bad_frame"),
+        ("turn.stop", {"turn_id": UNKNOWN_ID}, "not_found"),
+        ("turn.retry", {"turn_id": UNKNOWN_ID, "client_id": UNKNOWN_ID}, "not_found"),
+        ("log.follow", {"turn_id": UNKNOWN_ID, "attempt": 1, "after": 0}, "not_found"),
+        ("log.follow", {"turn_id": UNKNOWN_ID, "attempt": -1, "after": 0}, "bad_frame"),
     ],
 )
-async def test_what_cannot_be_done_is_told_by_its_code(
+async def test_invalid_frame_gets_an_error_code(
     socket: LiveSocket, kind: str, fields: dict[str, object], code: str
 ) -> None:
     await socket.send(kind, **fields)
@@ -209,11 +209,11 @@ async def test_what_cannot_be_done_is_told_by_its_code(
 
     assert error["code"] == code
     assert error["detail"].endswith(".")
-    assert error.get("client_id") == (str(NOBODY) if "client_id" in fields else None)
+    assert error.get("client_id") == (str(UNKNOWN_ID) if "client_id" in fields else None)
     await socket.pong()
 
 
-async def test_a_binary_frame_closes_the_socket(socket: LiveSocket) -> None:
+async def test_binary_frame_closes_the_socket(socket: LiveSocket) -> None:
     await socket.connection.send(b"\x00\x01")
 
     assert await socket.closed() == 4400
@@ -222,13 +222,13 @@ async def test_a_binary_frame_closes_the_socket(socket: LiveSocket) -> None:
 @pytest.mark.parametrize(
     "cookie", ["", "sessionid=", "sessionid=short", f"sessionid={'x' * 32}", 'sessionid="\\000aaaaaaaaaaaaaaa"']
 )
-async def test_who_is_not_signed_in_is_turned_away(shared_server: ServerProcess, cookie: str) -> None:
-    async with open_socket(shared_server, Person(NOBODY, "", cookie), uuid.uuid4()) as socket:
+async def test_socket_without_a_valid_session_is_closed(shared_server: ServerProcess, cookie: str) -> None:
+    async with open_socket(shared_server, Person(UNKNOWN_ID, "", cookie), uuid.uuid4()) as socket:
         assert await socket.closed() == 4401
         assert socket.frames == []
 
 
-async def test_a_path_that_names_no_conversation_is_refused(shared_server: ServerProcess, person: Person) -> None:
+async def test_invalid_conversation_id_in_path_is_rejected(shared_server: ServerProcess, person: Person) -> None:
     for name in ("x", "-" * 36, f"{uuid.uuid4()}x"):
         with pytest.raises(Exception, match="HTTP 403"):
             async with open_socket(shared_server, person, name):  # type: ignore[arg-type]

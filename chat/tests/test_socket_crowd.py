@@ -1,4 +1,4 @@
-"""Many messages at once, over many sockets and more than one process: each answered once, in order, none mixed up."""
+"""Concurrent messages over many sockets and two processes are answered once, in order, in the right conversation."""
 
 import asyncio
 import json
@@ -18,25 +18,25 @@ from config.tests.support import ServerProcess
 
 pytestmark = pytest.mark.service
 
-# However busy the machine is.
+# Enough for a busy machine.
 SECONDS = 90.0
 
 
 @pytest.fixture(scope="module")
-def people(shared_server: ServerProcess) -> list[Person]:
+def users(shared_server: ServerProcess) -> list[Person]:
     return [sign_in(shared_server, f"crowd-{n}") for n in range(10)]
 
 
 @pytest.fixture(scope="module")
 def second_server(shared_server: ServerProcess) -> Iterator[ServerProcess]:
-    """Another process on the same database and session file."""
+    """Start another process on the same database and session file."""
     server = ServerProcess(shared_server.database, shared_server.data_dir, **shared_server.variables)
     yield server
     server.kill9()
 
 
 class Crowd:
-    """Sockets in conversations, and who said what where."""
+    """Sockets of several conversations, with the owner and the turns of each."""
 
     def __init__(self) -> None:
         self.stack = AsyncExitStack()
@@ -50,18 +50,18 @@ class Crowd:
         self.sockets.setdefault(conversation_id, []).append(socket)
         self.owner[conversation_id] = person
 
-    async def say_at_once(self, messages: range) -> None:
-        """Let every conversation be told several messages at the same moment, by its sockets in turn."""
-        said = [
-            self._say(conversation_id, sockets[n % len(sockets)], n)
+    async def send_at_once(self, messages: range) -> None:
+        """Send several messages to every conversation at the same moment, through its sockets in turn."""
+        sent = [
+            self._send(conversation_id, sockets[n % len(sockets)], n)
             for conversation_id, sockets in self.sockets.items()
             for n in messages
         ]
-        random.Random(7).shuffle(said)
-        await asyncio.gather(*said)
+        random.Random(7).shuffle(sent)
+        await asyncio.gather(*sent)
 
-    async def _say(self, conversation_id: uuid.UUID, socket: LiveSocket, n: int) -> None:
-        # The reply repeats the title, so that an answer that went astray is seen.
+    async def _send(self, conversation_id: uuid.UUID, socket: LiveSocket, n: int) -> None:
+        # The reply repeats the title, so that a reply in the wrong conversation is detected.
         title = f"feed cat{ascii_lowercase[n]} of {name_of(conversation_id)}"
         client_id = await socket.message(f"Add a task to {title}")
         turn = (await socket.accepted(client_id, within=SECONDS))["turn"]
@@ -77,7 +77,7 @@ def name_of(conversation_id: uuid.UUID) -> str:
 
 
 def check_record(server: ServerProcess, crowd: Crowd, messages: int) -> None:
-    """Check in PostgreSQL that everything was answered once and one after another."""
+    """Check in PostgreSQL that each message was answered once, one after another."""
     for conversation_id, person in crowd.owner.items():
         turns = server.database.query(
             "SELECT id::text, seq, status, attempt, started_at, ended_at, user_id FROM chat_turn"
@@ -88,14 +88,14 @@ def check_record(server: ServerProcess, crowd: Crowd, messages: int) -> None:
         assert [turn[1:4] for turn in turns] == [(n, "done", 1) for n in range(1, messages + 1)]
         assert {turn[6] for turn in turns} == {person.id}
         assert all(one[5] <= other[4] for one, other in pairwise(turns)), "one after another"
-        said = server.database.query(
+        sent = server.database.query(
             "SELECT turn_id::text, role, position, text FROM chat_message WHERE conversation_id = %s ORDER BY position",
             conversation_id,
         )
-        assert [row[2] for row in said] == list(range(1, 2 * messages + 1))
-        assert [row[0] for row in said if row[1] == "user"] == [turn[0] for turn in turns]
-        assert [row[0] for row in said if row[1] == "assistant"] == [turn[0] for turn in turns]
-        assert all(name_of(conversation_id) in row[3] for row in said)
+        assert [row[2] for row in sent] == list(range(1, 2 * messages + 1))
+        assert [row[0] for row in sent if row[1] == "user"] == [turn[0] for turn in turns]
+        assert [row[0] for row in sent if row[1] == "assistant"] == [turn[0] for turn in turns]
+        assert all(name_of(conversation_id) in row[3] for row in sent)
 
 
 def check_sessions(server: ServerProcess, crowd: Crowd, messages: int) -> None:
@@ -116,60 +116,60 @@ def check_sessions(server: ServerProcess, crowd: Crowd, messages: int) -> None:
             assert items == [item for turn in stored for item in turn]
             kinds = [item.get("type") or item["role"] for item in items]
             assert kinds == ["user", "function_call", "function_call_output", "message"] * messages
-            asked = [item["content"] for item in items if item.get("role") == "user"]
-            assert all(name_of(conversation_id) in text for text in asked)
+            user_texts = [item["content"] for item in items if item.get("role") == "user"]
+            assert all(name_of(conversation_id) in text for text in user_texts)
 
 
 def check_logs(crowd: Crowd) -> None:
-    """Check that every socket saw each turn of its conversation whole, and nothing of any other."""
+    """Check that every socket got the whole log of each turn of its conversation, and no other turn."""
     for conversation_id, sockets in crowd.sockets.items():
-        theirs = {turn for turn, where in crowd.turns.items() if where == conversation_id}
+        expected = {turn for turn, where in crowd.turns.items() if where == conversation_id}
         for socket in sockets:
-            assert {frame["turn_id"] for frame in socket.frames if "turn_id" in frame} == theirs
-            for turn_id in theirs:
+            assert {frame["turn_id"] for frame in socket.frames if "turn_id" in frame} == expected
+            for turn_id in expected:
                 check_log(socket.log_of(turn_id))
 
 
-async def everyone_has_seen_everything(crowd: Crowd) -> None:
+async def wait_for_all_ends(crowd: Crowd) -> None:
     for turn_id, conversation_id in crowd.turns.items():
         for socket in crowd.sockets[conversation_id]:
             await socket.end_of(turn_id, within=SECONDS)
 
 
-async def test_80_messages_to_20_conversations_from_40_sockets(
-    shared_server: ServerProcess, people: list[Person]
+async def test_80_messages_from_40_sockets_are_answered_in_20_conversations(
+    shared_server: ServerProcess, users: list[Person]
 ) -> None:
     crowd = Crowd()
     async with crowd.stack:
         for n in range(20):
             conversation_id = uuid.uuid4()
             for _ in range(2):
-                await crowd.join(shared_server, people[n % 10], conversation_id)
-        await crowd.say_at_once(range(4))
-        await everyone_has_seen_everything(crowd)
+                await crowd.join(shared_server, users[n % 10], conversation_id)
+        await crowd.send_at_once(range(4))
+        await wait_for_all_ends(crowd)
         check_logs(crowd)
 
     assert len(crowd.turns) == 80
     check_record(shared_server, crowd, 4)
     check_sessions(shared_server, crowd, 4)
     ((tasks,),) = shared_server.database.query(
-        "SELECT count(*) FROM chat_task WHERE user_id = ANY(%s)", [person.id for person in people]
+        "SELECT count(*) FROM chat_task WHERE user_id = ANY(%s)", [person.id for person in users]
     )
     assert tasks == 80
 
 
-async def test_two_processes_answer_one_after_another(
-    shared_server: ServerProcess, second_server: ServerProcess, people: list[Person]
+async def test_two_processes_answer_a_conversation_in_order(
+    shared_server: ServerProcess, second_server: ServerProcess, users: list[Person]
 ) -> None:
-    """Sockets of both processes send at once; who runs a turn is whoever comes to it, and both sides see its end."""
+    """Sockets of both processes send at once; either process may run a turn, and both see its end."""
     crowd = Crowd()
     async with crowd.stack:
         for n in range(4):
             conversation_id = uuid.uuid4()
             for server in (shared_server, second_server)[:: 1 if n % 2 else -1]:
-                await crowd.join(server, people[n], conversation_id)
-        await crowd.say_at_once(range(1))
-        await crowd.say_at_once(range(1, 8))
+                await crowd.join(server, users[n], conversation_id)
+        await crowd.send_at_once(range(1))
+        await crowd.send_at_once(range(1, 8))
 
     check_record(shared_server, crowd, 8)
     check_sessions(shared_server, crowd, 8)

@@ -1,4 +1,4 @@
-"""What a client cannot be blamed for, or cannot go on with: too many turns followed at once, a database that fails."""
+"""A socket rejects following too many turns at once, and closes when the database fails."""
 
 import uuid
 
@@ -10,7 +10,7 @@ from config.tests.support import LiveDatabase, ServerProcess
 
 pytestmark = pytest.mark.service
 
-SIZE = 100_000  # characters of a reply: a few of them fill what a socket may leave unacknowledged
+SIZE = 100_000  # characters of a reply: a few replies fill the window of unacknowledged frames
 COPY = """
 INSERT INTO chat_turn SELECT (jsonb_populate_record(t, jsonb_build_object(
     'id', gen_random_uuid(), 'client_id', gen_random_uuid(), 'seq', 1000 + n, 'text', repeat('x', %s)
@@ -18,16 +18,16 @@ INSERT INTO chat_turn SELECT (jsonb_populate_record(t, jsonb_build_object(
 """
 
 
-def ended_turns(database: LiveDatabase, turn_id: str, count: int) -> list[str]:
-    """Write turns like one that has ended, with long replies; return their ids."""
+def copy_ended_turn(database: LiveDatabase, turn_id: str, count: int) -> list[str]:
+    """Store copies of an ended turn with long replies; return their ids."""
     return [copy for (copy,) in database.query(COPY, SIZE, count, turn_id)]
 
 
-async def test_a_socket_follows_a_bounded_number_of_turns(shared_server: ServerProcess) -> None:
+async def test_socket_follows_a_limited_number_of_turns(shared_server: ServerProcess) -> None:
     person, conversation_id = sign_in(shared_server), uuid.uuid4()
     async with open_socket(shared_server, person, conversation_id) as socket:
         log = await socket.say("hello")
-    turns = ended_turns(shared_server.database, log[-1]["turn_id"], FOLLOWED_AT_ONCE + 3)
+    turns = copy_ended_turn(shared_server.database, log[-1]["turn_id"], FOLLOWED_AT_ONCE + 3)
     async with open_socket(shared_server, person, conversation_id, acknowledges=False) as socket:
         # The first two fill the window and end; all others wait for it.
         for turn_id in turns[:2]:
@@ -40,20 +40,20 @@ async def test_a_socket_follows_a_bounded_number_of_turns(shared_server: ServerP
         error = await socket.error()
         assert error["code"] == "rate_limited" and "at most 32 turns" in error["detail"]
         assert error["retry_after"] > 0
-        # One of those is followed anew; and once they are read, so is the one that was refused.
+        # One of them can be followed again; and once they are read, so can the turn that was rejected.
         await socket.send("log.follow", turn_id=turns[2], attempt=0, after=0)
         await socket.pong()
         assert socket.kinds().count("error") == 1
-        read: set[str] = set()
-        while len(read) < len(turns) - 1:
-            frame = await socket.until(lambda frame: frame.get("turn_id") in set(turns) - read)
-            read.add(frame["turn_id"])
+        acknowledged: set[str] = set()
+        while len(acknowledged) < len(turns) - 1:
+            frame = await socket.until(lambda frame: frame.get("turn_id") in set(turns) - acknowledged)
+            acknowledged.add(frame["turn_id"])
             await socket.send("log.ack", turn_id=frame["turn_id"], attempt=frame["attempt"], n=frame["n"])
         await socket.send("log.follow", turn_id=turns[-1], attempt=0, after=0)
         assert len((await socket.end_of(turns[-1]))["text"]) == SIZE
 
 
-async def test_a_database_that_fails_closes_the_socket_in_one_line(server: ServerProcess) -> None:
+async def test_database_error_closes_the_socket_and_logs_one_line(server: ServerProcess) -> None:
     person, conversation_id, client_id = sign_in(server), uuid.uuid4(), uuid.uuid4()
     server.database.query("ALTER TABLE chat_messagevector RENAME TO elsewhere")
     async with open_socket(server, person, conversation_id) as socket:
@@ -64,7 +64,7 @@ async def test_a_database_that_fails_closes_the_socket_in_one_line(server: Serve
         assert await socket.closed() == 1011
     server.database.query("ALTER TABLE chat_conversation_elsewhere RENAME TO chat_conversation")
     server.database.query("ALTER TABLE elsewhere RENAME TO chat_messagevector")
-    # A page comes back, and sends what was not acknowledged again.
+    # A client reconnects, and sends the unacknowledged message again.
     async with open_socket(server, person, conversation_id) as socket:
         accepted = await socket.accepted(await socket.message("hello", client_id))
         await socket.end_of(accepted["turn"]["id"])

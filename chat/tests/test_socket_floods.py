@@ -1,4 +1,4 @@
-"""A client that sends without end, or reads nothing, costs little and holds up no one else."""
+"""A client that floods the server, or reads nothing, costs little memory and does not delay others."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ MEGABYTE = 2**20
 
 @pytest.fixture(scope="module")
 def server(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server with the limits that it has by default, and a second's patience with who does not read."""
+    """Start a server with the default limits that closes a client after a second without reading."""
     with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
         folder = tmp_path_factory.mktemp("floods")
         process = ServerProcess(LiveDatabase(url), folder, program="chat.tests.impatient_server")
@@ -30,13 +30,13 @@ def server(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def villain(server: ServerProcess) -> Person:
+def attacker(server: ServerProcess) -> Person:
     return sign_in(server, "villain")
 
 
 @dataclass
 class Effect:
-    """What an attack did to the server: bytes that stayed, the longest wait of another person's ping in seconds."""
+    """The effect of an attack: the server's growth in bytes, and another user's longest wait for a pong in seconds."""
 
     grown: int = 0
     longest: float = 0.0
@@ -44,13 +44,13 @@ class Effect:
 
 @asynccontextmanager
 async def attack(server: ServerProcess) -> AsyncIterator[Effect]:
-    """Measure what happens within the block."""
+    """Measure the effect of the block on the server."""
     effect, stop = Effect(), asyncio.Event()
     process = psutil.Process(server.process.pid)
     async with open_socket(server, sign_in(server), uuid.uuid4()) as good:
         await good.ready()
 
-        async def behave() -> None:
+        async def ping_regularly() -> None:
             while not stop.is_set():
                 begun = time.monotonic()
                 await good.pong()
@@ -59,70 +59,70 @@ async def attack(server: ServerProcess) -> AsyncIterator[Effect]:
 
         stopping = asyncio.create_task(stop.wait())
         before = process.memory_info().rss
-        behaving = asyncio.create_task(behave())
+        pinging = asyncio.create_task(ping_regularly())
         try:
             yield effect
         finally:
             effect.grown = process.memory_info().rss - before
             stop.set()
-            await behaving
+            await pinging
     assert "Traceback" not in server.output, server.output[-3000:]
 
 
-NOTHING = uuid.UUID(int=7)
+UNKNOWN_ID = uuid.UUID(int=7)
 FLOODS = {
     "pings": text({"type": "ping", "n": 1}),
     "pings of the websocket": wire(PING, b"x" * 125),
     "empty frames": wire(TEXT),
     "a message in fragments": wire(CONTINUATION, b"x", fin=False),
     "frames of a megabyte": wire(TEXT, b"x" * 2**20),
-    "acknowledgements": text({"type": "log.ack", "turn_id": NOTHING, "attempt": 1, "n": 1}),
-    "follows": text({"type": "log.follow", "turn_id": NOTHING, "attempt": 0, "after": 0}),
-    "stops": text({"type": "turn.stop", "turn_id": NOTHING}),
+    "acknowledgements": text({"type": "log.ack", "turn_id": UNKNOWN_ID, "attempt": 1, "n": 1}),
+    "follows": text({"type": "log.follow", "turn_id": UNKNOWN_ID, "attempt": 0, "after": 0}),
+    "stops": text({"type": "turn.stop", "turn_id": UNKNOWN_ID}),
 }
 
 
-# A stop of a turn that is not there costs what following it does.
+# Stopping an unknown turn costs as much as following it, so the long tests alone include it.
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=[pytest.mark.long] if kind == "stops" else []) for kind in FLOODS]
 )
-async def test_who_sends_without_end_and_reads_nothing_waits_and_is_closed(
-    server: ServerProcess, villain: Person, kind: str
+async def test_flood_is_throttled_and_does_not_delay_other_users(
+    server: ServerProcess, attacker: Person, kind: str
 ) -> None:
     flood = FLOODS[kind] * (8 * MEGABYTE // len(FLOODS[kind]))
     if kind == "a message in fragments":
         flood = wire(TEXT, b"x", fin=False) + flood
     async with attack(server) as effect, AsyncExitStack() as stack:
-        sockets = [await stack.enter_async_context(raw_socket(server, villain)) for _ in range(5)]
+        sockets = [await stack.enter_async_context(raw_socket(server, attacker)) for _ in range(5)]
         taken = await asyncio.gather(*[socket.send(flood) for socket in sockets])
 
-    if kind != "frames of a megabyte":  # few
-        assert max(taken) < len(flood), "TCP passes the wait on"
-    assert effect.longest < 10, f"another person waited {effect.longest:.1f} s"
+    if kind != "frames of a megabyte":  # these are few
+        assert max(taken) < len(flood), "TCP applies backpressure"
+    assert effect.longest < 10, f"another user waited {effect.longest:.1f} s"
     assert effect.grown < 20 * MEGABYTE, f"{effect.grown / MEGABYTE:.1f} MiB more"
 
 
-async def test_who_reads_is_answered_however_much_was_sent_before(server: ServerProcess, villain: Person) -> None:
-    async with open_socket(server, villain, uuid.uuid4()) as socket:
+async def test_reading_client_gets_every_pong(server: ServerProcess, attacker: Person) -> None:
+    async with open_socket(server, attacker, uuid.uuid4()) as socket:
         await socket.ready()
         sending = [socket.send("ping", n=n) for n in range(1_200)]
         await asyncio.gather(*sending, socket.until(lambda frame: frame == {"type": "pong", "n": 1_199}))
     assert [frame["n"] for frame in socket.frames if frame["type"] == "pong"] == list(range(1_200))
 
 
-async def test_who_reads_nothing_is_closed_after_a_while(server: ServerProcess, villain: Person) -> None:
-    said = {"type": "message.send", "client_id": uuid.uuid4(), "text": "漢" * 10_000}
-    async with raw_socket(server, villain) as socket:
-        await socket.send(text(said) + text({**said, "text": "again"}) * 50)
+async def test_client_that_reads_nothing_is_closed(server: ServerProcess, attacker: Person) -> None:
+    message = {"type": "message.send", "client_id": uuid.uuid4(), "text": "漢" * 10_000}
+    async with raw_socket(server, attacker) as socket:
+        await socket.send(text(message) + text({**message, "text": "again"}) * 50)
         async with asyncio.timeout(30):
             while is_open(server, socket):
                 await asyncio.sleep(0.05)
-        # What was waiting goes with the connection, the close frame maybe among it.
+        # Unsent data is lost with the connection, and the close frame may be part of it.
         assert await socket.closed() in (4408, 1006)
 
 
 def is_open(server: ServerProcess, socket: RawSocket) -> bool:
-    """Whether the server holds its end of a connection."""
+    """Return whether the server still holds its end of a connection."""
     port = socket.plain.getsockname()[1]
     connections = psutil.Process(server.process.pid).net_connections("tcp")
     return any(one.raddr and one.raddr.port == port for one in connections)
@@ -131,7 +131,7 @@ def is_open(server: ServerProcess, socket: RawSocket) -> bool:
 @pytest.mark.parametrize(
     ("sent", "code"),
     [
-        (wire(TEXT, b"x", rsv=4), 1002),  # compressed, which was not agreed on
+        (wire(TEXT, b"x", rsv=4), 1002),  # compressed without negotiation
         (wire(CONTINUATION, b"x"), 1002),
         (wire(TEXT, b"x", fin=False) + wire(TEXT, b"x"), 1002),
         (wire(TEXT, b"\xff"), 1007),
@@ -141,8 +141,10 @@ def is_open(server: ServerProcess, socket: RawSocket) -> bool:
         (b"GET / HTTP/1.1\r\n\r\n", 1002),
     ],
 )
-async def test_what_is_no_websocket_is_closed(server: ServerProcess, villain: Person, sent: bytes, code: int) -> None:
-    async with raw_socket(server, villain, headers="Sec-WebSocket-Extensions: permessage-deflate\r\n") as socket:
+async def test_protocol_violation_closes_the_socket(
+    server: ServerProcess, attacker: Person, sent: bytes, code: int
+) -> None:
+    async with raw_socket(server, attacker, headers="Sec-WebSocket-Extensions: permessage-deflate\r\n") as socket:
         await socket.until("ready")
         await socket.send(sent)
         async with asyncio.timeout(20):

@@ -1,4 +1,4 @@
-"""Who follows a turn is not left waiting when the turn goes elsewhere."""
+"""A follower gets the end of a turn that another process takes over."""
 
 import asyncio
 import uuid
@@ -12,7 +12,7 @@ from chat.turns.events import Snapshot
 from chat.turns.follow import LogBatch, follow
 
 
-async def test_a_follower_of_a_turn_that_is_taken_over_sees_its_end(
+async def test_follower_sees_the_end_of_a_turn_that_is_taken_over(
     start_runner: StartRunner, script: ScriptedModel, owner: User
 ) -> None:
     gate = Gate("so far")
@@ -22,8 +22,8 @@ async def test_a_follower_of_a_turn_that_is_taken_over_sees_its_end(
     seen: list[LogBatch] = []
 
     async def watch() -> None:
-        async for news in follow(first.logs, accepted.turn.pk):
-            seen.append(news)
+        async for batch in follow(first.logs, accepted.turn.pk):
+            seen.append(batch)
 
     watching = asyncio.create_task(watch())
     await gate.reached.wait()

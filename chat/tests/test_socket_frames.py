@@ -1,4 +1,4 @@
-"""Whatever a client sends is answered by an error frame or a close code, and moves the server not at all."""
+"""Every invalid frame is answered by an error frame or a close code, and does not disturb the server."""
 
 import asyncio
 import json
@@ -23,9 +23,9 @@ CLOSED = {4400, 1007, 1009}
 FIELDS = ["client_id", "turn_id", "message_id", "call_id", "text", "attempt", "after", "n", "approve", "type"]
 
 
-def rubbish(chance: random.Random) -> object:
-    """Return a value that belongs nowhere."""
-    return chance.choice(
+def random_value(rng: random.Random) -> object:
+    """Return a value of any type, most of which are valid in no field."""
+    return rng.choice(
         [
             None,
             True,
@@ -48,82 +48,82 @@ def rubbish(chance: random.Random) -> object:
     )
 
 
-def wrong_fields(chance: random.Random) -> str:
-    """A frame of a known type whose fields are missing or of the wrong kind."""
-    kind = chance.choice(["message.send", "turn.stop", "turn.retry", "log.follow"])
-    return json.dumps({**{name: rubbish(chance) for name in chance.sample(FIELDS, 4)}, "type": kind})
+def wrong_fields(rng: random.Random) -> str:
+    """Return a frame of a known type whose fields are missing or of the wrong type."""
+    kind = rng.choice(["message.send", "turn.stop", "turn.retry", "log.follow"])
+    return json.dumps({**{name: random_value(rng) for name in rng.sample(FIELDS, 4)}, "type": kind})
 
 
-def nothing_there(chance: random.Random) -> str:
-    """A frame that is well made, about something that is not there: out of order."""
-    ids = {"turn_id": str(uuid.UUID(int=chance.getrandbits(128))), "client_id": str(uuid.UUID(int=1))}
-    kind = chance.choice(["turn.stop", "turn.retry", "log.follow"])
-    return json.dumps({"type": kind, **ids, "attempt": chance.randrange(5), "after": chance.randrange(2**31)})
+def unknown_ids(rng: random.Random) -> str:
+    """Return a well-formed frame about a turn that does not exist."""
+    ids = {"turn_id": str(uuid.UUID(int=rng.getrandbits(128))), "client_id": str(uuid.UUID(int=1))}
+    kind = rng.choice(["turn.stop", "turn.retry", "log.follow"])
+    return json.dumps({"type": kind, **ids, "attempt": rng.randrange(5), "after": rng.randrange(2**31)})
 
 
-def later_releases(chance: random.Random) -> str:
-    """A frame of the contract that this release does not take yet."""
-    return json.dumps({"type": chance.choice(["message.edit", "approval.decide"]), "client_id": str(uuid.uuid4())})
+def incomplete(rng: random.Random) -> str:
+    """Return a frame that lacks required fields."""
+    return json.dumps({"type": rng.choice(["message.edit", "approval.decide"]), "client_id": str(uuid.uuid4())})
 
 
-def unknown_type(chance: random.Random) -> str:
-    """A frame of a type that there is not, some of them the server's own."""
-    return json.dumps({"type": chance.choice(["ready", "turn.finished", "tasks.changed", "x" * 5000, "__class__"])})
+def unknown_type(rng: random.Random) -> str:
+    """Return a frame of an unknown type, or of a type that only the server sends."""
+    return json.dumps({"type": rng.choice(["ready", "turn.finished", "tasks.changed", "x" * 5000, "__class__"])})
 
 
-def no_object(chance: random.Random) -> str:
-    """JSON that is no object."""
-    return json.dumps(chance.choice([[], [1, 2], "x", 7, None, True, [{"type": "ping"}]]))
+def not_an_object(rng: random.Random) -> str:
+    """Return JSON that is not an object."""
+    return json.dumps(rng.choice([[], [1, 2], "x", 7, None, True, [{"type": "ping"}]]))
 
 
-def broken_json(chance: random.Random) -> str:
-    """A frame that breaks off, or has a character changed into one that cannot stand there."""
+def broken_json(rng: random.Random) -> str:
+    """Return a truncated frame."""
     whole = json.dumps({"type": "message.send", "client_id": str(uuid.uuid4()), "text": "Add a task"})
-    return whole[: chance.randrange(len(whole))]
+    return whole[: rng.randrange(len(whole))]
 
 
-def noise(chance: random.Random) -> str:
-    """Any characters at all."""
-    return "".join(chr(chance.choice([chance.randrange(32, 127), chance.randrange(0x4E00, 0x9000)])) for _ in range(50))
+def noise(rng: random.Random) -> str:
+    """Return random characters."""
+    return "".join(chr(rng.choice([rng.randrange(32, 127), rng.randrange(0x4E00, 0x9000)])) for _ in range(50))
 
 
-def deep(chance: random.Random) -> str:
-    """Nested as deep as a frame may be long."""
-    depth = chance.choice([100, 1000, 20_000, 60_000])
-    return chance.choice(["[" * depth, "[" * depth + "]" * depth, '{"a":' * (depth // 3) + "1" + "}" * (depth // 3)])
+def deep(rng: random.Random) -> str:
+    """Return JSON that is nested as deep as the length of a frame allows."""
+    depth = rng.choice([100, 1000, 20_000, 60_000])
+    return rng.choice(["[" * depth, "[" * depth + "]" * depth, '{"a":' * (depth // 3) + "1" + "}" * (depth // 3)])
 
 
-def nested_field(chance: random.Random) -> str:
-    """A known frame with a field that is nested deep."""
-    depth = chance.choice([100, 1000, 20_000])
+def nested_field(rng: random.Random) -> str:
+    """Return a frame of a known type with a deeply nested field."""
+    depth = rng.choice([100, 1000, 20_000])
     return '{"type":"message.send","client_id":' + "[" * depth + "]" * depth + ',"text":"x"}'
 
 
-def long_number(chance: random.Random) -> str:
-    """A number with more digits than anybody reads."""
-    return '{"type":"log.follow","turn_id":1,"attempt":' + "9" * chance.choice([50, 5000, 100_000]) + ',"after":0}'
+def long_number(rng: random.Random) -> str:
+    """Return a frame with a very long number."""
+    return '{"type":"log.follow","turn_id":1,"attempt":' + "9" * rng.choice([50, 5000, 100_000]) + ',"after":0}'
 
 
-def too_long(chance: random.Random) -> str:
-    """A frame over the length that is read, but not over what is taken in."""
-    text = "x" * chance.randrange(130_000, 900_000)
+def too_long(rng: random.Random) -> str:
+    """Return a frame over the length that is parsed, but within the length that is received."""
+    text = "x" * rng.randrange(130_000, 900_000)
     return json.dumps({"type": "message.send", "client_id": str(uuid.uuid4()), "text": text})
 
 
-def too_long_message(chance: random.Random) -> str:
-    """A message over 10,000 characters, or one without any."""
-    text = chance.choice([" " * 50, "", "y" * 10_001, "🧵" * 10_001])
+def too_long_message(rng: random.Random) -> str:
+    """Return a message over 10,000 characters, or an empty one."""
+    text = rng.choice([" " * 50, "", "y" * 10_001, "🧵" * 10_001])
     return json.dumps({"type": "message.send", "client_id": str(uuid.uuid4()), "text": text})
 
 
-ANSWERED: list[Callable[[random.Random], str]] = [
-    wrong_fields, nothing_there, later_releases, unknown_type, no_object, broken_json, noise, deep, nested_field,
+NONFATAL: list[Callable[[random.Random], str]] = [
+    wrong_fields, unknown_ids, incomplete, unknown_type, not_an_object, broken_json, noise, deep, nested_field,
     long_number, too_long, too_long_message,
 ]  # fmt: skip
 
 
-def fatal(chance: random.Random) -> str | bytes:
-    """Return a frame that no socket survives."""
+def fatal(rng: random.Random) -> str | bytes:
+    """Return a frame that closes the socket."""
     frames: list[str | bytes] = [
         b"",
         b"\x00\xff" * 100,
@@ -131,11 +131,11 @@ def fatal(chance: random.Random) -> str | bytes:
         "x" * (MEGABYTE + 1),
         b"x" * (3 * MEGABYTE),
     ]
-    return chance.choice(frames)
+    return rng.choice(frames)
 
 
-async def behaves(socket: LiveSocket, stop: asyncio.Event) -> float:
-    """Ping as long as the others misbehave, and return the longest wait for an answer."""
+async def ping_until(socket: LiveSocket, stop: asyncio.Event) -> float:
+    """Ping until `stop` is set, and return the longest wait for a pong."""
     longest = 0.0
     while not stop.is_set():
         begun = time.monotonic()
@@ -145,15 +145,15 @@ async def behaves(socket: LiveSocket, stop: asyncio.Event) -> float:
 
 
 async def check_answered(server: ServerProcess, person: Person, frames: list[str]) -> None:
-    """Send frames that a socket survives, and check that each is answered by one error, in order."""
+    """Send frames that do not close a socket, and check that each is answered by one error, in order."""
     async with open_socket(server, person, uuid.uuid4()) as socket:
         await socket.ready()
         for frame in frames:
             before = len(socket.frames)
             await socket.connection.send(frame)
-            answer = await socket.until(lambda _: True, after=before)
-            assert answer["type"] == "error" and answer["code"] in CODES, (frame[:200], answer)
-            assert 0 < len(answer["detail"]) < 400
+            response = await socket.until(lambda _: True, after=before)
+            assert response["type"] == "error" and response["code"] in CODES, (frame[:200], response)
+            assert 0 < len(response["detail"]) < 400
         await socket.pong()
 
 
@@ -165,42 +165,42 @@ async def check_closed(server: ServerProcess, person: Person, frame: str | bytes
         assert await socket.closed() in CLOSED, frame[:50]
 
 
-async def misbehave(server: ServerProcess, person: Person, seed: int, frames: int) -> None:
-    """Send so many frames over several sockets at once."""
-    chance = random.Random(seed)
-    deadly = frames // 25
-    lists = [[chance.choice(ANSWERED)(chance) for _ in range((frames - deadly) // 4)] for _ in range(4)]
+async def send_invalid_frames(server: ServerProcess, person: Person, seed: int, frames: int) -> None:
+    """Send a number of invalid frames over several sockets at once."""
+    rng = random.Random(seed)
+    fatal_count = frames // 25
+    lists = [[rng.choice(NONFATAL)(rng) for _ in range((frames - fatal_count) // 4)] for _ in range(4)]
     await asyncio.gather(*[check_answered(server, person, part) for part in lists])
-    for _ in range(deadly):
-        await check_closed(server, person, fatal(chance))
+    for _ in range(fatal_count):
+        await check_closed(server, person, fatal(rng))
 
 
-async def check_unmoved(server: ServerProcess, seed: int, frames: int) -> None:
-    print(f"seed {seed}")  # noqa: T201 - to play it again
-    villain, person = sign_in(server, "villain"), sign_in(server)
+async def check_undisturbed(server: ServerProcess, seed: int, frames: int) -> None:
+    print(f"seed {seed}")  # noqa: T201 - to reproduce a failure
+    attacker, person = sign_in(server, "villain"), sign_in(server)
     process = psutil.Process(server.process.pid)
     async with open_socket(server, person, uuid.uuid4()) as good:
         await good.say("hello")
-        await misbehave(server, villain, seed, 100)  # so that what is made once is there
+        await send_invalid_frames(server, attacker, seed, 100)  # so that allocations that happen once are not measured
         before, stop = process.memory_info().rss, asyncio.Event()
-        behaving = asyncio.create_task(behaves(good, stop))
-        await misbehave(server, villain, seed + 1, frames)
+        pinging = asyncio.create_task(ping_until(good, stop))
+        await send_invalid_frames(server, attacker, seed + 1, frames)
         stop.set()
-        longest = await behaving
+        longest = await pinging
         grown = process.memory_info().rss - before
         assert (await good.reply("Add a task to buy bread")).startswith("Added")
 
     assert longest < 5, f"a well-behaved socket waited {longest:.1f} s"
     assert grown < 24 * MEGABYTE, f"{grown / MEGABYTE:.0f} MiB more"
-    ((stored,),) = server.database.query("SELECT count(*) FROM chat_conversation WHERE user_id = %s", villain.id)
+    ((stored,),) = server.database.query("SELECT count(*) FROM chat_conversation WHERE user_id = %s", attacker.id)
     assert stored == 0
     assert "Traceback" not in server.output, server.output[-3000:]
 
 
-async def test_1000_frames_that_are_none(shared_server: ServerProcess) -> None:
-    await check_unmoved(shared_server, seed=20, frames=1000)
+async def test_1000_invalid_frames_do_not_disturb_the_server(shared_server: ServerProcess) -> None:
+    await check_undisturbed(shared_server, seed=20, frames=1000)
 
 
 @pytest.mark.long
-async def test_20000_frames_that_are_none(shared_server: ServerProcess) -> None:
-    await check_unmoved(shared_server, seed=random.randrange(10**6), frames=20_000)
+async def test_20000_invalid_frames_do_not_disturb_the_server(shared_server: ServerProcess) -> None:
+    await check_undisturbed(shared_server, seed=random.randrange(10**6), frames=20_000)

@@ -1,4 +1,4 @@
-"""Limits of a user, each with a clear refusal, and nothing stored of what was refused."""
+"""Each limit of a user is enforced with a clear error, and a rejected frame stores nothing."""
 
 import json
 import uuid
@@ -15,15 +15,15 @@ pytestmark = pytest.mark.service
 
 @pytest.fixture(scope="module")
 def strict_server(shared_server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that allows next to nothing."""
+    """Start a server with very low limits."""
     limits = {"MESSAGES_PER_MINUTE": "6", "SOCKETS_PER_USER": "2", "QUEUE_PER_CONVERSATION": "2"}
     server = ServerProcess(shared_server.database, tmp_path_factory.mktemp("strict"), **limits)
     yield server
     server.kill9()
 
 
-def stored(database: LiveDatabase, conversation_id: uuid.UUID) -> tuple[int, ...]:
-    """Count the conversations, messages and turns of an id."""
+def count_rows(database: LiveDatabase, conversation_id: uuid.UUID) -> tuple[int, ...]:
+    """Count the conversations, messages and turns of a conversation id."""
     ((*counts,),) = database.query(
         "SELECT (SELECT count(*) FROM chat_conversation WHERE id = %(id)s),"
         " (SELECT count(*) FROM chat_message WHERE conversation_id = %(id)s),"
@@ -32,7 +32,7 @@ def stored(database: LiveDatabase, conversation_id: uuid.UUID) -> tuple[int, ...
     return tuple(counts)
 
 
-async def test_messages_a_minute(strict_server: ServerProcess) -> None:
+async def test_messages_per_minute_are_limited(strict_server: ServerProcess) -> None:
     person, conversation_id, other = sign_in(strict_server), uuid.uuid4(), uuid.uuid4()
     async with open_socket(strict_server, person, conversation_id) as socket:
         for _ in range(6):
@@ -46,11 +46,11 @@ async def test_messages_a_minute(strict_server: ServerProcess) -> None:
         await socket.message("in another conversation")
         assert (await socket.error())["code"] == "rate_limited"
 
-    assert stored(strict_server.database, conversation_id) == (1, 12, 6)
-    assert stored(strict_server.database, other) == (0, 0, 0)
+    assert count_rows(strict_server.database, conversation_id) == (1, 12, 6)
+    assert count_rows(strict_server.database, other) == (0, 0, 0)
 
 
-async def test_a_message_that_is_repeated_again_and_again_is_refused(strict_server: ServerProcess) -> None:
+async def test_message_repeated_too_often_is_rate_limited(strict_server: ServerProcess) -> None:
     person, client_id = sign_in(strict_server), uuid.uuid4()
     async with open_socket(strict_server, person, uuid.uuid4()) as socket:
         # One more is allowed each second, and a busy machine takes a while for 60.
@@ -62,7 +62,7 @@ async def test_a_message_that_is_repeated_again_and_again_is_refused(strict_serv
         assert kinds.count("message.accepted") >= 60
 
 
-async def test_sockets_of_a_person(strict_server: ServerProcess) -> None:
+async def test_sockets_per_user_are_limited(strict_server: ServerProcess) -> None:
     person, other = sign_in(strict_server), sign_in(strict_server, "other")
     async with AsyncExitStack() as stack:
         for _ in range(2):
@@ -70,19 +70,19 @@ async def test_sockets_of_a_person(strict_server: ServerProcess) -> None:
         third = await stack.enter_async_context(open_socket(strict_server, person, uuid.uuid4()))
         assert await third.closed() == 4429
         assert third.frames == []
-        elsewhere = await stack.enter_async_context(open_socket(strict_server, other, uuid.uuid4()))
-        await elsewhere.ready()
+        other_socket = await stack.enter_async_context(open_socket(strict_server, other, uuid.uuid4()))
+        await other_socket.ready()
     async with open_socket(strict_server, person, uuid.uuid4()) as again:
         await again.ready()
 
 
-async def test_10000_characters_whatever_they_are(shared_server: ServerProcess) -> None:
+async def test_message_may_have_10000_characters_of_any_size(shared_server: ServerProcess) -> None:
     person, conversation_id, character = sign_in(shared_server), uuid.uuid4(), "🧵"
     async with open_socket(shared_server, person, conversation_id) as socket:
         await socket.message(character * 10_001)
         assert (await socket.error())["code"] == "too_long"
-        assert stored(shared_server.database, conversation_id) == (0, 0, 0)
-        # As escaped as JSON can be.
+        assert count_rows(shared_server.database, conversation_id) == (0, 0, 0)
+        # With every character escaped in JSON.
         client_id = str(uuid.uuid4())
         frame = {"type": "message.send", "client_id": client_id, "text": character * 10_000}
         await socket.connection.send(json.dumps(frame, ensure_ascii=True))

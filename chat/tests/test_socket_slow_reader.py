@@ -1,8 +1,8 @@
-"""A reader who does not read costs the server no more than a window, and is let go of after a while."""
+"""A client that does not read costs the server at most one window, and is closed after a while."""
 
 import asyncio
 import json
-import socket as sockets_of_the_system
+import socket as system_socket
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,7 +32,7 @@ MEGABYTE = 2**20
 
 
 def size_of(frames: list[Frame]) -> int:
-    """Return how many bytes of logs there are among frames."""
+    """Return the total size in bytes of the log frames."""
     logged = [frame for frame in frames if "turn_id" in frame and "n" in frame]
     return sum(len(json.dumps(frame, ensure_ascii=False, separators=(",", ":")).encode()) for frame in logged)
 
@@ -46,10 +46,12 @@ def person(scripted_server: ScriptedServer) -> Person:
 
 
 @asynccontextmanager
-async def deaf(scripted: ScriptedServer, person: Person, conversation_id: uuid.UUID) -> AsyncIterator[ClientConnection]:
-    """Open a socket that nobody ever reads from, with next to no room in the kernel."""
-    plain = sockets_of_the_system.socket()
-    plain.setsockopt(sockets_of_the_system.SOL_SOCKET, sockets_of_the_system.SO_RCVBUF, 4096)
+async def open_unread_socket(
+    scripted: ScriptedServer, person: Person, conversation_id: uuid.UUID
+) -> AsyncIterator[ClientConnection]:
+    """Open a socket that is never read, with a very small buffer in the kernel."""
+    plain = system_socket.socket()
+    plain.setsockopt(system_socket.SOL_SOCKET, system_socket.SO_RCVBUF, 4096)
     plain.setblocking(False)
     await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", scripted.server.port))
     async with connect(
@@ -65,7 +67,7 @@ async def deaf(scripted: ScriptedServer, person: Person, conversation_id: uuid.U
 
 
 @pytest.mark.service
-async def test_who_never_acknowledges_gets_a_window_full_and_others_get_everything(
+async def test_client_without_acknowledgements_gets_one_window_and_others_everything(
     scripted_server: ScriptedServer, person: Person, endpoint: ModelServer
 ) -> None:
     conversation_id = uuid.uuid4()
@@ -81,19 +83,19 @@ async def test_who_never_acknowledges_gets_a_window_full_and_others_get_everythi
         await slow.pong()
 
         assert check_log(log) == PIECE * PIECES
-        got = slow.log_of(log[-1]["turn_id"])
-        assert UNACKNOWLEDGED / 2 < size_of(got) <= UNACKNOWLEDGED
+        received = slow.log_of(log[-1]["turn_id"])
+        assert UNACKNOWLEDGED / 2 < size_of(received) <= UNACKNOWLEDGED
         assert slow.code is None
 
         slow.acknowledges = True
-        await slow.send("log.ack", turn_id=got[-1]["turn_id"], attempt=1, n=got[-1]["n"])
+        await slow.send("log.ack", turn_id=received[-1]["turn_id"], attempt=1, n=received[-1]["n"])
         await slow.end_of(log[-1]["turn_id"])
         assert check_log(slow.log_of(log[-1]["turn_id"])) == PIECE * PIECES
 
 
 @pytest.mark.service
 @pytest.mark.parametrize(("readers", "times"), [(1, 24), (12, 2)])
-async def test_60_megabytes_that_nobody_reads_cost_a_window_for_each_socket(
+async def test_60_unread_megabytes_cost_one_window_per_socket(
     scripted_server: ScriptedServer, person: Person, endpoint: ModelServer, readers: int, times: int
 ) -> None:
     story = ["plain text " * 400] * 600
@@ -102,31 +104,32 @@ async def test_60_megabytes_that_nobody_reads_cost_a_window_for_each_socket(
     async with open_socket(scripted_server.server, person, conversation_id) as good, AsyncExitStack() as stack:
         turn_id = (await good.say("tell me everything"))[-1]["turn_id"]
         again = json.dumps({"type": "log.follow", "turn_id": turn_id, "attempt": 1, "after": 0})
-        for _ in range(2):  # so that what reading it again takes by itself is there already
+        for _ in range(2):  # so that the memory which following it again takes by itself is allocated already
             seen = len(good.frames)
             await good.connection.send(again)
             await good.until(is_end, after=seen)
         others = [
-            await stack.enter_async_context(deaf(scripted_server, person, conversation_id)) for _ in range(readers)
+            await stack.enter_async_context(open_unread_socket(scripted_server, person, conversation_id))
+            for _ in range(readers)
         ]
         before = server.memory_info().rss
         for other in others * times:
             await other.send(again)
-            for _ in range(5):  # time for as much as the server would like to send
+            for _ in range(5):  # gives the server time to send
                 await good.pong()
         grown = server.memory_info().rss - before
 
     undelivered = readers * times * sum(map(len, story))
     assert undelivered > 60 * MEGABYTE
-    most = 3 * readers * UNACKNOWLEDGED + 4 * MEGABYTE
-    assert grown < most, f"{grown / MEGABYTE:.1f} MiB more, {undelivered / MEGABYTE:.0f} MiB undelivered"
+    allowed = 3 * readers * UNACKNOWLEDGED + 4 * MEGABYTE
+    assert grown < allowed, f"{grown / MEGABYTE:.1f} MiB more, {undelivered / MEGABYTE:.0f} MiB undelivered"
 
 
-# In this process: what the application hands to the network, to the byte, with less patience.
+# In this process: the exact bytes that the application sends, with a shorter timeout.
 
 
 class Wire:
-    """The application's side of a socket, without a network."""
+    """A connection to the application without a network."""
 
     def __init__(self, cookie: str, conversation_id: uuid.UUID) -> None:
         self.close_code: int | None = None
@@ -158,10 +161,10 @@ def _cookie_of(user: User) -> str:
 
 
 @pytest.fixture
-async def near(
+async def local_socket(
     start_runner: StartRunner, script: ScriptedModel, owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[LiveSocket]:
-    """The owner's socket in this process, which acknowledges nothing."""
+    """Open a socket of the owner in this process that acknowledges nothing."""
     monkeypatch.setattr(process, "_runner", await start_runner(script))
     monkeypatch.setattr(window, "ACK_WITHIN", 0.6)
     wire = Wire(await in_database(_cookie_of, owner), uuid.uuid4())
@@ -173,36 +176,38 @@ async def near(
     reading.cancel()
 
 
-async def test_who_stays_silent_is_let_go_of(near: LiveSocket, script: ScriptedModel) -> None:
+async def test_client_that_never_acknowledges_is_closed(local_socket: LiveSocket, script: ScriptedModel) -> None:
     script.extend([[assistant_message(PIECE * 15)] for _ in range(4)])
-    turns = [(await near.accepted(await near.message("go on")))["turn"]["id"] for _ in range(4)]
+    turns = [(await local_socket.accepted(await local_socket.message("go on")))["turn"]["id"] for _ in range(4)]
 
-    assert await near.closed() == 4408
-    assert UNACKNOWLEDGED / 2 < size_of(near.frames) <= UNACKNOWLEDGED
-    assert near.log_of(turns[0])
+    assert await local_socket.closed() == 4408
+    assert UNACKNOWLEDGED / 2 < size_of(local_socket.frames) <= UNACKNOWLEDGED
+    assert local_socket.log_of(turns[0])
 
 
-async def test_an_acknowledgement_now_and_then_is_enough(near: LiveSocket, script: ScriptedModel) -> None:
+async def test_occasional_acknowledgements_keep_the_socket_open(
+    local_socket: LiveSocket, script: ScriptedModel
+) -> None:
     script.extend([[assistant_message(PIECE * 15)] for _ in range(4)])
-    turns = [(await near.accepted(await near.message("go on")))["turn"]["id"] for _ in range(4)]
-    near.acknowledges = True
+    turns = [(await local_socket.accepted(await local_socket.message("go on")))["turn"]["id"] for _ in range(4)]
+    local_socket.acknowledges = True
     for turn_id in turns:
-        if seen := near.log_of(turn_id):
-            await near.send("log.ack", turn_id=turn_id, attempt=1, n=seen[-1]["n"])
+        if seen := local_socket.log_of(turn_id):
+            await local_socket.send("log.ack", turn_id=turn_id, attempt=1, n=seen[-1]["n"])
 
     for turn_id in turns:
-        await near.end_of(turn_id)
-        assert check_log(near.log_of(turn_id)) == PIECE * 15
-    assert near.code is None
+        await local_socket.end_of(turn_id)
+        assert check_log(local_socket.log_of(turn_id)) == PIECE * 15
+    assert local_socket.code is None
 
 
-async def test_what_is_larger_than_the_window_goes_alone(near: LiveSocket, script: ScriptedModel) -> None:
+async def test_frame_larger_than_the_window_is_sent_alone(local_socket: LiveSocket, script: ScriptedModel) -> None:
     script.extend([[assistant_message("x" * 2 * UNACKNOWLEDGED)]])
-    turn_id = (await near.accepted(await near.message("go on")))["turn"]["id"]
-    started = await near.until(lambda frame: frame["type"] == "turn.started")
-    assert size_of(near.log_of(turn_id)) < 200
-    await near.send("log.ack", turn_id=turn_id, attempt=1, n=started["n"])
+    turn_id = (await local_socket.accepted(await local_socket.message("go on")))["turn"]["id"]
+    started = await local_socket.until(lambda frame: frame["type"] == "turn.started")
+    assert size_of(local_socket.log_of(turn_id)) < 200
+    await local_socket.send("log.ack", turn_id=turn_id, attempt=1, n=started["n"])
 
-    delta = await near.until(lambda frame: frame["type"] == "text.delta")
+    delta = await local_socket.until(lambda frame: frame["type"] == "text.delta")
     assert len(delta["text"]) == 2 * UNACKNOWLEDGED
-    assert await near.closed() == 4408
+    assert await local_socket.closed() == 4408

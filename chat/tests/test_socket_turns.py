@@ -1,4 +1,4 @@
-"""Turns over the websocket while a model takes its time: queued, followed, stopped, failed, tried again."""
+"""Turns are queued, followed, stopped, failed and retried over the websocket while a model is slow."""
 
 import asyncio
 import uuid
@@ -29,21 +29,21 @@ async def socket(scripted_server: ScriptedServer, person: Person, endpoint: Mode
         yield opened
 
 
-async def begun(socket: LiveSocket, text: str = "hi") -> str:
-    """Send a message, wait until all that the stalling model says was seen, and return the turn's id."""
+async def start_turn(socket: LiveSocket, text: str = "hi") -> str:
+    """Send a message, wait for all the text of the stalling model, and return the turn's id."""
     turn_id = str((await socket.accepted(await socket.message(text)))["turn"]["id"])
     await socket.until(lambda frame: frame.get("turn_id") == turn_id and "time" in frame.get("text", ""))
     return turn_id
 
 
-async def test_messages_wait_their_turn_and_are_answered_in_order(socket: LiveSocket, endpoint: ModelServer) -> None:
+async def test_queued_messages_are_answered_in_order(socket: LiveSocket, endpoint: ModelServer) -> None:
     release = asyncio.Event()
 
-    async def held(request: Request) -> Step:
+    async def reply_when_released(request: Request) -> Step:
         await release.wait()
         return says("You said ", request.said)
 
-    endpoint.rule = held
+    endpoint.rule = reply_when_released
     accepted = [await socket.accepted(await socket.message(f"message {n}")) for n in range(4)]
     turns = [frame["turn"] for frame in accepted]
     assert [(turn["status"], turn["ahead"]) for turn in turns] == [
@@ -67,11 +67,11 @@ async def test_messages_wait_their_turn_and_are_answered_in_order(socket: LiveSo
     assert logged == [turn["id"] for turn in turns for _ in range(2)], "one after another"
 
 
-async def test_a_socket_opened_meanwhile_is_told_and_follows_from_the_beginning(
+async def test_socket_opened_during_a_turn_gets_its_whole_log(
     scripted_server: ScriptedServer, person: Person, socket: LiveSocket, endpoint: ModelServer
 ) -> None:
     endpoint.play(STALLS)
-    turn_id = await begun(socket)
+    turn_id = await start_turn(socket)
     conversation_id = (await socket.until(lambda frame: frame["type"] == "conversation.updated"))["conversation"]["id"]
 
     async with open_socket(scripted_server.server, person, uuid.UUID(conversation_id)) as tab:
@@ -85,9 +85,9 @@ async def test_a_socket_opened_meanwhile_is_told_and_follows_from_the_beginning(
         assert check_log(tab.log_of(turn_id)) == check_log(socket.log_of(turn_id)) == "Once upon a 🧵 time"
 
 
-async def test_a_new_follower_replaces_the_old_one(socket: LiveSocket, endpoint: ModelServer) -> None:
+async def test_following_again_replaces_the_previous_follower(socket: LiveSocket, endpoint: ModelServer) -> None:
     endpoint.play(STALLS)
-    turn_id = await begun(socket)
+    turn_id = await start_turn(socket)
     before = len(socket.frames)
 
     await socket.send("log.follow", turn_id=turn_id, attempt=1, after=2)
@@ -101,7 +101,7 @@ async def test_a_new_follower_replaces_the_old_one(socket: LiveSocket, endpoint:
     assert (again[0]["at"], again[0]["text"]) == (10, "a 🧵 time")
 
 
-async def test_a_failed_turn_is_tried_again_without_acting_twice(
+async def test_retry_of_a_failed_turn_does_not_repeat_tool_calls(
     scripted_server: ScriptedServer, socket: LiveSocket, endpoint: ModelServer
 ) -> None:
     title = f"Buy milk {uuid.uuid4()}"

@@ -1,4 +1,4 @@
-"""Approvals, edits and answering anew over the websocket, with two tabs, over a real server."""
+"""Approvals, edits and regenerated replies reach two tabs over the websocket of a real server."""
 
 import asyncio
 import uuid
@@ -20,7 +20,7 @@ def person(shared_server: ServerProcess) -> Person:
 
 @pytest.fixture
 async def tabs(shared_server: ServerProcess, person: Person) -> AsyncIterator[tuple[LiveSocket, LiveSocket]]:
-    """Two tabs with the conversation of somebody who has two tasks."""
+    """Open two tabs with the conversation of a user who has two tasks."""
     conversation_id = uuid.uuid4()
     async with (
         open_socket(shared_server, person, conversation_id) as one,
@@ -37,45 +37,45 @@ def titles(server: ServerProcess, person: Person) -> list[str]:
     return [title for (title,) in rows]
 
 
-async def asked(socket: LiveSocket, text: str = "Delete everything") -> Frame:
+async def approval_request(socket: LiveSocket, text: str = "Delete everything") -> Frame:
     accepted = await socket.accepted(await socket.message(text))
     turn_id = accepted["turn"]["id"]
     return await socket.until(lambda frame: frame["type"] == "approval.requested" and frame["turn_id"] == turn_id)
 
 
-async def test_an_approval_is_asked_for_in_every_tab_and_given_in_any(
+async def test_approval_is_requested_in_every_tab_and_decided_in_any(
     shared_server: ServerProcess, person: Person, tabs: tuple[LiveSocket, LiveSocket]
 ) -> None:
     one, other = tabs
-    question = await asked(one)
+    question = await approval_request(one)
     assert set(question) == {"type", "turn_id", "attempt", "n", "call_id", "name", "arguments"}
     assert (question["name"], question["arguments"]) == ("delete_tasks", {"numbers": [1, 2]})
-    of = {"turn_id": question["turn_id"], "call_id": question["call_id"]}
-    assert (await other.until(lambda frame: frame["type"] == "approval.requested"))["call_id"] == of["call_id"]
+    ids = {"turn_id": question["turn_id"], "call_id": question["call_id"]}
+    assert (await other.until(lambda frame: frame["type"] == "approval.requested"))["call_id"] == ids["call_id"]
     assert titles(shared_server, person) == ["Buy milk", "Call Mum"]
 
-    await other.send("approval.decide", **of, approve=True)
+    await other.send("approval.decide", **ids, approve=True)
     for tab in tabs:
         decided = await tab.until(lambda frame: frame["type"] == "approval.decided")
         assert (decided["approved"], decided["by"], decided["n"]) == (True, str(person.id), 1)
         assert decided["attempt"] == question["attempt"] + 1
         resumed = await tab.until(lambda frame: frame["type"] == "turn.resumed")
         assert resumed["tools"][-1]["approval"] == "approved"
-        end = await tab.end_of(of["turn_id"])
+        end = await tab.end_of(ids["turn_id"])
         assert (end["type"], "Buy milk" in end["message"]["text"]) == ("turn.finished", True)
     assert titles(shared_server, person) == []
 
     before = len(one.frames)
-    await one.send("approval.decide", **of, approve=False)
-    refused = await one.until(lambda frame: frame["type"] == "error", after=before)
-    assert (refused["code"], refused["detail"]) == ("conflict", "This was decided already.")
+    await one.send("approval.decide", **ids, approve=False)
+    rejected = await one.until(lambda frame: frame["type"] == "error", after=before)
+    assert (rejected["code"], rejected["detail"]) == ("conflict", "This was decided already.")
 
 
-async def test_a_page_that_comes_later_is_shown_what_waits(
+async def test_socket_opened_later_gets_the_pending_approval(
     shared_server: ServerProcess, person: Person, tabs: tuple[LiveSocket, LiveSocket]
 ) -> None:
     one, _ = tabs
-    question = await asked(one)
+    question = await approval_request(one)
     async with open_socket(shared_server, person, one.conversation_id) as late:
         (turn,) = (await late.ready())["turns"]
         assert (turn["id"], turn["status"]) == (question["turn_id"], "waiting")
@@ -90,7 +90,7 @@ async def test_a_page_that_comes_later_is_shown_what_waits(
     assert titles(shared_server, person) == ["Buy milk", "Call Mum"]
 
 
-async def test_an_edit_takes_the_place_of_the_message_in_every_tab(tabs: tuple[LiveSocket, LiveSocket]) -> None:
+async def test_edit_replaces_the_message_in_every_tab(tabs: tuple[LiveSocket, LiveSocket]) -> None:
     one, other = tabs
     first = await one.accepted(await one.message("What is task 1?"))
     await one.end_of(first["turn"]["id"])
@@ -106,11 +106,11 @@ async def test_an_edit_takes_the_place_of_the_message_in_every_tab(tabs: tuple[L
 
     before = len(other.frames)
     await other.send("message.edit", **edit | {"client_id": uuid.uuid4()})
-    refused = await other.until(lambda frame: frame["type"] == "error", after=before)
-    assert refused["code"] == "conflict"
+    rejected = await other.until(lambda frame: frame["type"] == "error", after=before)
+    assert rejected["code"] == "conflict"
 
 
-async def test_a_finished_reply_is_answered_anew(tabs: tuple[LiveSocket, LiveSocket]) -> None:
+async def test_finished_reply_is_regenerated_in_every_tab(tabs: tuple[LiveSocket, LiveSocket]) -> None:
     one, other = tabs
     first = await one.accepted(await one.message("What is task 1?"))
     await one.end_of(first["turn"]["id"])
@@ -124,18 +124,20 @@ async def test_a_finished_reply_is_answered_anew(tabs: tuple[LiveSocket, LiveSoc
         assert (end["type"], end["message"]["position"]) == ("turn.finished", 4)
 
 
-async def test_a_chat_that_goes_to_the_trash_ends_its_question_at_once(shared_server: ServerProcess) -> None:
+async def test_trashing_a_conversation_declines_its_pending_approval_and_stops_its_turn(
+    shared_server: ServerProcess,
+) -> None:
     person = await asyncio.to_thread(sign_in, shared_server)
     conversation_id = uuid.uuid4()
     async with open_socket(shared_server, person, conversation_id) as socket:
         await socket.ready()
         await socket.say("Add three tasks: tea, milk, bread")
         await socket.message("Delete all my tasks")
-        asked = await socket.until(lambda frame: frame["type"] == "approval.requested")
+        approval_request = await socket.until(lambda frame: frame["type"] == "approval.requested")
         cookies = dict(part.split("=", 1) for part in person.cookie.split("; "))
         headers = {"Cookie": person.cookie, "X-CSRFToken": cookies["csrftoken"]}
-        async with httpx.AsyncClient(base_url=shared_server.url, headers=headers) as program:
-            assert (await program.delete(f"/api/chatkit/threads/{conversation_id}")).status_code == 204
+        async with httpx.AsyncClient(base_url=shared_server.url, headers=headers) as client:
+            assert (await client.delete(f"/api/chatkit/threads/{conversation_id}")).status_code == 204
         decided = await socket.until(lambda frame: frame["type"] == "approval.decided")
         stopped = await socket.until(lambda frame: frame["type"] == "turn.stopped")
-        assert decided["turn_id"] == stopped["turn_id"] == asked["turn_id"]
+        assert decided["turn_id"] == stopped["turn_id"] == approval_request["turn_id"]

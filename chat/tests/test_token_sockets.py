@@ -1,4 +1,4 @@
-"""A program's websocket: opened with a token, ended with it."""
+"""A program's websocket is opened with an API token and closed when the token ends."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -20,82 +20,76 @@ def person(shared_server: ServerProcess) -> Person:
 
 
 def call(server: ServerProcess, person: Person, method: str, path: str, body: object = None) -> httpx.Response:
-    """Call the API with the person's login, as a page would."""
+    """Call the API with the user's login session, as a page does."""
     cookies = dict(part.split("=", 1) for part in person.cookie.split("; "))
     headers = {"Cookie": person.cookie, "X-CSRFToken": cookies["csrftoken"]}
     return httpx.request(method, f"{server.url}/api/auth/{path}", json=body, headers=headers, timeout=30)
 
 
 def make_token(server: ServerProcess, person: Person, *scopes: str) -> tuple[str, str]:
-    """Make a token; return its id and its key."""
-    made = call(server, person, "POST", "tokens", {"name": "program", "scopes": scopes or ["chat"]})
-    assert made.status_code == 201, made.text
-    return made.json()["token_id"], made.json()["access_token"]
+    """Create a token; return its id and its key."""
+    response = call(server, person, "POST", "tokens", {"name": "program", "scopes": scopes or ["chat"]})
+    assert response.status_code == 201, response.text
+    return response.json()["token_id"], response.json()["access_token"]
 
 
 @asynccontextmanager
 async def program(
-    server: ServerProcess, key: str, conversation_id: uuid.UUID | None = None, *, beside: Person | None = None
+    server: ServerProcess, key: str, conversation_id: uuid.UUID | None = None, *, signed_in: Person | None = None
 ) -> AsyncIterator[LiveSocket]:
-    """Open the websocket of a conversation as a program does: with a token, and from no page."""
+    """Open the websocket of a conversation as a program does: with a token, and without an origin."""
     headers = shown(key)
-    async with open_socket(server, beside, conversation_id or uuid.uuid4(), origin=None, headers=headers) as socket:
+    async with open_socket(server, signed_in, conversation_id or uuid.uuid4(), origin=None, headers=headers) as socket:
         yield socket
 
 
-async def test_a_program_talks_with_a_token_and_from_no_page(shared_server: ServerProcess, person: Person) -> None:
+async def test_program_with_a_token_needs_no_origin(shared_server: ServerProcess, person: Person) -> None:
     _, key = make_token(shared_server, person)
     async with program(shared_server, key) as socket:
         await socket.ready()
         assert await socket.reply("Add a task to water the plants")
-    theirs = shared_server.database.query("SELECT title FROM chat_task WHERE user_id = %s", person.id)
-    assert theirs == [("Water the plants",)]
+    tasks = shared_server.database.query("SELECT title FROM chat_task WHERE user_id = %s", person.id)
+    assert tasks == [("Water the plants",)]
 
 
-async def test_somebody_elses_conversation_is_not_opened_by_a_token(
-    shared_server: ServerProcess, person: Person
-) -> None:
+async def test_token_does_not_open_a_conversation_of_another_user(shared_server: ServerProcess, person: Person) -> None:
     conversation_id = uuid.uuid4()
     async with open_socket(shared_server, person, conversation_id) as socket:
         await socket.say("Add a task to buy milk")
     _, key = make_token(shared_server, sign_in(shared_server, "outsider"))
-    # Nor by the owner's cookie beside it.
-    async with program(shared_server, key, conversation_id, beside=person) as socket:
+    # The owner's cookie in the same request does not open it either.
+    async with program(shared_server, key, conversation_id, signed_in=person) as socket:
         assert await socket.closed() == 4404
 
 
 @pytest.mark.parametrize(("key", "code"), [("tk_never_given_out", 4401), ("", 4401), ("tasks", 4403)])
-async def test_a_token_that_is_not_good_for_it_opens_nothing(
+async def test_invalid_token_or_missing_scope_closes_the_socket(
     shared_server: ServerProcess, person: Person, key: str, code: int
 ) -> None:
     if key == "tasks":
         _, key = make_token(shared_server, person, "tasks")
-    async with program(shared_server, key, beside=person) as socket:
+    async with program(shared_server, key, signed_in=person) as socket:
         assert await socket.closed() == code
         assert socket.frames == []
 
 
-async def test_a_revoked_token_ends_its_sockets_at_once_and_no_others(
-    shared_server: ServerProcess, person: Person
-) -> None:
+async def test_revoking_a_token_closes_its_sockets_and_no_others(shared_server: ServerProcess, person: Person) -> None:
     token_id, key = make_token(shared_server, person)
     _, other = make_token(shared_server, person)
     async with (
-        program(shared_server, key) as ended,
-        program(shared_server, other) as stays,
+        program(shared_server, key) as revoked,
+        program(shared_server, other) as kept,
         open_socket(shared_server, person, uuid.uuid4()) as page,
     ):
-        for socket in (ended, stays, page):
+        for socket in (revoked, kept, page):
             await socket.ready()
         assert call(shared_server, person, "DELETE", f"tokens/{token_id}").status_code == 204
-        assert await ended.closed() == 4401
-        for socket in (stays, page):
+        assert await revoked.closed() == 4401
+        for socket in (kept, page):
             await socket.pong()
 
 
-async def test_a_token_that_ended_anywhere_ends_a_socket_that_only_listens(
-    shared_server: ServerProcess, person: Person
-) -> None:
+async def test_deleted_token_closes_an_idle_socket(shared_server: ServerProcess, person: Person) -> None:
     token_id, key = make_token(shared_server, person)
     async with program(shared_server, key) as socket:
         await socket.ready()
@@ -103,7 +97,7 @@ async def test_a_token_that_ended_anywhere_ends_a_socket_that_only_listens(
         assert await socket.closed() == 4401
 
 
-async def test_a_token_that_ended_accepts_nothing_more(shared_server: ServerProcess, person: Person) -> None:
+async def test_expired_token_stores_no_message(shared_server: ServerProcess, person: Person) -> None:
     token_id, key = make_token(shared_server, person)
     conversation_id = uuid.uuid4()
     async with program(shared_server, key, conversation_id) as socket:
