@@ -1,4 +1,4 @@
-"""A person stops a reply: what was seen stays, and the assistant knows of it."""
+"""A user stops a reply: its text so far is stored, and the model is given it in later turns."""
 
 import asyncio
 import threading
@@ -18,7 +18,7 @@ from chat.turns.events import TurnFinished, TurnStopped
 from chat.turns.turn_input import TurnInput
 
 
-async def test_what_was_seen_stays_and_the_next_turn_is_told(chat: Chat, script: ScriptedModel) -> None:
+async def test_text_of_a_stopped_turn_is_given_to_the_next_turn(chat: Chat, script: ScriptedModel) -> None:
     gate = Gate("Once upon ", "a time")
     script.enqueue(gate.step())
     accepted = await chat.send("tell me")
@@ -37,7 +37,7 @@ async def test_what_was_seen_stays_and_the_next_turn_is_told(chat: Chat, script:
     assert [item["content"] for item in call.input] == ["tell me", "Once upon a time", "go on"]
 
 
-async def test_a_tool_that_has_acted_is_in_the_memory_of_a_stopped_turn(chat: Chat, script: ScriptedModel) -> None:
+async def test_stopped_turn_keeps_its_completed_tool_call(chat: Chat, script: ScriptedModel) -> None:
     gate = Gate("I have ")
     script.extend([[function_call("create_task", {"title": "Buy milk"}, call_id="call_1")], gate.step()])
     accepted = await chat.send("Add milk")
@@ -53,7 +53,7 @@ async def test_a_tool_that_has_acted_is_in_the_memory_of_a_stopped_turn(chat: Ch
     assert await in_database(Task.objects.count) == 1
 
 
-async def test_a_turn_stopped_before_its_first_word_leaves_no_message(chat: Chat, script: ScriptedModel) -> None:
+async def test_turn_stopped_before_its_first_word_stores_no_reply(chat: Chat, script: ScriptedModel) -> None:
     gate = Gate()
     script.enqueue(gate.step())
     accepted = await chat.send("hi")
@@ -66,10 +66,11 @@ async def test_a_turn_stopped_before_its_first_word_leaves_no_message(chat: Chat
     assert await in_database(Message.objects.count) == 1
 
 
-async def test_the_next_message_in_the_queue_is_answered_after_a_stop(
+async def test_queued_message_is_answered_after_a_stop(
     start_runner: StartRunner, script: ScriptedModel, owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "RENEWAL", timedelta(hours=1))  # so that the keeper does not find it
+    # So that housekeeping does not start the queued turn.
+    monkeypatch.setattr(housekeeping, "RENEWAL", timedelta(hours=1))
     chat = Chat(await start_runner(script), owner, uuid.uuid4())
     gate = Gate()
     script.enqueue(gate.step())
@@ -82,7 +83,9 @@ async def test_the_next_message_in_the_queue_is_answered_after_a_stop(
     assert isinstance((await chat.log(second.turn))[-1].event, TurnFinished)
 
 
-async def test_nobody_else_can_stop_it(chat: Chat, script: ScriptedModel, outsider: User) -> None:
+async def test_turn_cannot_be_stopped_by_another_user_or_from_another_conversation(
+    chat: Chat, script: ScriptedModel, outsider: User
+) -> None:
     gate = Gate()
     script.enqueue(gate.step())
     running, queued = await chat.send("hi"), await chat.send("and")
@@ -97,7 +100,7 @@ async def test_nobody_else_can_stop_it(chat: Chat, script: ScriptedModel, outsid
     assert (await in_database(Turn.objects.get, pk=queued.turn.pk)).status == Status.QUEUED
 
 
-async def test_stopping_a_turn_that_has_ended_changes_nothing(chat: Chat, script: ScriptedModel) -> None:
+async def test_stopping_an_ended_turn_changes_nothing(chat: Chat, script: ScriptedModel) -> None:
     script.enqueue([assistant_message("Done.")])
     accepted = await chat.send("hi")
     await chat.log(accepted.turn)
@@ -108,7 +111,7 @@ async def test_stopping_a_turn_that_has_ended_changes_nothing(chat: Chat, script
     assert (await in_database(Turn.objects.get)).status == Status.DONE
 
 
-async def test_a_queued_turn_can_be_stopped(chat: Chat, script: ScriptedModel) -> None:
+async def test_queued_turn_can_be_stopped(chat: Chat, script: ScriptedModel) -> None:
     gate = Gate()
     script.enqueue(gate.step())
     await chat.send("one")
@@ -121,42 +124,42 @@ async def test_a_queued_turn_can_be_stopped(chat: Chat, script: ScriptedModel) -
     assert (await in_database(Turn.objects.get, pk=second.turn.pk)).status == Status.STOPPED
 
 
-async def test_a_turn_that_another_process_runs_is_stopped_by_that(
+async def test_turn_of_another_process_is_stopped(
     start_runner: StartRunner, script: ScriptedModel, owner: User
 ) -> None:
     gate = Gate("Once upon a time")
     script.enqueue(gate.step())
-    there = Chat(await start_runner(script), owner, uuid.uuid4())
-    here = await start_runner(ScriptedModel())
-    accepted = await there.send("tell me of my tasks")
+    remote = Chat(await start_runner(script), owner, uuid.uuid4())
+    local_runner = await start_runner(ScriptedModel())
+    accepted = await remote.send("tell me of my tasks")
     await gate.reached.wait()
 
-    await here.stop(user_id=owner.pk, conversation_id=there.conversation_id, turn_id=accepted.turn.pk)
-    last = (await there.log(accepted.turn))[-1].event
+    await local_runner.stop(user_id=owner.pk, conversation_id=remote.conversation_id, turn_id=accepted.turn.pk)
+    last = (await remote.log(accepted.turn))[-1].event
 
     assert isinstance(last, TurnStopped)
     assert last.message is not None
     assert last.message.text == "Once upon a time"
 
 
-async def test_a_turn_that_is_about_to_begin_is_stopped(
+async def test_turn_is_stopped_while_it_begins(
     chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored, go_on = threading.Event(), threading.Event()
+    stored, proceed = threading.Event(), threading.Event()
     read_input = turn_input.read_turn_input
 
-    def held_up(turn: Turn) -> TurnInput:
+    def wait_before_reading(turn: Turn) -> TurnInput:
         stored.set()
-        go_on.wait(10)
+        proceed.wait(10)
         return read_input(turn)
 
-    monkeypatch.setattr(begin, "read_turn_input", held_up)
+    monkeypatch.setattr(begin, "read_turn_input", wait_before_reading)
     script.enqueue(Gate().step())
     sending = asyncio.create_task(chat.send("hi"))
     await asyncio.to_thread(stored.wait, 10)
     turn = await in_database(Turn.objects.get)
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=turn.pk)
-    go_on.set()
+    proceed.set()
     await sending
 
     assert isinstance((await chat.log(turn))[-1].event, TurnStopped)
@@ -164,24 +167,24 @@ async def test_a_turn_that_is_about_to_begin_is_stopped(
     assert (await in_database(Turn.objects.get)).status == Status.STOPPED
 
 
-async def test_another_try_that_is_stopped_before_it_begins_forgets_nothing_that_was_done(
+async def test_retry_stopped_before_it_begins_keeps_earlier_tool_calls(
     chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, again = Gate(), Gate()
     script.extend([[function_call("create_task", {"title": "Buy milk"}, call_id="call_1")], first.step()])
-    given = {"user_id": chat.user.pk, "conversation_id": chat.conversation_id}
-    tried = await chat.send("Add milk")
+    scope = {"user_id": chat.user.pk, "conversation_id": chat.conversation_id}
+    original = await chat.send("Add milk")
     await first.reached.wait()
-    await chat.runner.stop(**given, turn_id=tried.turn.pk)
+    await chat.runner.stop(**scope, turn_id=original.turn.pk)
     await chat.settled()
     script.enqueue(again.step())
 
-    def stopped_meanwhile(turn: Turn) -> TurnInput:
+    def read_input_of_stopped_turn(turn: Turn) -> TurnInput:
         turn.stop_asked = True
         return turn_input.read_turn_input(turn)
 
-    monkeypatch.setattr(begin, "read_turn_input", stopped_meanwhile)
-    second = await chat.runner.retry(**given, turn_id=tried.turn.pk, client_id=uuid.uuid4())
+    monkeypatch.setattr(begin, "read_turn_input", read_input_of_stopped_turn)
+    second = await chat.runner.retry(**scope, turn_id=original.turn.pk, client_id=uuid.uuid4())
     assert isinstance((await chat.log(second.turn))[-1].event, TurnStopped)
 
     items = (await in_database(Turn.objects.get, pk=second.turn.pk)).items

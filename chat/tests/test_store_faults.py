@@ -1,4 +1,4 @@
-"""Whatever happens to the session file of a running server, conversations go on, and memory becomes whole again."""
+"""Conversations continue after any damage to a running server's session file, and memory is restored."""
 
 import asyncio
 import shutil
@@ -27,7 +27,7 @@ __all__ = ["person"]
 pytestmark = pytest.mark.service
 
 
-async def test_a_file_that_is_spoilt_with_its_log_is_rebuilt_from_the_record(person: Talk) -> None:
+async def test_file_damaged_with_its_wal_is_rebuilt_from_the_recorded_turns(person: Talk) -> None:
     make_noise_everywhere(path_of(person.server))
 
     assert await person.say("Add a task to call the bakery") == REBUILT
@@ -35,7 +35,7 @@ async def test_a_file_that_is_spoilt_with_its_log_is_rebuilt_from_the_record(per
     await person.remembers()
 
 
-async def test_an_older_copy_of_the_file_is_brought_up_to_date(person: Talk) -> None:
+async def test_older_copy_of_the_file_is_rebuilt(person: Talk) -> None:
     path = path_of(person.server)
     settle(path)
     copy = path.with_name("older.db")
@@ -48,7 +48,7 @@ async def test_an_older_copy_of_the_file_is_brought_up_to_date(person: Talk) -> 
     await person.remembers()
 
 
-async def test_a_folder_that_was_made_anew_is_filled_from_the_record(person: Talk) -> None:
+async def test_recreated_folder_is_filled_from_the_recorded_turns(person: Talk) -> None:
     folder = path_of(person.server).parent
     shutil.rmtree(folder)
     assert await person.say("Add a task to call the bakery") == UNAVAILABLE
@@ -59,7 +59,7 @@ async def test_a_folder_that_was_made_anew_is_filled_from_the_record(person: Tal
     await person.remembers()
 
 
-async def test_a_bad_row_is_nothing_to_other_conversations(person: Talk) -> None:
+async def test_invalid_row_does_not_affect_other_conversations(person: Talk) -> None:
     async with talk(person.server) as other:
         assert await other.say("Add a task to feed the cat") == []
         spoil_row(path_of(person.server), person.session_id, b"\xff\xfe")
@@ -71,7 +71,7 @@ async def test_a_bad_row_is_nothing_to_other_conversations(person: Talk) -> None
 
 
 @pytest.mark.parametrize("damage", [delete, make_noise])
-async def test_what_is_lost_in_the_middle_of_a_turn_is_missed(person: Talk, damage: Damage) -> None:
+async def test_file_lost_during_a_turn_is_reported_and_rebuilt(person: Talk, damage: Damage) -> None:
     with held_up(person.server) as until_held_up:
         accepted = await person.begin("Add a task to call the bakery")
         until_held_up(1)
@@ -82,7 +82,7 @@ async def test_what_is_lost_in_the_middle_of_a_turn_is_missed(person: Talk, dama
     await person.remembers()
 
 
-async def test_a_file_that_is_lost_while_a_turn_waits_for_its_lock_costs_no_answer(person: Talk) -> None:
+async def test_file_lost_while_a_turn_waits_for_its_lock_loses_no_reply(person: Talk) -> None:
     path = path_of(person.server)
     async with talk(person.server) as other:
         await other.say("Add a task to feed the cat")

@@ -1,4 +1,4 @@
-"""A session file that cannot be written, or not for long: locked, read-only, on a full disk. Nobody waits for it."""
+"""Conversations continue while the session file cannot be written: locked, read-only, or on a full disk."""
 
 import asyncio
 import fcntl
@@ -22,7 +22,7 @@ __all__ = ["person"]
 
 pytestmark = pytest.mark.service
 
-# Of linux/fs.h: the flags of an inode, and that nobody may write to it.
+# From linux/fs.h: get and set an inode's flags, and the flag of an immutable file.
 FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IMMUTABLE_FL = 0x80086601, 0x40086602, 0x10
 
 
@@ -30,57 +30,59 @@ FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IMMUTABLE_FL = 0x80086601, 0x40086602, 0x10
 
 
 @pytest.mark.long
-async def test_a_lock_of_a_minute_stops_nobody(hurt_server: ServerProcess) -> None:
+async def test_turns_complete_while_the_file_is_locked_for_a_minute(hurt_server: ServerProcess) -> None:
     async with AsyncExitStack() as stack:
-        people = [await stack.enter_async_context(talk(hurt_server)) for _ in range(5)]
-        for person in people:
+        users = [await stack.enter_async_context(talk(hurt_server)) for _ in range(5)]
+        for person in users:
             await person.say(FIRST)
         with locked(path_of(hurt_server)):
             held = asyncio.create_task(asyncio.sleep(60))
             turns = 0
             while not held.done():
-                for person in people:
+                for person in users:
                     assert await person.say(f"Add a task to take photo {turns}") == UNAVAILABLE
                 turns += 1
-                # Nobody may say more than 30 things a minute.
+                # A user may send at most 30 messages a minute.
                 await asyncio.wait({held}, timeout=3)
         assert turns > 5
-        for person in people:
+        for person in users:
             assert await person.say("Show all my tasks") == REBUILT
             await person.remembers()
 
 
-async def test_nothing_else_waits_while_turns_wait_for_the_lock(hurt_server: ServerProcess) -> None:
-    """The event loop is free: another socket is answered at once for as long as turns wait."""
+async def test_other_sockets_stay_responsive_while_turns_wait_for_the_lock(hurt_server: ServerProcess) -> None:
+    """The event loop is free: another socket gets its pongs promptly while turns wait."""
     async with AsyncExitStack() as stack:
-        people = [await stack.enter_async_context(talk(hurt_server)) for _ in range(4)]
-        for person in people:
+        users = [await stack.enter_async_context(talk(hurt_server)) for _ in range(4)]
+        for person in users:
             await person.say(FIRST)
         other = await stack.enter_async_context(talk(hurt_server))
         with locked(path_of(hurt_server)):
-            accepted = [await person.begin("Add a task to call the bakery") for person in people]
-            ends = asyncio.gather(*(person.end(frame) for person, frame in zip(people, accepted, strict=True)))
+            accepted = [await person.begin("Add a task to call the bakery") for person in users]
+            ends = asyncio.gather(*(person.end(frame) for person, frame in zip(users, accepted, strict=True)))
             waits = []
-            while not any("warning" in person.socket.kinds() for person in people):
-                asked = time.monotonic()
+            while not any("warning" in person.socket.kinds() for person in users):
+                sent_at = time.monotonic()
                 await other.socket.pong()
-                waits.append(time.monotonic() - asked)
-            assert await ends == [UNAVAILABLE] * len(people)
+                waits.append(time.monotonic() - sent_at)
+            assert await ends == [UNAVAILABLE] * len(users)
         assert sum(waits) > LOCK_BUDGET / 2, "the turns waited"
-        assert sum(wait for wait in waits if wait > 0.5) < LOCK_BUDGET / 2, "the machine may be busy, not the loop"
-        for person in people:
+        assert sum(wait for wait in waits if wait > 0.5) < LOCK_BUDGET / 2, (
+            "the machine may be busy, but the event loop is free"
+        )
+        for person in users:
             assert await person.say("Show all my tasks") == REBUILT
             await person.remembers()
 
 
-# Not to be written.
+# Read-only.
 
 
 @contextmanager
 def read_only(path: Path) -> Iterator[None]:
-    """Let nobody write to a file and its log: not root, nor those who have them open.
+    """Make a file and its log immutable, even for root and for processes that have them open.
 
-    SQLite's `-shm` is memory that processes share, not written like a file: the kernel would end who has it mapped.
+    SQLite's `-shm` stays writable: it is shared memory, and the kernel would kill a process that has it mapped.
     """
     files = [path, path.with_name(f"{path.name}-wal")]
     try:
@@ -103,7 +105,7 @@ def _set_flags(files: list[Path], flags: int) -> None:
             os.close(descriptor)
 
 
-async def test_while_the_file_is_read_only_conversations_go_on(person: Talk) -> None:
+async def test_conversation_continues_while_the_file_is_read_only(person: Talk) -> None:
     with read_only(path_of(person.server)):
         assert await person.say("Add a task to call the bakery") == UNAVAILABLE
         assert await person.say("Add a task to bake a cake") == UNAVAILABLE
@@ -112,24 +114,24 @@ async def test_while_the_file_is_read_only_conversations_go_on(person: Talk) -> 
     await person.remembers()
 
 
-# A disk that is full.
+# Full disk.
 
 
 @pytest.fixture
 def small_disk(hurt_server: ServerProcess) -> Iterator[Path]:
-    """A disk of two megabytes where the sessions are kept."""
+    """Mount a disk of two megabytes at the folder of the session file."""
     folder = path_of(hurt_server).parent
     command = ["mount", "-t", "tmpfs", "-o", "size=2m", "threadkeeper-test", str(folder)]
     mounted = subprocess.run(command, capture_output=True, text=True, check=False)
     if mounted.returncode:
         pytest.skip(f"No file system can be mounted here: {mounted.stderr.strip()}")
     yield folder
-    # At once, though the server has files open in it.
+    # Lazily, because the server has files open in it.
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def fill(file: Path) -> None:
-    """Write to a file until nothing more fits on its disk."""
+    """Write to a file until its disk is full."""
     with open(file, "wb", buffering=0) as writing:
         for size in (65536, 512):
             try:
@@ -139,9 +141,7 @@ def fill(file: Path) -> None:
                 continue
 
 
-async def test_on_a_full_disk_conversations_go_on_and_are_remembered_once_there_is_room(
-    small_disk: Path, person: Talk
-) -> None:
+async def test_conversation_on_a_full_disk_continues_and_is_remembered_later(small_disk: Path, person: Talk) -> None:
     fill(small_disk / "filler")
 
     assert await person.say("Add a task to call the bakery") == UNAVAILABLE
@@ -152,9 +152,7 @@ async def test_on_a_full_disk_conversations_go_on_and_are_remembered_once_there_
     await person.remembers()
 
 
-async def test_a_disk_that_is_full_from_the_beginning_is_used_once_there_is_room(
-    small_disk: Path, hurt_server: ServerProcess
-) -> None:
+async def test_disk_full_from_the_start_is_used_once_it_has_room(small_disk: Path, hurt_server: ServerProcess) -> None:
     fill(small_disk / "filler")
     async with talk(hurt_server) as person:
         assert await person.say(FIRST) == UNAVAILABLE
@@ -165,11 +163,11 @@ async def test_a_disk_that_is_full_from_the_beginning_is_used_once_there_is_room
 
 
 @contextmanager
-def nothing_may_grow(server: ServerProcess) -> Iterator[None]:
-    """Let a server write no further into its sessions' log: as good as a full disk, and needs none."""
+def limited_file_size(server: ServerProcess) -> Iterator[None]:
+    """Prevent a server from extending the log of its session file, which acts like a full disk without needing one."""
     path = path_of(server)
     pid, unlimited = server.process.pid, resource.RLIM_INFINITY
-    # A log that is longer than what the server writes elsewhere, and open here so that it is not begun anew.
+    # Make the log longer than the server's other files, and keep it open here so that it is not reset.
     with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
         connection.execute("INSERT INTO agent_sessions VALUES ('filler', ?, '')", ("x" * 2**20,))
         length = path.with_name(f"{path.name}-wal").stat().st_size
@@ -181,8 +179,8 @@ def nothing_may_grow(server: ServerProcess) -> Iterator[None]:
             connection.execute("DELETE FROM agent_sessions WHERE session_id = 'filler'")
 
 
-async def test_when_the_file_may_not_grow_conversations_go_on(person: Talk) -> None:
-    with nothing_may_grow(person.server):
+async def test_conversation_continues_when_the_file_cannot_grow(person: Talk) -> None:
+    with limited_file_size(person.server):
         assert await person.say("Add a task to call the bakery") == UNAVAILABLE
         assert await person.say("Add a task to bake a cake") == UNAVAILABLE
 

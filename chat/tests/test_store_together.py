@@ -1,4 +1,4 @@
-"""Reads and writes of the session store that meet a fault at the same moment."""
+"""Concurrent reads and writes of the session store recover from a fault that they meet together."""
 
 import asyncio
 import sqlite3
@@ -17,24 +17,24 @@ HELLO = {"role": "user", "content": "hello"}
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[FileStore]:
-    """A store that holds one session."""
+    """Return a store that holds one session."""
     store = FileStore(tmp_path / "sessions.db")
     await store.write(Append("one", None, [HELLO]))
     yield store
     await store.close()
 
 
-async def test_those_that_find_the_file_corrupt_together_begin_one_new_file(store: FileStore) -> None:
+async def test_concurrent_operations_on_a_corrupt_file_create_one_new_file(store: FileStore) -> None:
     make_noise(store.path)
 
     await asyncio.gather(store.read("one"), store.write(Append("two", None, [HELLO])), store.size("one"))
 
-    aside = {path.name for path in store.path.parent.glob("*.corrupt-*")}
-    assert len([name for name in aside if not name.endswith(("-wal", "-shm"))]) == 1
-    assert [row.item for row in await store.rows("two")] == [HELLO], "what was written to the new file stays in it"
+    corrupt = {path.name for path in store.path.parent.glob("*.corrupt-*")}
+    assert len([name for name in corrupt if not name.endswith(("-wal", "-shm"))]) == 1
+    assert [row.item for row in await store.rows("two")] == [HELLO], "the write to the new file is kept"
 
 
-async def test_a_write_goes_to_the_new_file_when_a_read_finds_the_old_one_gone(store: FileStore) -> None:
+async def test_waiting_write_goes_to_the_new_file_after_a_deletion(store: FileStore) -> None:
     with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         writing = asyncio.create_task(store.write(Append("two", None, [HELLO])))
@@ -47,8 +47,8 @@ async def test_a_write_goes_to_the_new_file_when_a_read_finds_the_old_one_gone(s
     assert [row.item for row in await store.rows("two")] == [HELLO]
 
 
-async def test_reads_go_on_when_a_write_gives_up(store: FileStore) -> None:
-    """The write closes the connection of the reads with its own."""
+async def test_reads_continue_when_a_write_times_out(store: FileStore) -> None:
+    """The write closes the connection of the reads together with its own."""
     store._lock_budget = 0.3
     with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""A turn: from a message to its reply."""
+"""A turn runs from a message to its stored reply."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from chat.tests.conftest import Chat, Gate
 from chat.turns.events import TextDelta, ToolFinished, ToolStarted, TurnFinished, TurnStarted, reply_id
 
 
-async def test_a_message_gets_a_reply_that_is_stored(chat: Chat, script: ScriptedModel) -> None:
+async def test_reply_to_a_message_is_streamed_and_stored(chat: Chat, script: ScriptedModel) -> None:
     script.enqueue([assistant_message("Hello there!")])
 
     accepted = await chat.send("hi")
@@ -23,14 +23,14 @@ async def test_a_message_gets_a_reply_that_is_stored(chat: Chat, script: Scripte
     assert "".join(e.event.text for e in entries if isinstance(e.event, TextDelta)) == "Hello there!"
     last = entries[-1].event
     assert isinstance(last, TurnFinished)
-    assert last.message.id == reply_id(accepted.turn.pk), "whoever streams it knows its id from the beginning"
+    assert last.message.id == reply_id(accepted.turn.pk), "the reply's id is known from the start of the turn"
     messages = await in_database(
         lambda: list(Message.objects.order_by("position").values_list("role", "text", "position"))
     )
     assert messages == [("user", "hi", 1), ("assistant", "Hello there!", 2)]
 
 
-async def test_a_tool_acts_and_is_journaled_with_its_effect(chat: Chat, script: ScriptedModel) -> None:
+async def test_tool_call_is_executed_and_journaled(chat: Chat, script: ScriptedModel) -> None:
     script.extend(
         [
             [function_call("create_task", {"title": "Buy milk"}, call_id="call_1")],
@@ -61,7 +61,7 @@ async def test_a_tool_acts_and_is_journaled_with_its_effect(chat: Chat, script: 
     ]
 
 
-async def test_who_sends_and_goes_away_at_once_is_answered_all_the_same(chat: Chat, script: ScriptedModel) -> None:
+async def test_message_is_answered_although_its_sender_is_cancelled(chat: Chat, script: ScriptedModel) -> None:
     script.enqueue([assistant_message("Hello there!")])
     sending = asyncio.create_task(chat.send("hi"))
     await asyncio.sleep(0)
@@ -74,7 +74,7 @@ async def test_who_sends_and_goes_away_at_once_is_answered_all_the_same(chat: Ch
     assert (turn.status, turn.attempt) == ("done", 1)
 
 
-async def test_whatever_goes_wrong_behind_a_turn_the_next_one_begins(
+async def test_next_turn_begins_although_a_notification_fails(
     chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""Whatever a model answers and whatever the database refuses, the turn ends, and the next message is answered."""
+"""A turn ends after any response of the model and any error of the database, and the next message is answered."""
 
 import json
 import logging
@@ -15,10 +15,10 @@ from chat.tests.conftest import Chat
 from chat.turns.lease import DEADLY
 
 
-def refusing(sqlstate: str, condition: str = "true") -> Callable[[], None]:
-    """Let PostgreSQL refuse what a turn writes of a step."""
+def reject_steps(sqlstate: str, condition: str = "true") -> Callable[[], None]:
+    """Return a function that makes PostgreSQL reject the steps of turns."""
 
-    def refuse() -> None:
+    def create_trigger() -> None:
         with connection.cursor() as cursor:
             cursor.execute(
                 "CREATE OR REPLACE FUNCTION refuse_step() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
@@ -28,25 +28,25 @@ def refusing(sqlstate: str, condition: str = "true") -> Callable[[], None]:
                 "CREATE TRIGGER refuse BEFORE INSERT ON chat_turnstep FOR EACH ROW EXECUTE FUNCTION refuse_step()"
             )
 
-    return refuse
+    return create_trigger
 
 
-def no_longer() -> None:
+def accept_steps() -> None:
     with connection.cursor() as cursor:
         cursor.execute("DROP FUNCTION refuse_step() CASCADE")
 
 
 @pytest.mark.parametrize("sqlstate", ["22P05", "23514", "42703"])
-async def test_what_can_never_be_stored_ends_the_turn_at_once(
+async def test_permanent_database_error_fails_the_turn_at_once(
     chat: Chat, script: ScriptedModel, caplog: pytest.LogCaptureFixture, sqlstate: str
 ) -> None:
     script.extend([[assistant_message("Once.")], [assistant_message("Yes.")]])
-    await in_database(refusing(sqlstate))
+    await in_database(reject_steps(sqlstate))
     try:
         await chat.say("Do it")
     finally:
         await chat.settled()
-        await in_database(no_longer)
+        await in_database(accept_steps)
 
     turn = await in_database(Turn.objects.get)
     assert (turn.status, turn.error_code, turn.attempt) == (Status.FAILED, "internal", 1)
@@ -54,25 +54,25 @@ async def test_what_can_never_be_stored_ends_the_turn_at_once(
     assert await chat.reply("Still there?") == "Yes."
 
 
-async def test_what_fails_again_and_again_is_given_up(
+async def test_repeated_transient_database_error_fails_the_turn(
     chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script.extend([[assistant_message("Again.")]] * DEADLY)
     script.enqueue([assistant_message("Yes.")])
-    await in_database(refusing("40001"))
+    await in_database(reject_steps("40001"))
     try:
         accepted = await chat.send("Do it")
         await chat.log(accepted.turn)
     finally:
         await chat.settled()
-        await in_database(no_longer)
+        await in_database(accept_steps)
 
     turn = await in_database(Turn.objects.get)
     assert (turn.status, turn.error_code, turn.attempt) == (Status.FAILED, "cut_off", DEADLY + 1)
     assert await chat.reply("Still there?") == "Yes."
 
 
-async def test_calls_of_one_response_are_carried_out_in_their_order(chat: Chat, script: ScriptedModel) -> None:
+async def test_tool_calls_of_one_response_run_in_order(chat: Chat, script: ScriptedModel) -> None:
     titles = [f"thing {n}" for n in range(8)]
     calls = [function_call("create_task", json.dumps({"title": title}), call_id=title[-1]) for title in titles]
     script.extend([calls, [assistant_message("All there.")]])
@@ -87,7 +87,7 @@ async def test_calls_of_one_response_are_carried_out_in_their_order(chat: Chat, 
     assert outputs == journal == [title[-1] for title in titles]
 
 
-async def test_a_response_with_nothing_in_it_is_logged_in_one_line(
+async def test_empty_response_is_logged_in_one_line(
     chat: Chat, script: ScriptedModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     script.enqueue([])

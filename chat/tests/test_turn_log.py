@@ -1,4 +1,4 @@
-"""Whoever follows a turn sees every entry once, in order, from where they are."""
+"""A follower of a turn gets every entry once, in order, from its position."""
 
 import asyncio
 import uuid
@@ -31,7 +31,7 @@ def log_with(*texts: str) -> TurnLog:
     return log
 
 
-def test_deltas_that_join_are_read_as_one_with_the_last_number() -> None:
+def test_adjoining_deltas_are_merged_under_the_last_number() -> None:
     log = log_with("a", "b", "ç🧵")
 
     assert log.read(0) == [Entry(1, TurnStarted()), Entry(4, TextDelta("abç🧵", 0))]
@@ -39,7 +39,7 @@ def test_deltas_that_join_are_read_as_one_with_the_last_number() -> None:
     assert log.read(4) == []
 
 
-def test_deltas_on_either_side_of_a_tool_are_read_apart() -> None:
+def test_deltas_around_a_tool_call_are_not_merged() -> None:
     log = log_with("a")
     log.append(ToolStarted("c", "get_task", {}))
     log.append(ToolFinished("c", "{}"))
@@ -48,7 +48,7 @@ def test_deltas_on_either_side_of_a_tool_are_read_apart() -> None:
     assert [entry.n for entry in log.read(1)] == [2, 3, 4, 5]
 
 
-def test_very_much_text_is_read_in_parts() -> None:
+def test_long_text_is_read_in_parts() -> None:
     log = log_with(*["x" * 1000] * 100)
 
     seen, after = "", 0
@@ -60,7 +60,7 @@ def test_very_much_text_is_read_in_parts() -> None:
     assert seen == "x" * 100_000
 
 
-def test_text_taken_back_is_written_anew() -> None:
+def test_resumed_text_is_truncated_and_continued() -> None:
     log = log_with("kept ", "lost")
     log.append(TurnResumed(log.text, (), 5))
     log.append(TextDelta("found", 5))
@@ -68,7 +68,7 @@ def test_text_taken_back_is_written_anew() -> None:
     assert log.text == "kept found"
 
 
-def test_a_turn_taken_up_again_begins_with_what_was_said_and_done_before() -> None:
+def test_snapshot_of_a_resumed_turn_includes_earlier_text_and_tool_calls() -> None:
     log, done = TurnLog(uuid.uuid4(), 2), ToolCallOut("c", "get_task", output="out")
     log.append(TurnResumed("kept lost", (done,), 5))
     log.append(TextDelta("found", 5))
@@ -76,7 +76,7 @@ def test_a_turn_taken_up_again_begins_with_what_was_said_and_done_before() -> No
     assert log.snapshot("running") == Snapshot("running", "kept found", (done,))
 
 
-def test_reasoning_grows_apart_from_the_text_and_adjoining_pieces_are_read_as_one() -> None:
+def test_reasoning_is_kept_apart_from_text_and_its_deltas_are_merged() -> None:
     log = TurnLog(uuid.uuid4(), 1)
     for event in (ReasoningDelta("Hm", 0), ReasoningDelta(", yes.", 2), TextDelta("Hel", 0), TextDelta("lo", 3)):
         log.append(event)
@@ -85,7 +85,7 @@ def test_reasoning_grows_apart_from_the_text_and_adjoining_pieces_are_read_as_on
     assert (log.snapshot("running").text, log.snapshot("running").reasoning) == ("Hello", "Hm, yes.")
 
 
-def test_a_snapshot_holds_text_and_tools() -> None:
+def test_snapshot_holds_text_and_tool_calls() -> None:
     log = log_with("hello")
     log.append(ToolStarted("c", "get_task", {"number": 1}))
     log.append(ToolFinished("c", "out"))
@@ -97,17 +97,17 @@ def test_a_snapshot_holds_text_and_tools() -> None:
 
 
 @pytest.mark.parametrize("after", [0, 1, 3])
-async def test_a_follower_gets_what_comes_and_then_the_end(after: int) -> None:
+async def test_follower_gets_new_entries_and_then_the_end(after: int) -> None:
     logs = TurnLogs()
     log = logs.open(uuid.uuid4(), 1)
     log.running = True
     for event in log_with("a", "b")._events:
         log.append(event)
-    got: list[Entry] = []
+    received: list[Entry] = []
 
     async def watch() -> None:
         async for seen in follow(logs, log.turn_id, attempt=1, after=after):
-            got.extend(seen.entries)
+            received.extend(seen.entries)
 
     watching = asyncio.create_task(watch())
     await asyncio.sleep(0)
@@ -115,14 +115,14 @@ async def test_a_follower_gets_what_comes_and_then_the_end(after: int) -> None:
     log.append(TurnFinished(MESSAGE, {}))
     await watching
 
-    text = "".join(entry.event.text for entry in got if isinstance(entry.event, TextDelta))
+    text = "".join(entry.event.text for entry in received if isinstance(entry.event, TextDelta))
     assert text == "abc"[max(after - 1, 0) :]
-    assert got[-1].event == TurnFinished(MESSAGE, {})
-    assert got[-1].n == 5
+    assert received[-1].event == TurnFinished(MESSAGE, {})
+    assert received[-1].n == 5
 
 
 @pytest.mark.parametrize(("attempt", "after"), [(1, 99), (2, 1)])
-async def test_a_number_that_means_nothing_here_is_answered_by_a_snapshot(attempt: int, after: int) -> None:
+async def test_unknown_attempt_or_position_is_answered_with_a_snapshot(attempt: int, after: int) -> None:
     logs = TurnLogs()
     log = logs.open(uuid.uuid4(), 1)
     log.running = True
@@ -138,7 +138,7 @@ async def test_a_number_that_means_nothing_here_is_answered_by_a_snapshot(attemp
     assert first.entries == [Entry(2, log.snapshot("running"))]
 
 
-async def test_who_has_seen_everything_is_sent_nothing_more() -> None:
+async def test_follower_at_the_end_gets_nothing_more() -> None:
     logs = TurnLogs()
     log = logs.open(uuid.uuid4(), 1)
     log.running = True

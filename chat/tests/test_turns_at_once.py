@@ -1,4 +1,4 @@
-"""A server process runs so many turns at once and no more; the others wait their turn, not for ever."""
+"""A server process runs a limited number of turns at once; the others are queued, and are answered later."""
 
 import asyncio
 import uuid
@@ -14,20 +14,20 @@ from chat.tests.conftest import Chat, StartRunner
 from chat.turns import housekeeping
 
 
-class Crowd:
-    """Counts how many model requests are under way at once."""
+class RequestCounter:
+    """Counts how many model requests run at once."""
 
     def __init__(self) -> None:
-        self.now = self.most = 0
-        self.met = asyncio.Event()  # two were there at once
+        self.running = self.maximum = 0
+        self.two_running = asyncio.Event()  # set once two requests run at the same time
 
     async def _respond(self, call: ModelCall) -> list[object]:
-        self.now += 1
-        self.most = max(self.most, self.now)
-        if self.now == 2:
-            self.met.set()
-        await self.met.wait()
-        self.now -= 1
+        self.running += 1
+        self.maximum = max(self.maximum, self.running)
+        if self.running == 2:
+            self.two_running.set()
+        await self.two_running.wait()
+        self.running -= 1
         return [assistant_message("Done.")]
 
     def step(self) -> ModelStep:
@@ -35,13 +35,14 @@ class Crowd:
         return ModelStep.respond(self._respond)  # type: ignore[arg-type]
 
 
-async def test_what_comes_beyond_the_limit_waits_and_is_answered(
+async def test_turns_beyond_the_limit_are_queued_and_answered(
     start_runner: StartRunner, owner: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.TURNS_AT_ONCE = 2
-    monkeypatch.setattr(housekeeping, "RENEWAL", timedelta(hours=1))  # so that the keeper does not find them
-    crowd = Crowd()
-    runner = await start_runner(ScriptedModel([crowd.step() for _ in range(8)]))
+    # So that housekeeping does not start the queued turns.
+    monkeypatch.setattr(housekeeping, "RENEWAL", timedelta(hours=1))
+    counter = RequestCounter()
+    runner = await start_runner(ScriptedModel([counter.step() for _ in range(8)]))
     chats = [Chat(runner, owner, uuid.uuid4()) for _ in range(8)]
 
     accepted = await asyncio.gather(*(chat.send("hi") for chat in chats))
@@ -49,4 +50,4 @@ async def test_what_comes_beyond_the_limit_waits_and_is_answered(
         await chat.log(one.turn)
 
     assert [one.turn.status for one in accepted].count(Status.QUEUED) > 0
-    assert crowd.most == 2
+    assert counter.maximum == 2

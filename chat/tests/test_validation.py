@@ -1,4 +1,4 @@
-"""Whatever a model returns becomes a valid response, and its deltas add up to it."""
+"""Any response of a model becomes a valid one, and the streamed deltas add up to it."""
 
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -25,12 +25,12 @@ from chat.exceptions import ModelFailed
 
 Json = dict[str, Any]
 
-MINE = "model at here"
+THIS_MODEL = "model at here"
 EMOJI = "\U0001f600"
 
 
-class Seen:
-    """What a validated response showed and returned."""
+class Validated:
+    """The streamed and the stored parts of a validated response."""
 
     def __init__(self) -> None:
         self.reply = self.reasoning = ""
@@ -53,38 +53,38 @@ class Seen:
         return [item for item in self.output if item["type"] == "function_call"]
 
 
-async def validated(events: Iterable[TResponseStreamEvent], given: Sequence[Json] = ()) -> Seen:
-    """Let events pass as a model's stream."""
-    seen = Seen()
+async def validated(events: Iterable[TResponseStreamEvent], given: Sequence[Json] = ()) -> Validated:
+    """Pass events through validation as a model's stream."""
+    result = Validated()
 
     async def stream() -> AsyncIterator[TResponseStreamEvent]:
         for event in events:
             yield event
 
     history: list[TResponseInputItem] = [*given]  # type: ignore[list-item]
-    async for event in ValidModel(ScriptedModel(), seen.retract).watch(history, stream):
+    async for event in ValidModel(ScriptedModel(), result.retract).watch(history, stream):
         if isinstance(event, ResponseTextDeltaEvent | ResponseRefusalDeltaEvent):
-            seen.reply += event.delta
+            result.reply += event.delta
         elif isinstance(event, ResponseReasoningTextDeltaEvent):
-            seen.reasoning += event.delta
+            result.reasoning += event.delta
         elif isinstance(event, ResponseCompletedEvent):
-            seen.output = [item.model_dump(mode="json", exclude_unset=True) for item in event.response.output]
-    return seen
+            result.output = [item.model_dump(mode="json", exclude_unset=True) for item in event.response.output]
+    return result
 
 
 def delta(text: str) -> TResponseStreamEvent:
-    """Return a piece of text."""
+    """Return a text delta."""
     return ResponseTextDeltaEvent.construct(type="response.output_text.delta", delta=text)
 
 
 def completed(*output: Json, **fields: object) -> TResponseStreamEvent:
-    """Return the end of a response as the client reads it, whose types it does not insist on."""
+    """Return the end of a response as the client parses it, without checking types."""
     data = {"type": "response.completed", "response": {"id": "r", "output": [*output], **fields}}
     return ResponseCompletedEvent.construct(**data)  # type: ignore[arg-type]
 
 
 def text(*texts: str, kind: str = "output_text") -> Json:
-    """Return a message of one part or several."""
+    """Return a message with one or several parts."""
     return {
         "type": "message",
         "id": "msg_1",
@@ -94,7 +94,7 @@ def text(*texts: str, kind: str = "output_text") -> Json:
 
 
 def call(name: object = "create_task", arguments: object = "{}", call_id: object = "c1", **fields: object) -> Json:
-    """Return a call."""
+    """Return a function call."""
     return {"type": "function_call", "name": name, "arguments": arguments, "call_id": call_id, **fields}
 
 
@@ -116,72 +116,72 @@ THOUGHTS = {
 
 
 @pytest.mark.parametrize("name", THOUGHTS)
-async def test_what_is_thought_is_no_part_of_the_reply(name: str) -> None:
+async def test_reasoning_is_separated_from_the_reply(name: str) -> None:
     deltas, thought, reply = THOUGHTS[name]
-    seen = await validated([*map(delta, deltas), completed(text("".join(deltas)))])
+    result = await validated([*map(delta, deltas), completed(text("".join(deltas)))])
 
-    assert (seen.reply, seen.text) == (reply, reply)
-    assert seen.reasoning == thought
-    stored = [part["text"] for item in seen.output if item["type"] == "reasoning" for part in item["content"]]
+    assert (result.reply, result.text) == (reply, reply)
+    assert result.reasoning == thought
+    stored = [part["text"] for item in result.output if item["type"] == "reasoning" for part in item["content"]]
     assert "".join(stored) == thought
 
 
-async def test_a_reply_that_turns_out_to_be_reasoning_is_taken_back() -> None:
-    seen = await validated([delta("Let me see."), delta("</think>Yes."), completed(text("Let me see.</think>Yes."))])
+async def test_streamed_reply_that_turns_out_to_be_reasoning_is_retracted() -> None:
+    result = await validated([delta("Let me see."), delta("</think>Yes."), completed(text("Let me see.</think>Yes."))])
 
-    assert seen.retracted == ["Let me see."]
-    assert (seen.reasoning, seen.reply, seen.text) == ("Let me see.", "Yes.", "Yes.")
+    assert result.retracted == ["Let me see."]
+    assert (result.reasoning, result.reply, result.text) == ("Let me see.", "Yes.", "Yes.")
 
 
 @pytest.mark.parametrize("kind", ["text", "input_text", "markdown"])
-async def test_text_parts_of_an_unknown_type_are_text(kind: str) -> None:
-    seen = await validated([completed(text("Hel", "lo.", kind=kind))])
+async def test_text_parts_of_an_unknown_type_become_output_text(kind: str) -> None:
+    result = await validated([completed(text("Hel", "lo.", kind=kind))])
 
-    assert (seen.reply, seen.text) == ("Hello.", "Hello.")
-    assert {part["type"] for part in seen.output[0]["content"]} == {"output_text"}
+    assert (result.reply, result.text) == ("Hello.", "Hello.")
+    assert {part["type"] for part in result.output[0]["content"]} == {"output_text"}
 
 
-async def test_content_that_is_a_string_is_one_part() -> None:
+async def test_string_content_becomes_one_part() -> None:
     assert (await validated([completed(text("") | {"content": "Hello."})])).text == "Hello."
 
 
-async def test_reasoning_parts_within_a_message_are_reasoning() -> None:
+async def test_thinking_parts_within_a_message_become_reasoning() -> None:
     content = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "Yes."}]
-    seen = await validated([completed(text("") | {"content": content})])
+    result = await validated([completed(text("") | {"content": content})])
 
-    assert (seen.reasoning, seen.text) == ("Hm.", "Yes.")
+    assert (result.reasoning, result.text) == ("Hm.", "Yes.")
 
 
 # -- the deltas and the response agree
 
 
-async def test_a_response_without_deltas_is_shown() -> None:
-    seen = await validated([completed(text("Hello."))])
-    assert (seen.reply, seen.text) == ("Hello.", "Hello.")
+async def test_response_without_deltas_is_streamed() -> None:
+    result = await validated([completed(text("Hello."))])
+    assert (result.reply, result.text) == ("Hello.", "Hello.")
 
 
-async def test_an_item_that_is_only_announced_as_done_is_part_of_the_response() -> None:
+async def test_item_known_only_from_its_done_event_is_in_the_response() -> None:
     data = {"type": "response.output_item.done", "item": text("Hello."), "output_index": 0}
     done = ResponseOutputItemDoneEvent.construct(**data)  # type: ignore[arg-type]
-    seen = await validated([done, completed()])
-    assert (seen.reply, seen.text) == ("Hello.", "Hello.")
+    result = await validated([done, completed()])
+    assert (result.reply, result.text) == ("Hello.", "Hello.")
 
 
-async def test_deltas_without_an_item_are_the_reply() -> None:
-    seen = await validated([delta("Hel"), delta("lo."), completed(call())])
+async def test_deltas_without_an_item_become_a_message() -> None:
+    result = await validated([delta("Hel"), delta("lo."), completed(call())])
 
-    assert (seen.reply, seen.text) == ("Hello.", "Hello.")
-    assert [item["type"] for item in seen.output] == ["message", "function_call"]
-
-
-async def test_what_the_deltas_left_out_is_added() -> None:
-    seen = await validated([delta("Hel"), completed(text("Hello."))])
-    assert (seen.reply, seen.retracted) == ("Hello.", [])
+    assert (result.reply, result.text) == ("Hello.", "Hello.")
+    assert [item["type"] for item in result.output] == ["message", "function_call"]
 
 
-async def test_the_response_counts_where_the_deltas_differ() -> None:
-    seen = await validated([delta("Helo."), completed(text("Hello."))])
-    assert (seen.reply, seen.retracted, seen.text) == ("Hello.", ["Helo."], "Hello.")
+async def test_text_missing_from_the_deltas_is_streamed() -> None:
+    result = await validated([delta("Hel"), completed(text("Hello."))])
+    assert (result.reply, result.retracted) == ("Hello.", [])
+
+
+async def test_response_replaces_deltas_that_differ() -> None:
+    result = await validated([delta("Helo."), completed(text("Hello."))])
+    assert (result.reply, result.retracted, result.text) == ("Hello.", ["Helo."], "Hello.")
 
 
 EMPTY = {
@@ -195,21 +195,21 @@ EMPTY = {
 
 
 @pytest.mark.parametrize("name", EMPTY)
-async def test_a_response_without_a_reply_or_a_call_is_refused(name: str) -> None:
+async def test_response_without_text_or_call_raises_model_failed(name: str) -> None:
     with pytest.raises(ModelFailed, match=r"The assistant gave no answer\."):
         await validated(EMPTY[name])
 
 
 async def test_unknown_items_and_events_are_dropped_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     strange = ResponseTextDeltaEvent.construct(type="response.hologram", delta="secret")
-    seen = await validated([strange, completed({"type": "hologram", "text": "secret"}, text("Hello."))])
+    result = await validated([strange, completed({"type": "hologram", "text": "secret"}, text("Hello."))])
 
-    assert [item["type"] for item in seen.output] == ["message"]
+    assert [item["type"] for item in result.output] == ["message"]
     assert "hologram" in caplog.text
     assert "secret" not in caplog.text
 
 
-# -- what cannot be stored
+# -- characters that cannot be stored
 
 UNSTORABLE = {
     "a pair in two deltas": (["Hi \ud83d", "\ude00!"], f"Hi {EMOJI}!"),
@@ -223,8 +223,8 @@ UNSTORABLE = {
 @pytest.mark.parametrize("name", UNSTORABLE)
 async def test_characters_that_cannot_be_stored_are_replaced(name: str) -> None:
     deltas, expected = UNSTORABLE[name]
-    seen = await validated([*map(delta, deltas), completed(text("".join(deltas)))])
-    assert (seen.reply, seen.text) == (expected, expected)
+    result = await validated([*map(delta, deltas), completed(text("".join(deltas)))])
+    assert (result.reply, result.text) == (expected, expected)
 
 
 # -- calls
@@ -243,13 +243,13 @@ INVALID = {
 
 
 @pytest.mark.parametrize("name", INVALID)
-async def test_arguments_that_are_no_object_become_an_output_that_quotes_them(name: str) -> None:
+async def test_invalid_arguments_are_quoted_in_an_error_output(name: str) -> None:
     arguments = INVALID[name]
-    seen = await validated([completed(call(arguments=arguments))])
+    result = await validated([completed(call(arguments=arguments))])
 
-    (stored,) = seen.calls
+    (stored,) = result.calls
     assert stored["arguments"] == "{}"
-    output = json.loads(refusals(seen.output)[stored["call_id"]])
+    output = json.loads(refusals(result.output)[stored["call_id"]])
     assert output["error"] == "invalid_arguments"
     assert output["arguments"].rstrip("…") == str(arguments)[:1000]
 
@@ -258,49 +258,49 @@ async def test_arguments_that_are_no_object_become_an_output_that_quotes_them(na
     ("arguments", "stored"),
     [("", {}), (None, {}), ({"a": 1}, {"a": 1}), ('"{\\"a\\": 1}"', {"a": 1}), ('{"a": "\\ud83d"}', {"a": "\ufffd"})],
 )
-async def test_arguments_that_are_meant_as_an_object_are_one(arguments: object, stored: Json) -> None:
-    seen = await validated([completed(call(arguments=arguments))])
+async def test_arguments_equivalent_to_an_object_are_accepted(arguments: object, stored: Json) -> None:
+    result = await validated([completed(call(arguments=arguments))])
 
-    assert json.loads(seen.calls[0]["arguments"]) == stored
-    assert refusals(seen.output) == {}
+    assert json.loads(result.calls[0]["arguments"]) == stored
+    assert refusals(result.output) == {}
 
 
 @pytest.mark.parametrize("name", ["", None, "x" * 65, "create task", "créer", "a\0b", "apply_patch", 7])
-async def test_names_that_no_api_accepts_become_an_output(name: object) -> None:
-    seen = await validated([completed(call(name, call_id=None))])
+async def test_invalid_tool_name_becomes_an_error_output(name: object) -> None:
+    result = await validated([completed(call(name, call_id=None))])
 
-    (stored,) = seen.calls
+    (stored,) = result.calls
     assert stored["name"] == "unknown_tool"
-    assert json.loads(refusals(seen.output)[stored["call_id"]])["error"] == "unknown_tool"
+    assert json.loads(refusals(result.output)[stored["call_id"]])["error"] == "unknown_tool"
 
 
-async def test_call_ids_are_ours_and_the_endpoints_own_is_kept() -> None:
+async def test_call_id_is_replaced_and_the_endpoints_id_is_kept() -> None:
     signature = "call_1__thought__" + "x" * 5_000
-    seen = await validated([completed(call(call_id=signature, provider_data={"model": MINE}))])
+    result = await validated([completed(call(call_id=signature, provider_data={"model": THIS_MODEL}))])
 
-    (stored,) = seen.calls
+    (stored,) = result.calls
     assert CALL_ID.fullmatch(stored["call_id"])
-    assert stored["provider_data"] == {"model": MINE, "call_id": signature}
+    assert stored["provider_data"] == {"model": THIS_MODEL, "call_id": signature}
 
 
 @pytest.mark.parametrize("call_id", [None, "", "c1", "a\0b", "x" * 200])
-async def test_missing_repeated_and_unusable_ids_are_generated(call_id: object) -> None:
-    seen = await validated([completed(call(call_id=call_id), call(call_id=call_id))], given=[call(call_id="c1")])
+async def test_missing_repeated_and_invalid_call_ids_are_generated(call_id: object) -> None:
+    result = await validated([completed(call(call_id=call_id), call(call_id=call_id))], given=[call(call_id="c1")])
 
-    ids = [stored["call_id"] for stored in seen.calls]
+    ids = [stored["call_id"] for stored in result.calls]
     assert len({*ids, "c1"}) == 3
     assert all(CALL_ID.fullmatch(call_id) for call_id in ids)
 
 
-async def test_an_item_id_that_the_conversation_has_is_not_given_again() -> None:
-    seen = await validated([completed(text("Hello."))], given=[text("Hello.")])
-    assert seen.output[0]["id"] != "msg_1"
+async def test_item_id_already_in_the_conversation_is_replaced() -> None:
+    result = await validated([completed(text("Hello."))], given=[text("Hello.")])
+    assert result.output[0]["id"] != "msg_1"
 
 
-# -- what is sent
+# -- items sent to an endpoint
 
 
-def sent(*items: Json, origin: str = MINE) -> list[Json]:
+def sent(*items: Json, origin: str = THIS_MODEL) -> list[Json]:
     """Return items as an endpoint gets them."""
     return list(prepared(items, origin))
 
@@ -310,17 +310,17 @@ def output_of(call_id: str, output: object = "{}") -> Json:
     return {"type": "function_call_output", "call_id": call_id, "output": output}
 
 
-def signed(call_id: str, theirs: str) -> Json:
+def signed(call_id: str, endpoint_id: str) -> Json:
     """Return a call that an endpoint made, as it is stored."""
-    return call(call_id=call_id, id="fc_1", provider_data={"model": MINE, "call_id": theirs})
+    return call(call_id=call_id, id="fc_1", provider_data={"model": THIS_MODEL, "call_id": endpoint_id})
 
 
-def test_an_endpoint_gets_its_own_ids_back_on_call_and_output() -> None:
+def test_endpoint_gets_its_own_id_on_call_and_output() -> None:
     first, output = sent(signed("aaaaaaaaa", "their/id"), output_of("aaaaaaaaa"))
     assert first["call_id"] == output["call_id"] == "their/id"
 
 
-def test_an_id_that_an_endpoint_gave_twice_is_sent_once() -> None:
+def test_repeated_endpoint_id_is_sent_for_one_call_only() -> None:
     items = sent(signed("aaaaaaaaa", "call_0"), output_of("aaaaaaaaa"), signed("bbbbbbbbb", "call_0"))
     assert [item["call_id"] for item in items] == ["call_0", "call_0", "bbbbbbbbb"]
 
@@ -341,7 +341,7 @@ def test_another_endpoint_gets_ids_that_every_api_accepts() -> None:
     assert not any("provider_data" in item or "id" in item for item in items)
 
 
-def test_a_history_of_an_older_version_is_sent_with_valid_calls_and_replies() -> None:
+def test_history_of_an_older_version_is_sent_with_valid_items() -> None:
     items = sent(
         call("no name", "{"),
         output_of("c1", "a\0b"),
@@ -356,18 +356,18 @@ def test_a_history_of_an_older_version_is_sent_with_valid_calls_and_replies() ->
 
 
 @pytest.mark.parametrize("output", ["x" * 8_123, [{"type": "input_text", "text": "x" * 8_123}]])
-def test_a_long_output_is_sent_cut_with_a_note_of_how_much_is_missing(output: object) -> None:
+def test_long_output_is_truncated_with_the_number_of_missing_characters(output: object) -> None:
     (item,) = sent(output_of("aaaaaaaaa", output))
     assert item["output"] == "x" * LONGEST_OUTPUT + "\n[123 more characters are left out.]"
 
 
-def test_a_message_behind_an_output_follows_a_reply() -> None:
+def test_reply_is_inserted_between_an_output_and_a_user_message() -> None:
     user = {"role": "user", "content": "Hello"}
     items = list(with_replies([user, call(), output_of("c1"), user]))
     assert [item.get("role") for item in items] == ["user", None, None, "assistant", "user"]
 
 
-def test_where_reasoning_is_required_a_response_without_any_gets_a_placeholder() -> None:
+def test_response_without_reasoning_gets_a_placeholder() -> None:
     reasoning = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]}
     user = {"role": "user", "content": "Hello"}
     items = with_reasoning([user, reasoning, call(), call(), output_of("c1"), output_of("c2"), text("Yes."), user])
@@ -382,14 +382,14 @@ def test_where_reasoning_is_required_a_response_without_any_gets_a_placeholder()
 
 
 def chunk(**fields: object) -> ChatCompletionChunk:
-    """Return the chunk that is read of a choice with a delta."""
+    """Return the repaired chunk of one choice, whose delta has these fields."""
     return repaired_chunk({"choices": [{"index": 0, "delta": fields}]})
 
 
 @pytest.mark.parametrize(
     "content", ["Hi", ["Hi"], [{"type": "text", "text": "H"}, {"type": "text", "text": "i"}], {"text": "Hi"}]
 )
-def test_content_is_a_text(content: object) -> None:
+def test_chunk_content_becomes_a_string(content: object) -> None:
     assert chunk(content=content).choices[0].delta.content == "Hi"
 
 
@@ -402,7 +402,7 @@ REASONING: dict[str, Json] = {
 
 
 @pytest.mark.parametrize("name", REASONING)
-def test_reasoning_is_read_once(name: str) -> None:
+def test_reasoning_of_a_chunk_is_read_once(name: str) -> None:
     read = chunk(**REASONING[name]).choices[0].delta
     assert (read.model_extra, read.content or "") == ({"reasoning_content": "Hm."}, "")
 
@@ -418,7 +418,7 @@ SHAPES: dict[str, object] = {
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_chunks_of_any_shape_are_read(name: str) -> None:
+def test_chunks_of_unexpected_shape_are_accepted(name: str) -> None:
     read = repaired_chunk(SHAPES[name])
     assert all(choice.delta.content is None for choice in read.choices)
 
@@ -426,12 +426,12 @@ def test_chunks_of_any_shape_are_read(name: str) -> None:
 @pytest.mark.parametrize(
     ("given", "read"), [("stop", "stop"), ("eos", "stop"), ("error", None), ("", None), ("length", "length")]
 )
-def test_an_unknown_reason_to_finish_is_one_and_an_error_is_none(given: str, read: str | None) -> None:
+def test_unknown_finish_reason_becomes_stop_and_error_becomes_none(given: str, read: str | None) -> None:
     assert repaired_chunk({"choices": [{"delta": {}, "finish_reason": given}]}).choices[0].finish_reason == read
 
 
 def joined(*deltas: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Return the names and arguments of the calls that deltas add up to, one chunk each."""
+    """Return the names and arguments of the calls that deltas, each in a chunk of its own, add up to."""
     indexes = ToolCallIndexes()
     calls: dict[int, tuple[str, str]] = {}
     for one in deltas:
@@ -471,7 +471,7 @@ def test_parallel_calls_are_separated(name: str) -> None:
     ]
 
 
-def test_a_call_in_the_old_way_is_a_call() -> None:
+def test_legacy_function_call_becomes_a_tool_call() -> None:
     read = chunk(function_call={"name": "a", "arguments": "{}"}).choices[0].delta
     assert [(one.function.name, one.function.arguments) for one in read.tool_calls or [] if one.function] == [
         ("a", "{}")
