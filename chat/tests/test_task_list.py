@@ -1,4 +1,4 @@
-"""The to-do list of one person."""
+"""The task services create, change, list and delete the tasks of one user."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +14,11 @@ from chat.tasks import services as tasks
 from chat.tasks.services import Changes
 
 
-def titles(owner: User, **how: str) -> list[str]:
-    return [task.title for task in tasks.list_tasks(user_id=owner.pk, **how).tasks]  # type: ignore[arg-type]
+def titles(owner: User, **filters: str) -> list[str]:
+    return [task.title for task in tasks.list_tasks(user_id=owner.pk, **filters).tasks]  # type: ignore[arg-type]
 
 
-def test_numbers_count_up_for_each_person_and_are_never_used_again(owner: User, outsider: User) -> None:
+def test_task_numbers_increase_per_user_and_are_never_reused(owner: User, outsider: User) -> None:
     for title in ("one", "two"):
         tasks.create_task(user_id=owner.pk, title=title)
     tasks.delete_task(user_id=owner.pk, number=2)
@@ -27,7 +27,7 @@ def test_numbers_count_up_for_each_person_and_are_never_used_again(owner: User, 
     assert tasks.create_task(user_id=outsider.pk, title="theirs").number == 1
 
 
-def test_control_characters_are_left_out(owner: User) -> None:
+def test_control_characters_are_removed_from_titles_and_descriptions(owner: User) -> None:
     title = "Buy\x1b[31m \u202emilk\u2066\x07 \x9b and\r\n\x1b\ttea\x85"
     task = tasks.create_task(user_id=owner.pk, title=title, description="\x1b]0;a\x07\n\tb\u202e\nc")
     assert (task.title, task.description) == ("Buy[31m milk and tea", "]0;a\n\tb\nc")
@@ -39,37 +39,37 @@ def test_control_characters_are_left_out(owner: User) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_tasks_made_at_once_get_different_numbers(owner: User) -> None:
-    def make(n: int) -> int:
+def test_concurrently_created_tasks_get_different_numbers(owner: User) -> None:
+    def create(n: int) -> int:
         try:
             return tasks.create_task(user_id=owner.pk, title=f"task {n}").number
         finally:
             connection.close()
 
     with ThreadPoolExecutor(8) as threads:
-        assert sorted(threads.map(make, range(40))) == list(range(1, 41))
+        assert sorted(threads.map(create, range(40))) == list(range(1, 41))
 
 
 @pytest.mark.parametrize("title", ["é", "e\u0301", "👩\u200d🚀", "!", "任务"])
-def test_a_title_in_which_something_can_be_seen_is_one(owner: User, title: str) -> None:
+def test_title_with_a_visible_character_is_accepted(owner: User, title: str) -> None:
     assert tasks.create_task(user_id=owner.pk, title=title).title == title
 
 
 @pytest.mark.parametrize("title", ["", "   ", "\u200b\u2060", "\u3164 \u2800", "\ufe0f\u0301", "x" * 101, "nul \x00"])
-def test_a_title_has_1_to_100_characters(owner: User, title: str) -> None:
+def test_empty_too_long_or_invisible_title_is_rejected(owner: User, title: str) -> None:
     with pytest.raises(BadTask):
         tasks.create_task(user_id=owner.pk, title=title)
 
     assert not Task.objects.exists()
 
 
-def test_a_description_has_at_most_1000(owner: User) -> None:
+def test_description_has_at_most_1000_characters(owner: User) -> None:
     tasks.create_task(user_id=owner.pk, title="x" * 100, description="y" * 1000)
     with pytest.raises(BadTask):
         tasks.create_task(user_id=owner.pk, title="x", description="y" * 1001)
 
 
-def test_a_time_needs_a_date(owner: User) -> None:
+def test_due_time_requires_a_due_date(owner: User) -> None:
     with pytest.raises(BadTask):
         tasks.create_task(user_id=owner.pk, title="x", due_time=time(9))
     task = tasks.create_task(user_id=owner.pk, title="x", due_date=date(2026, 3, 13), due_time=time(9, 30))
@@ -77,7 +77,7 @@ def test_a_time_needs_a_date(owner: User) -> None:
     assert TaskOut.of(task).due == "2026-03-13T09:30"
 
 
-def test_completing_twice_is_refused(owner: User) -> None:
+def test_completing_a_task_twice_is_rejected(owner: User) -> None:
     tasks.create_task(user_id=owner.pk, title="x")
     assert tasks.complete_task(user_id=owner.pk, number=1).is_completed
 
@@ -85,7 +85,7 @@ def test_completing_twice_is_refused(owner: User) -> None:
         tasks.complete_task(user_id=owner.pk, number=1)
 
 
-def test_only_what_is_given_changes(owner: User) -> None:
+def test_update_changes_only_the_given_fields(owner: User) -> None:
     tasks.create_task(user_id=owner.pk, title="x", description="d", due_date=date(2026, 3, 13), due_time=time(9))
 
     changed = tasks.update_task(user_id=owner.pk, number=1, changes=Changes(priority="high"))
@@ -99,7 +99,7 @@ def test_only_what_is_given_changes(owner: User) -> None:
     )
 
 
-def test_a_new_date_drops_the_old_time_and_a_cleared_one_both(owner: User) -> None:
+def test_new_or_cleared_due_date_drops_the_due_time(owner: User) -> None:
     tasks.create_task(user_id=owner.pk, title="x", due_date=date(2026, 3, 13), due_time=time(9))
 
     moved = tasks.update_task(user_id=owner.pk, number=1, changes=Changes(due_date=date(2026, 3, 20)))
@@ -108,7 +108,7 @@ def test_a_new_date_drops_the_old_time_and_a_cleared_one_both(owner: User) -> No
     assert cleared.due_date is None
 
 
-def test_lists_are_filtered_and_sorted(owner: User) -> None:
+def test_task_lists_are_filtered_sorted_and_paginated(owner: User) -> None:
     tasks.create_task(user_id=owner.pk, title="later", due_date=date(2026, 4, 1))
     tasks.create_task(user_id=owner.pk, title="some day", priority="low")
     tasks.create_task(user_id=owner.pk, title="soon", due_date=date(2026, 3, 1), priority="high")
@@ -124,21 +124,21 @@ def test_lists_are_filtered_and_sorted(owner: User) -> None:
 
 
 @pytest.mark.parametrize("number", [0, -1, 2, 2**31, 10**30])
-def test_a_number_that_no_task_has_is_not_found(owner: User, number: int) -> None:
+def test_unknown_task_number_raises_not_found(owner: User, number: int) -> None:
     tasks.create_task(user_id=owner.pk, title="x")
 
-    for verb in (tasks.get_task, tasks.complete_task, tasks.delete_task):
+    for operation in (tasks.get_task, tasks.complete_task, tasks.delete_task):
         with pytest.raises(NotFound):
-            verb(user_id=owner.pk, number=number)
+            operation(user_id=owner.pk, number=number)
 
 
-def test_nobody_reaches_anothers_tasks(owner: User, outsider: User) -> None:
+def test_tasks_of_another_user_are_not_accessible(owner: User, outsider: User) -> None:
     tasks.create_task(user_id=owner.pk, title="private")
 
     assert titles(outsider) == []
-    for verb in (tasks.get_task, tasks.complete_task, tasks.delete_task):
+    for operation in (tasks.get_task, tasks.complete_task, tasks.delete_task):
         with pytest.raises(NotFound):
-            verb(user_id=outsider.pk, number=1)
+            operation(user_id=outsider.pk, number=1)
     with pytest.raises(NotFound):
         tasks.update_task(user_id=outsider.pk, number=1, changes=Changes(title="mine"))
     assert tasks.get_task(user_id=owner.pk, number=1).title == "private"
@@ -146,6 +146,6 @@ def test_nobody_reaches_anothers_tasks(owner: User, outsider: User) -> None:
 
 
 @pytest.mark.parametrize(("text", "parse"), [("tomorrow", tasks.parse_date), ("9 am", tasks.parse_time)])
-def test_dates_and_times_are_given_in_one_form(text: str, parse: object) -> None:
+def test_date_or_time_in_another_format_is_rejected(text: str, parse: object) -> None:
     with pytest.raises(BadTask):
         parse(text)  # type: ignore[operator]

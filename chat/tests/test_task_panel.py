@@ -1,4 +1,4 @@
-"""The to-do list as pages and sockets show it: bounded, and followed by its changes."""
+"""The task panel of pages and sockets is limited in size and follows changes of the list."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -31,11 +31,11 @@ def user(db: None) -> User:
 
 
 @pytest.fixture
-def committed(transactional_db: None) -> User:
+def committed_user(transactional_db: None) -> User:
     return User.objects.create_user("ada@example.com", "correct horse battery")
 
 
-def test_a_panel_holds_the_first_open_tasks_and_says_how_many_there_are(user: User) -> None:
+def test_panel_holds_the_first_open_tasks_and_the_counts_of_all(user: User) -> None:
     fill(user, 12)
     Task.objects.filter(number=11).update(due_date="2026-03-13")
     Task.objects.filter(number=12).update(completed_at="2026-03-13T10:00:00Z")
@@ -46,7 +46,7 @@ def test_a_panel_holds_the_first_open_tasks_and_says_how_many_there_are(user: Us
     assert (panel.open_count, panel.open_left, panel.completed_count, panel.completed_left) == (11, 6, 1, 0)
 
 
-def test_changes_since_a_revision_are_the_tasks_added_changed_and_removed(user: User) -> None:
+def test_changes_since_a_revision_list_added_changed_and_removed_tasks(user: User) -> None:
     first, second, third = (add(user, title) for title in ("Milk", "Bread", "Eggs"))
     since, known = current_revision(user.pk), task_ids(user.pk)
     tasks.complete_task(user_id=user.pk, number=first.number)
@@ -62,39 +62,39 @@ def test_changes_since_a_revision_are_the_tasks_added_changed_and_removed(user: 
     assert changes.revision == current_revision(user.pk) > since
 
 
-def test_a_task_removed_and_one_added_in_its_place_are_both_found(user: User) -> None:
-    gone = add(user, "Milk")
+def test_removed_task_and_its_replacement_are_both_reported(user: User) -> None:
+    deleted = add(user, "Milk")
     since, known = current_revision(user.pk), task_ids(user.pk)
-    tasks.delete_task(user_id=user.pk, number=gone.number)
+    tasks.delete_task(user_id=user.pk, number=deleted.number)
     new = add(user, "Bread")
 
     changes = read_changes(user.pk, since=since, known=known)
 
-    assert ([task.id for task in changes.changed], changes.removed) == ([new.pk], [gone.pk])
+    assert ([task.id for task in changes.changed], changes.removed) == ([new.pk], [deleted.pk])
 
 
-def test_more_changes_than_a_frame_carries_are_a_request_to_load_the_list_again(user: User) -> None:
+def test_too_many_changes_for_a_frame_request_a_reload(user: User) -> None:
     fill(user, TASKS_SENT + 1, revision=1)
     frame = tasks_frame(read_changes(user.pk, since=0, known=set()))
     assert (frame["reload"], frame["tasks"], frame["counts"]["open"]) == (True, [], TASKS_SENT + 1)
 
 
-async def test_many_sockets_of_a_person_share_what_is_read_and_encoded(committed: User) -> None:
-    feed = TaskFeed(committed.pk)
+async def test_sockets_of_a_user_share_one_encoded_frame(committed_user: User) -> None:
+    feed = TaskFeed(committed_user.pk)
     revision = await feed.start()
-    await asyncio.to_thread(_add_and_close, committed, "Milk")
+    await asyncio.to_thread(_add_and_close, committed_user, "Milk")
 
-    answers = await asyncio.gather(*(feed.frames_after(revision) for _ in range(20)))
+    results = await asyncio.gather(*(feed.frames_after(revision) for _ in range(20)))
 
-    assert len({id(texts[0]) for texts, _ in answers}) == 1
-    assert {(len(texts), newest) for texts, newest in answers} == {(1, revision + 1)}
+    assert len({id(texts[0]) for texts, _ in results}) == 1
+    assert {(len(texts), newest) for texts, newest in results} == {(1, revision + 1)}
 
 
-async def test_a_socket_whose_read_was_cancelled_loses_no_change_for_the_others(committed: User) -> None:
-    task = await asyncio.to_thread(_add_and_close, committed, "Milk")
-    feed = TaskFeed(committed.pk)
+async def test_cancelled_read_of_one_socket_loses_no_change_for_others(committed_user: User) -> None:
+    task = await asyncio.to_thread(_add_and_close, committed_user, "Milk")
+    feed = TaskFeed(committed_user.pk)
     revision = await feed.start()
-    await asyncio.to_thread(_delete_and_close, committed, task.number)
+    await asyncio.to_thread(_delete_and_close, committed_user, task.number)
     leaving = asyncio.create_task(feed.frames_after(revision))
     await asyncio.sleep(0)
     leaving.cancel()
@@ -105,23 +105,23 @@ async def test_a_socket_whose_read_was_cancelled_loses_no_change_for_the_others(
     assert str(task.pk) in texts[-1]
 
 
-def test_a_list_takes_no_more_than_its_limit_of_those_who_add_at_once(committed: User, settings: Settings) -> None:
+def test_concurrent_additions_do_not_exceed_the_task_limit(committed_user: User, settings: Settings) -> None:
     settings.TASKS_PER_USER = 3
-    fill(committed, 2)
+    fill(committed_user, 2)
 
     def attempt(title: str) -> bool:
         try:
-            _add_and_close(committed, title, number_from=100)
+            _add_and_close(committed_user, title, number_from=100)
         except TooManyTasks:
             return False
         return True
 
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(attempt, "abcd")) == [False, False, False, True]
-    assert Task.objects.filter(user=committed).count() == 3
+    assert Task.objects.filter(user=committed_user).count() == 3
 
 
-def test_a_change_of_one_task_among_many_reads_that_one_only(user: User) -> None:
+def test_change_of_one_task_reads_only_that_task(user: User) -> None:
     fill(user, 300)
     since, known = current_revision(user.pk), task_ids(user.pk)
     tasks.complete_task(user_id=user.pk, number=7)
@@ -147,7 +147,7 @@ def _delete_and_close(user: User, number: int) -> None:
         connection.close()
 
 
-def test_a_person_is_told_when_their_list_is_full(user: User, settings: Settings) -> None:
+def test_adding_to_a_full_list_raises_too_many_tasks(user: User, settings: Settings) -> None:
     settings.TASKS_PER_USER = 1
     add(user, "Milk")
     with pytest.raises(TooManyTasks, match="holds 1 tasks"):

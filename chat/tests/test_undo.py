@@ -1,4 +1,4 @@
-"""What changes a list is stored with the tasks before and after, and undone exactly: same row, number and state."""
+"""A change is stored with the tasks before and after, and its undo restores the same row, number and state."""
 
 import uuid
 from datetime import date, time, timedelta
@@ -22,7 +22,7 @@ def state(task: Task) -> dict[str, object]:
     return {name: getattr(row, name) for name in (*names, "created_at")}
 
 
-def made(owner: User) -> Task:
+def add_task(owner: User) -> Task:
     return tasks.create_task(
         user_id=owner.pk,
         title="Buy milk",
@@ -34,7 +34,7 @@ def made(owner: User) -> Task:
     )
 
 
-def undone(owner: User, task: Task) -> undo.Undone:
+def undo_change(owner: User, task: Task) -> undo.Undone:
     assert task.change_id is not None
     return undo.undo(user_id=owner.pk, change_id=task.change_id)
 
@@ -51,18 +51,18 @@ def undone(owner: User, task: Task) -> undo.Undone:
     ],
     ids=str,
 )
-def test_a_change_is_undone_exactly(owner: User, changes: Changes) -> None:
-    task = made(owner)
+def test_undo_restores_every_changed_field(owner: User, changes: Changes) -> None:
+    task = add_task(owner)
     before = state(task)
     changed = tasks.update_task(user_id=owner.pk, number=task.number, changes=changes)
     assert state(task) != before
-    (each,) = undone(owner, changed).tasks
+    (each,) = undo_change(owner, changed).tasks
     assert each.kind == "changed back"
     assert state(task) == before
 
 
-def test_a_change_from_before_a_task_had_a_field_is_undone(owner: User) -> None:
-    task = made(owner)
+def test_change_recorded_without_a_newer_field_is_undone(owner: User) -> None:
+    task = add_task(owner)
     changed = tasks.update_task(user_id=owner.pk, number=task.number, changes=Changes(title="Buy bread"))
     assert changed.change_id is not None
     change = TaskChange.objects.get(pk=changed.change_id)
@@ -73,34 +73,34 @@ def test_a_change_from_before_a_task_had_a_field_is_undone(owner: User) -> None:
 
     (line,) = undo.changed_outside(user_id=owner.pk, conversation_id=uuid.uuid4(), since=before_the_change)
     assert line == 'task 1 "Buy bread" was changed (title to "Buy bread")'
-    assert [each.kind for each in undone(owner, changed).tasks] == ["changed back"]
+    assert [each.kind for each in undo_change(owner, changed).tasks] == ["changed back"]
     row = Task.objects.get(pk=task.pk)
     assert (row.title, row.get_priority_display()) == ("Buy milk", "high")
 
 
-def test_a_deleted_task_comes_back_as_the_same_row_with_its_number(owner: User) -> None:
-    task = made(owner)
+def test_undo_restores_a_deleted_task_with_its_row_and_number(owner: User) -> None:
+    task = add_task(owner)
     before = state(task)
     deleted = tasks.delete_task(user_id=owner.pk, number=task.number)
     other = tasks.create_task(user_id=owner.pk, title="Another")
-    assert [each.kind for each in undone(owner, deleted).tasks] == ["restored"]
+    assert [each.kind for each in undo_change(owner, deleted).tasks] == ["restored"]
     assert state(task) == before
     assert (task.number, other.number) == (1, 2)
     assert Task.objects.get(pk=task.pk).revision > other.revision
 
 
-def test_several_deleted_tasks_come_back_together(owner: User) -> None:
+def test_undo_restores_tasks_that_were_deleted_together(owner: User) -> None:
     several = [tasks.create_task(user_id=owner.pk, title=title) for title in ("One", "Two", "Three")]
     before = [state(task) for task in several]
     first, *_ = tasks.delete_tasks(user_id=owner.pk, numbers=[1, 2, 3])
-    assert len(undone(owner, first).tasks) == 3
+    assert len(undo_change(owner, first).tasks) == 3
     assert [state(task) for task in several] == before
 
 
-def test_an_added_task_goes_and_comes_back_when_that_is_undone(owner: User) -> None:
-    task = made(owner)
+def test_undo_of_an_addition_can_be_undone(owner: User) -> None:
+    task = add_task(owner)
     before = state(task)
-    first = undone(owner, task)
+    first = undo_change(owner, task)
     assert [each.kind for each in first.tasks] == ["removed"]
     assert not Task.objects.exists()
     undo.undo(user_id=owner.pk, change_id=first.change_id)
@@ -108,41 +108,41 @@ def test_an_added_task_goes_and_comes_back_when_that_is_undone(owner: User) -> N
     assert [change.undone_at is None for change in TaskChange.objects.order_by("made_at")] == [True, False, True]
 
 
-def test_what_has_changed_since_is_not_undone(owner: User) -> None:
-    task = made(owner)
+def test_task_changed_since_is_not_undone(owner: User) -> None:
+    task = add_task(owner)
     opened = tasks.update_task(user_id=owner.pk, number=1, changes=Changes(completed=False))
     tasks.update_task(user_id=owner.pk, number=1, changes=Changes(title="Buy bread"))
     with pytest.raises(NotUndoable, match="Task 1 .* has changed since"):
-        undone(owner, opened)
+        undo_change(owner, opened)
     assert Task.objects.get(pk=task.pk).title == "Buy bread"
 
 
-def test_changes_are_undone_one_after_the_other(owner: User) -> None:
-    task = made(owner)
+def test_changes_are_undone_in_reverse_order(owner: User) -> None:
+    task = add_task(owner)
     before = state(task)
     first = tasks.update_task(user_id=owner.pk, number=1, changes=Changes(title="Buy bread"))
     second = tasks.update_task(user_id=owner.pk, number=1, changes=Changes(priority="low"))
-    undone(owner, second)
-    undone(owner, first)
+    undo_change(owner, second)
+    undo_change(owner, first)
     assert state(task) == before
 
 
-def test_nothing_is_undone_twice(owner: User) -> None:
-    task = tasks.delete_task(user_id=owner.pk, number=made(owner).number)
-    undone(owner, task)
+def test_change_cannot_be_undone_twice(owner: User) -> None:
+    task = tasks.delete_task(user_id=owner.pk, number=add_task(owner).number)
+    undo_change(owner, task)
     with pytest.raises(NotUndoable, match="already"):
-        undone(owner, task)
+        undo_change(owner, task)
     assert Task.objects.count() == 1
 
 
-def test_a_change_that_changes_nothing_is_none(owner: User) -> None:
-    made(owner)
+def test_update_without_effect_is_not_recorded(owner: User) -> None:
+    add_task(owner)
     assert tasks.update_task(user_id=owner.pk, number=1, changes=Changes(title="Buy milk")).change_id is None
     assert TaskChange.objects.count() == 1
 
 
-def test_nobody_undoes_what_another_changed(owner: User, outsider: User) -> None:
-    task = made(owner)
+def test_change_of_another_user_cannot_be_undone(owner: User, outsider: User) -> None:
+    task = add_task(owner)
     assert task.change_id is not None
     with pytest.raises(NotFound):
         undo.undo(user_id=outsider.pk, change_id=task.change_id)
@@ -150,26 +150,26 @@ def test_nobody_undoes_what_another_changed(owner: User, outsider: User) -> None
         undo.undo(user_id=owner.pk, change_id=uuid.uuid4())
 
 
-def test_a_full_list_takes_nothing_back(owner: User, settings: object) -> None:
-    task = tasks.delete_task(user_id=owner.pk, number=made(owner).number)
+def test_undo_does_not_exceed_the_task_limit(owner: User, settings: object) -> None:
+    task = tasks.delete_task(user_id=owner.pk, number=add_task(owner).number)
     tasks.create_task(user_id=owner.pk, title="Another")
     settings.TASKS_PER_USER = 1  # type: ignore[attr-defined]
     with pytest.raises(TooManyTasks):
-        undone(owner, task)
+        undo_change(owner, task)
 
 
-def test_deleted_tasks_are_forgotten_after_30_days(owner: User) -> None:
-    task = tasks.delete_task(user_id=owner.pk, number=made(owner).number)
+def test_task_changes_are_deleted_after_30_days(owner: User) -> None:
+    task = tasks.delete_task(user_id=owner.pk, number=add_task(owner).number)
     with time_machine.travel(timezone.now() + timedelta(days=29)):
         assert undo.forget_old() == 0
     with time_machine.travel(timezone.now() + timedelta(days=31)):
         assert undo.forget_old() == 2
     assert not TaskChange.objects.exists()
     with pytest.raises(NotFound):
-        undone(owner, task)
+        undo_change(owner, task)
 
 
-def test_what_changed_elsewhere_is_described_by_its_net_effect(owner: User) -> None:
+def test_changes_outside_the_conversation_are_described_by_their_net_effect(owner: User) -> None:
     since = timezone.now()
     for title in ("Milk", "Bread", "Eggs"):
         tasks.create_task(user_id=owner.pk, title=title)
@@ -181,18 +181,20 @@ def test_what_changed_elsewhere_is_described_by_its_net_effect(owner: User) -> N
         tasks.complete_task(user_id=owner.pk, number=3)
         tasks.update_task(user_id=owner.pk, number=3, changes=Changes(completed=False))
     conversation_id = uuid.uuid4()
-    told = undo.changed_outside(user_id=owner.pk, conversation_id=conversation_id, since=later - timedelta(seconds=0.5))
-    assert told == [
+    described = undo.changed_outside(
+        user_id=owner.pk, conversation_id=conversation_id, since=later - timedelta(seconds=0.5)
+    )
+    assert described == [
         'task 1 "Oat \\"milk\\"" was completed and changed (title to "Oat \\"milk\\"", priority to "high")',
         'task 2 "Bread" was deleted',
     ]
     assert len(undo.changed_outside(user_id=owner.pk, conversation_id=conversation_id, since=since)) == 2
 
 
-def test_what_is_described_is_bounded(owner: User) -> None:
+def test_description_of_outside_changes_is_limited(owner: User) -> None:
     since = timezone.now()
     for n in range(25):
         tasks.create_task(user_id=owner.pk, title=f"Task {n}")
-    told = undo.changed_outside(user_id=owner.pk, conversation_id=uuid.uuid4(), since=since)
-    assert len(told) == 21
-    assert told[-1] == "and 5 more tasks"
+    described = undo.changed_outside(user_id=owner.pk, conversation_id=uuid.uuid4(), since=since)
+    assert len(described) == 21
+    assert described[-1] == "and 5 more tasks"

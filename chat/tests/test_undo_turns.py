@@ -1,4 +1,4 @@
-"""What the assistant changed is undone by the person, or by the assistant when they ask for it; and both know of it."""
+"""The user, or the assistant on request, undoes the assistant's changes; the page and the instructions reflect it."""
 
 import json
 
@@ -31,9 +31,7 @@ def instructions(script: ScriptedModel) -> str:
     return str(script.last_call.system_instructions)
 
 
-async def test_a_call_can_be_undone_by_the_person_and_the_transcript_shows_it(
-    chat: Chat, script: ScriptedModel
-) -> None:
+async def test_user_undoes_a_tool_call_and_the_page_shows_it(chat: Chat, script: ScriptedModel) -> None:
     await add_milk(chat, script)
     (change,) = (await page(chat)).changes
     assert (change.call_id, change.undone, change.undoable) == ("c1", False, True)
@@ -41,12 +39,12 @@ async def test_a_call_can_be_undone_by_the_person_and_the_transcript_shows_it(
     await undo_call(chat, "c1")
 
     assert not await in_database(Task.objects.exists)
-    shown = await page(chat)
-    assert [(each.call_id, each.undone, each.undoable) for each in shown.changes] == [("c1", True, False)]
-    assert [call.undone for call in shown.turns[0].tools] == [True]
+    current = await page(chat)
+    assert [(each.call_id, each.undone, each.undoable) for each in current.changes] == [("c1", True, False)]
+    assert [call.undone for call in current.turns[0].tools] == [True]
 
 
-async def test_the_assistant_is_told_what_the_person_undid_and_changed(chat: Chat, script: ScriptedModel) -> None:
+async def test_instructions_list_what_the_user_undid_and_changed(chat: Chat, script: ScriptedModel) -> None:
     await add_milk(chat, script)
     await in_database(lambda: tasks.create_task(user_id=chat.user.pk, title="Bread"))
     await undo_call(chat, "c1")
@@ -60,9 +58,7 @@ async def test_the_assistant_is_told_what_the_person_undid_and_changed(chat: Cha
     assert "Changed by the person" not in instructions(script)
 
 
-async def test_an_undone_call_does_not_count_as_done_when_the_answer_is_regenerated(
-    chat: Chat, script: ScriptedModel
-) -> None:
+async def test_instructions_for_a_regenerated_reply_omit_undone_calls(chat: Chat, script: ScriptedModel) -> None:
     accepted = await add_milk(chat, script)
     await undo_call(chat, "c1")
     script.enqueue([assistant_message("Again.")])
@@ -71,7 +67,7 @@ async def test_an_undone_call_does_not_count_as_done_when_the_answer_is_regenera
     assert [call.undone for call in (await page(chat)).turns[0].kept] == [True]
 
 
-async def test_the_tool_undoes_all_that_the_newest_turn_changed(chat: Chat, script: ScriptedModel) -> None:
+async def test_undo_tool_undoes_all_changes_of_the_previous_turn(chat: Chat, script: ScriptedModel) -> None:
     await in_database(lambda: tasks.create_task(user_id=chat.user.pk, title="Bread"))
     script.extend(
         [
@@ -88,16 +84,16 @@ async def test_the_tool_undoes_all_that_the_newest_turn_changed(chat: Chat, scri
     await ended(chat, await chat.send("Undo that"))
     rows = await in_database(lambda: [(task.number, task.is_completed) for task in Task.objects.all()])
     assert rows == [(1, False)]
-    shown = await page(chat)
-    assert {change.call_id: change.undone for change in shown.changes} == {"c1": True, "c2": True, "c3": False}
-    output = json.loads(str(shown.turns[1].tools[0].output))
+    current = await page(chat)
+    assert {change.call_id: change.undone for change in current.changes} == {"c1": True, "c2": True, "c3": False}
+    output = json.loads(str(current.turns[1].tools[0].output))
     assert [(each["kind"], each["task"]["number"]) for each in output["undone"]] == [
         ("changed back", 1),
         ("removed", 2),
     ]
 
 
-async def test_the_tool_undoes_the_last_change_of_one_task(chat: Chat, script: ScriptedModel) -> None:
+async def test_undo_tool_undoes_the_last_change_of_one_task(chat: Chat, script: ScriptedModel) -> None:
     script.extend(
         [
             [
@@ -114,7 +110,7 @@ async def test_the_tool_undoes_the_last_change_of_one_task(chat: Chat, script: S
     assert await in_database(lambda: [task.title for task in Task.objects.all()]) == ["Bread"]
 
 
-async def test_the_tool_says_why_something_was_not_undone(chat: Chat, script: ScriptedModel) -> None:
+async def test_undo_tool_returns_an_error_for_a_task_changed_since(chat: Chat, script: ScriptedModel) -> None:
     await add_milk(chat, script)
     await in_database(lambda: tasks.complete_task(user_id=chat.user.pk, number=1))
     script.extend([[function_call("undo", {}, call_id="c2")], [assistant_message("That has changed.")]])
@@ -124,7 +120,7 @@ async def test_the_tool_says_why_something_was_not_undone(chat: Chat, script: Sc
     assert await in_database(Task.objects.count) == 1
 
 
-async def test_undo_that_brings_a_deleted_task_back_with_its_number_offline(offline_chat: Chat) -> None:
+async def test_offline_undo_restores_a_deleted_task_with_its_number(offline_chat: Chat) -> None:
     await offline_chat.reply("Add a task to buy milk by Friday")
     before = await in_database(Task.objects.get)
     await offline_chat.reply("Delete task 1")
@@ -137,7 +133,7 @@ async def test_undo_that_brings_a_deleted_task_back_with_its_number_offline(offl
     assert "nothing in this conversation" in await offline_chat.reply("undo")
 
 
-async def test_the_offline_model_leaves_what_the_person_changed_since(offline_chat: Chat) -> None:
+async def test_offline_undo_keeps_a_task_that_the_user_changed_since(offline_chat: Chat) -> None:
     await offline_chat.reply("Add a task to buy milk")
     await in_database(
         lambda: tasks.update_task(user_id=offline_chat.user.pk, number=1, changes=tasks.Changes(title="Buy bread"))

@@ -1,4 +1,4 @@
-"""What an upgrade does with what was there before."""
+"""Upgrades keep the data of earlier versions usable."""
 
 from datetime import timedelta
 from importlib import import_module
@@ -27,13 +27,13 @@ def test_retention_of_old_conversations_counts_from_the_upgrade(owner: User) -> 
         cursor.execute(import_module("chat.migrations.0010_retention_begins").BEGIN)
     assert not to_trash(now).exists()
     assert not leaving(now).exists()
-    # It is told in time, and goes then.
+    # It is announced first, and moves to the trash later.
     assert list(leaving(now + timedelta(days=24))) == [old]
     assert list(to_trash(now + timedelta(days=31))) == [old]
 
 
 @pytest.mark.django_db
-def test_former_addresses_are_found_in_what_an_earlier_version_wrote(owner: User, outsider: User) -> None:
+def test_former_addresses_are_collected_from_logs_of_earlier_versions(owner: User, outsider: User) -> None:
     client = Client()
     client.post("/accounts/login/", {"username": owner.email, "password": PASSWORD})
     LogEntry.objects.log_actions(outsider.pk, [outsider, owner], CHANGE, "")

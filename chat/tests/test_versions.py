@@ -1,4 +1,4 @@
-"""A reply is answered anew, a message edited: what followed is an earlier version, and the memory goes along."""
+"""Regenerating a reply or editing a message keeps the earlier version, and memory follows the current one."""
 
 import asyncio
 import uuid
@@ -18,12 +18,12 @@ from chat.turns.events import TurnStopped
 
 
 async def positions() -> list[tuple[int, str]]:
-    """Return the current messages."""
+    """Return the positions and texts of the current messages."""
     current = Message.objects.exclude(position=None).order_by("position")
     return await in_database(lambda: [(message.position or 0, message.text) for message in current])
 
 
-async def test_the_last_reply_is_answered_anew(chat: Chat, script: ScriptedModel) -> None:
+async def test_last_reply_is_regenerated(chat: Chat, script: ScriptedModel) -> None:
     await say(chat, script, "hi", "Hello.")
     old = await say(chat, script, "thanks", "You are welcome.")
     script.enqueue([assistant_message("Gladly.")])
@@ -35,15 +35,15 @@ async def test_the_last_reply_is_answered_anew(chat: Chat, script: ScriptedModel
     assert await positions() == [(1, "hi"), (2, "Hello."), (3, "thanks"), (4, "Gladly.")]
     last = (await page(chat)).turns[-1]
     assert (last.replaces, last.versions) == (old.turn.pk, (old.turn.pk, new.turn.pk))
-    assert new.message.id == old.message.id, "it is the same message that is answered"
-    model_saw = script.last_call
-    assert model_saw is not None
-    assert "You are welcome." not in str(model_saw.input)
+    assert new.message.id == old.message.id, "both replies answer the same message"
+    request = script.last_call
+    assert request is not None
+    assert "You are welcome." not in str(request.input)
     turn = await in_database(lambda: Turn.objects.get(pk=new.turn.pk))
     assert turn.warning == ""
 
 
-async def test_a_reply_in_the_middle_is_answered_anew_and_the_rest_becomes_an_earlier_version(
+async def test_regenerating_an_earlier_reply_moves_later_turns_to_an_earlier_version(
     chat: Chat, script: ScriptedModel
 ) -> None:
     await say(chat, script, "one", "First.")
@@ -56,11 +56,11 @@ async def test_a_reply_in_the_middle_is_answered_anew_and_the_rest_becomes_an_ea
     assert await shown(chat, old.turn.pk) == [("one", "First."), ("two", "Second."), ("three", "Third.")]
     assert await remembered(chat) == ["one", "First.", "two", "Second again."]
     newest = await in_database(lambda: Turn.objects.order_by("-seq")[0])
-    assert newest.warning == "", "nothing was lost: the conversation went another way"
+    assert newest.warning == "", "no context was lost: the conversation took another branch"
     assert await positions() == [(1, "one"), (2, "First."), (3, "two"), (4, "Second again.")]
 
 
-async def test_an_edited_message_begins_another_version_from_there(chat: Chat, script: ScriptedModel) -> None:
+async def test_edited_message_starts_a_new_version(chat: Chat, script: ScriptedModel) -> None:
     await say(chat, script, "one", "First.")
     old = await say(chat, script, "two", "Second.")
     await say(chat, script, "three", "Third.")
@@ -79,7 +79,7 @@ async def test_an_edited_message_begins_another_version_from_there(chat: Chat, s
     assert await remembered(chat) == ["one", "First.", "two, but better", "Better.", "go on", "Yes."]
 
 
-async def test_the_first_message_is_edited_and_names_the_conversation(chat: Chat, script: ScriptedModel) -> None:
+async def test_editing_the_first_message_renames_the_conversation(chat: Chat, script: ScriptedModel) -> None:
     old = await say(chat, script, "Helo", "Hello.")
     await say(chat, script, "thanks", "Gladly.")
     script.enqueue([assistant_message("Hello!")])
@@ -89,7 +89,7 @@ async def test_the_first_message_is_edited_and_names_the_conversation(chat: Chat
     assert (await in_database(lambda: conversation_of(chat))).title == "Hello"
 
 
-async def test_versions_branch_and_each_can_be_looked_at_again(chat: Chat, script: ScriptedModel) -> None:
+async def test_every_version_of_a_branched_conversation_can_be_shown(chat: Chat, script: ScriptedModel) -> None:
     first = await say(chat, script, "a", "A1")
     second = await say(chat, script, "b", "B1")
     script.enqueue([assistant_message("B2")])
@@ -110,14 +110,16 @@ async def test_versions_branch_and_each_can_be_looked_at_again(chat: Chat, scrip
     assert await remembered(chat) == ["a2", "A3"]
 
 
-async def test_messages_that_were_said_in_between_move_up(chat: Chat, script: ScriptedModel) -> None:
+async def test_positions_are_renumbered_when_an_interleaved_message_is_edited(
+    chat: Chat, script: ScriptedModel
+) -> None:
     gate = asyncio.Event()
 
-    async def answer(_: ModelCall) -> list[TResponseOutputItem]:
+    async def respond(_: ModelCall) -> list[TResponseOutputItem]:
         await gate.wait()
         return [assistant_message("First.")]
 
-    script.extend([ModelStep.respond(answer), [assistant_message("Second.")]])
+    script.extend([ModelStep.respond(respond), [assistant_message("Second.")]])
     first, second = await chat.send("one"), await chat.send("two")
     gate.set()
     await ended(chat, first)
@@ -128,9 +130,7 @@ async def test_messages_that_were_said_in_between_move_up(chat: Chat, script: Sc
     assert await positions() == [(1, "one"), (2, "First."), (3, "2"), (4, "Two.")]
 
 
-async def test_while_a_reply_is_on_its_way_nothing_is_edited_or_answered_anew(
-    chat: Chat, script: ScriptedModel
-) -> None:
+async def test_edit_and_retry_are_rejected_while_a_turn_runs(chat: Chat, script: ScriptedModel) -> None:
     old = await say(chat, script, "one", "First.")
     gate = Gate()
     script.enqueue(gate.step())
@@ -146,34 +146,36 @@ async def test_while_a_reply_is_on_its_way_nothing_is_edited_or_answered_anew(
     assert await positions() == [(1, "one"), (2, "First."), (3, "two")]
 
 
-async def test_an_edit_makes_a_waiting_question_needless(chat: Chat, script: ScriptedModel) -> None:
+async def test_edit_stops_a_turn_that_waits_for_approval(chat: Chat, script: ScriptedModel) -> None:
     await in_database(lambda: [tasks.create_task(user_id=chat.user.pk, title=title) for title in ("Milk", "Bread")])
     script.enqueue([assistant_message("Well."), function_call("delete_tasks", {"numbers": [1, 2]}, call_id="c1")])
-    asked, _ = await chat.asked("Delete everything")
+    waiting, _ = await chat.asked("Delete everything")
     script.enqueue([assistant_message("Here it is.")])
-    await ended(chat, await chat.edit(asked.message.id, "Show everything"))
+    await ended(chat, await chat.edit(waiting.message.id, "Show everything"))
 
-    assert isinstance((await chat.log(asked.turn))[-1].event, TurnStopped)
+    assert isinstance((await chat.log(waiting.turn))[-1].event, TurnStopped)
     assert await in_database(Task.objects.count) == 2
     assert await shown(chat) == [("Show everything", "Here it is.")]
     assert await remembered(chat) == ["Show everything", "Here it is."]
     with pytest.raises(Conflict):
-        await chat.decide(asked.turn, "c1", True)
+        await chat.decide(waiting.turn, "c1", True)
 
 
-async def test_an_older_reply_is_answered_anew_while_a_question_waits(chat: Chat, script: ScriptedModel) -> None:
+async def test_regenerating_an_older_reply_stops_a_turn_that_waits_for_approval(
+    chat: Chat, script: ScriptedModel
+) -> None:
     await in_database(lambda: [tasks.create_task(user_id=chat.user.pk, title=title) for title in ("Milk", "Bread")])
     old = await say(chat, script, "hi", "Hello.")
     script.enqueue([function_call("delete_tasks", {"numbers": [1, 2]}, call_id="c1")])
-    asked, _ = await chat.asked("Delete everything")
+    waiting, _ = await chat.asked("Delete everything")
     script.enqueue([assistant_message("Hello again.")])
     await ended(chat, await chat.retry(old.turn))
 
-    assert isinstance((await chat.log(asked.turn))[-1].event, TurnStopped)
+    assert isinstance((await chat.log(waiting.turn))[-1].event, TurnStopped)
     assert await remembered(chat) == ["hi", "Hello again."]
 
 
-async def test_the_same_client_id_edits_once(chat: Chat, script: ScriptedModel) -> None:
+async def test_same_client_id_edits_only_once(chat: Chat, script: ScriptedModel) -> None:
     old = await say(chat, script, "one", "First.")
     client_id = uuid.uuid4()
     script.enqueue([assistant_message("Again.")])
@@ -185,12 +187,12 @@ async def test_the_same_client_id_edits_once(chat: Chat, script: ScriptedModel) 
     assert await shown(chat) == [("1", "Again.")]
 
 
-async def test_what_cannot_be_edited_is_refused(chat: Chat, script: ScriptedModel, outsider: User) -> None:
+async def test_invalid_edits_are_rejected(chat: Chat, script: ScriptedModel, outsider: User) -> None:
     old = await say(chat, script, "one", "First.")
     reply = await in_database(lambda: Message.objects.get(text="First."))
-    strange = Chat(chat.runner, outsider, chat.conversation_id)
-    elsewhere = Chat(chat.runner, chat.user, uuid.uuid4())
-    await say(elsewhere, script, "hi", "Hello.")
+    outsider_chat = Chat(chat.runner, outsider, chat.conversation_id)
+    other_chat = Chat(chat.runner, chat.user, uuid.uuid4())
+    await say(other_chat, script, "hi", "Hello.")
 
     with pytest.raises(EmptyText):
         await chat.edit(old.message.id, " ")
@@ -200,7 +202,7 @@ async def test_what_cannot_be_edited_is_refused(chat: Chat, script: ScriptedMode
         await chat.edit(reply.pk, "Second.")
     with pytest.raises(NotFound):
         await chat.edit(uuid.uuid4(), "1")
-    for other in (strange, elsewhere):
+    for other in (outsider_chat, other_chat):
         with pytest.raises(NotFound):
             await other.edit(old.message.id, "1")
     script.enqueue([assistant_message("Again.")])
@@ -211,7 +213,7 @@ async def test_what_cannot_be_edited_is_refused(chat: Chat, script: ScriptedMode
         await chat.retry(old.turn)
 
 
-async def test_memory_is_rebuilt_from_the_version_that_is_current(
+async def test_memory_is_rebuilt_from_the_current_version(
     chat: Chat, script: ScriptedModel, start_runner: StartRunner
 ) -> None:
     first = await say(chat, script, "one", "First.")
@@ -225,10 +227,10 @@ async def test_memory_is_rebuilt_from_the_version_that_is_current(
 
     assert await remembered(later) == ["1", "Other.", "go on", "Yes."]
     newest = await in_database(lambda: Turn.objects.order_by("-seq")[0])
-    assert newest.warning == "context_rebuilt", "this time it was lost"
+    assert newest.warning == "context_rebuilt", "this time the session was lost"
 
 
-async def test_a_retry_of_an_edit_that_was_stopped_in_the_queue(chat: Chat, script: ScriptedModel) -> None:
+async def test_edit_whose_turn_was_stopped_is_retried(chat: Chat, script: ScriptedModel) -> None:
     old = await say(chat, script, "one", "First.")
     gate = Gate()
     script.enqueue(gate.step())
@@ -244,7 +246,7 @@ async def test_a_retry_of_an_edit_that_was_stopped_in_the_queue(chat: Chat, scri
     assert await remembered(chat) == ["1", "Again."]
 
 
-def test_only_its_owner_looks_at_an_earlier_version(
+def test_earlier_version_is_visible_only_to_its_owner(
     owner: User, owner_client: Client, outsider_client: Client, staff_client: Client, client: Client
 ) -> None:
     from chat.tests import talk
@@ -254,14 +256,14 @@ def test_only_its_owner_looks_at_an_earlier_version(
     talk.say(groceries, "", "Added.", retry_of=failed)
     path = f"/c/{groceries.pk}/versions/{failed.pk}/"
 
-    answer = owner_client.get(path)
-    assert answer.status_code == 200
-    assert "Old reply." in answer.content.decode()
+    response = owner_client.get(path)
+    assert response.status_code == 200
+    assert "Old reply." in response.content.decode()
     assert outsider_client.get(path).status_code == staff_client.get(path).status_code == 404
     assert client.get(path).status_code == 302
     current = Turn.objects.get(superseded_by=None)
-    leads = owner_client.get(f"/c/{groceries.pk}/versions/{current.pk}/")
-    assert leads.headers["location"] == f"/c/{groceries.pk}/?turn={current.pk}#turn-{current.pk}", (
-        "that is no earlier one"
+    redirect = owner_client.get(f"/c/{groceries.pk}/versions/{current.pk}/")
+    assert redirect.headers["location"] == f"/c/{groceries.pk}/?turn={current.pk}#turn-{current.pk}", (
+        "the current version is not an earlier one"
     )
     assert owner_client.get(f"/c/{groceries.pk}/versions/{uuid.uuid4()}/").status_code == 404

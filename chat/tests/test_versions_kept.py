@@ -1,4 +1,4 @@
-"""What tools did for an earlier version stays done: it is shown, and the assistant is told."""
+"""Tool calls of an earlier version keep their effect: the page shows them, and the model is given them."""
 
 import pytest
 from agents.testing import ModelStep, ScriptedModel, assistant_message, function_call
@@ -16,7 +16,7 @@ from chat.turns.accept import Accepted
 BROKEN = ModelStep.raise_error(ModelFailed("The model's endpoint cannot be reached at the moment.", retryable=False))
 
 
-async def test_what_tools_did_stays_done_and_is_shown(chat: Chat, script: ScriptedModel) -> None:
+async def test_tool_calls_of_earlier_versions_are_shown_as_kept(chat: Chat, script: ScriptedModel) -> None:
     script.extend(
         [
             [
@@ -50,20 +50,20 @@ def kept(page: ChatPage, accepted: Accepted) -> tuple[ToolCallOut, ...]:
     return turn.kept
 
 
-async def test_the_assistant_is_told_what_stays_done(chat: Chat, script: ScriptedModel) -> None:
+async def test_instructions_list_the_kept_tool_calls(chat: Chat, script: ScriptedModel) -> None:
     script.extend([[function_call("create_task", {"title": "Milk"}, call_id="c1")], [assistant_message("Added.")]])
     old = await ended(chat, await chat.send("Add milk"))
     script.enqueue([assistant_message("Milk is on your list.")])
     await ended(chat, await chat.retry(old.turn))
 
-    model_saw = script.last_call
-    assert model_saw is not None
-    assert "Done before" in str(model_saw.system_instructions)
-    assert "create_task" in str(model_saw.system_instructions)
-    assert "Milk" in str(model_saw.system_instructions)
+    request = script.last_call
+    assert request is not None
+    assert "Done before" in str(request.system_instructions)
+    assert "create_task" in str(request.system_instructions)
+    assert "Milk" in str(request.system_instructions)
 
 
-async def test_the_offline_model_does_not_add_the_same_task_again(offline_chat: Chat) -> None:
+async def test_offline_model_does_not_add_the_same_task_again(offline_chat: Chat) -> None:
     accepted = await ended(offline_chat, await offline_chat.send("Add a task to buy milk"))
     await ended(offline_chat, await offline_chat.retry(accepted.turn))
 
@@ -71,12 +71,12 @@ async def test_the_offline_model_does_not_add_the_same_task_again(offline_chat: 
     assert "buy milk" in str((await page(offline_chat)).turns[0].reply).lower()
 
 
-@pytest.mark.parametrize("wish", ["Delete tasks 1 and 2", "Delete everything"])
-async def test_the_offline_model_says_what_it_has_deleted_before(offline_chat: Chat, wish: str) -> None:
+@pytest.mark.parametrize("prompt", ["Delete tasks 1 and 2", "Delete everything"])
+async def test_regenerated_offline_reply_lists_the_tasks_deleted_before(offline_chat: Chat, prompt: str) -> None:
     user = offline_chat.user
     await in_database(lambda: [tasks.create_task(user_id=user.pk, title=title) for title in ("Buy soap", "Fix bike")])
-    accepted, asked = await offline_chat.asked(wish)
-    await offline_chat.decide(accepted.turn, asked.call_id, True)
+    accepted, approval = await offline_chat.asked(prompt)
+    await offline_chat.decide(accepted.turn, approval.call_id, True)
     await ended(offline_chat, accepted)
     await ended(offline_chat, await offline_chat.retry(accepted.turn))
 
@@ -86,7 +86,7 @@ async def test_the_offline_model_says_what_it_has_deleted_before(offline_chat: C
     assert "There is no" not in turn.reply.text
 
 
-async def test_a_failed_version_is_tried_again_with_what_it_did(chat: Chat, script: ScriptedModel) -> None:
+async def test_retry_of_a_failed_version_keeps_its_tool_calls(chat: Chat, script: ScriptedModel) -> None:
     script.extend([[function_call("create_task", {"title": "Milk"}, call_id="c1")], BROKEN])
     failed = await chat.send("Add milk")
     await chat.log(failed.turn)

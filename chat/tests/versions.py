@@ -1,4 +1,4 @@
-"""What tests of earlier versions share: to say something, and to see what is shown and what is remembered."""
+"""Helpers for tests of versions: send a message, and read the displayed and the remembered texts."""
 
 import uuid
 
@@ -14,7 +14,7 @@ from chat.turns.events import TurnFinished
 
 
 async def say(chat: Chat, script: ScriptedModel, text: str, reply: str) -> Accepted:
-    """Let somebody say something, and the script answer it."""
+    """Send a message that the script answers, and wait for the end of its turn."""
     script.enqueue([assistant_message(reply)])
     return await ended(chat, await chat.send(text))
 
@@ -42,7 +42,7 @@ async def shown(chat: Chat, version: object = None) -> list[tuple[str, str | Non
 
 
 async def remembered(chat: Chat) -> list[str]:
-    """Return the texts of the session, which must be what the record says."""
+    """Return the texts of the session, whose items must equal those of the recorded turns."""
     items = await chat.session()
     turns = await in_database(
         lambda: list(Turn.objects.filter(superseded_by=None).order_by("seq").values_list("items", flat=True))
