@@ -25,13 +25,13 @@ CSRF = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 
 
 def new_address() -> str:
-    """Return an address that no other client has."""
+    """Return an address that no other client uses."""
     number = next(_numbers)
     return f"198.18.{number // 250}.{number % 250 + 1}"
 
 
 def as_proxied(request: httpx.Request, port: int, address: str) -> httpx.Request:
-    """Return a request as a proxy passes it on: to the product, with the client's address behind what it sent."""
+    """Return a request as a proxy forwards it to the product, with the client's address in X-Forwarded-For."""
     headers = httpx.Headers(request.headers)
     headers["X-Forwarded-For"] = ", ".join(filter(None, [headers.get("X-Forwarded-For"), address]))
     headers["X-Forwarded-Proto"] = request.url.scheme
@@ -40,7 +40,7 @@ def as_proxied(request: httpx.Request, port: int, address: str) -> httpx.Request
 
 
 class Proxy(httpx.HTTPTransport):
-    """The proxy before the product, for one client."""
+    """The proxy in front of the product, for one client."""
 
     def __init__(self, product: Product, address: str) -> None:
         super().__init__(verify=False, limits=NO_CONNECTION_KEPT)
@@ -51,7 +51,7 @@ class Proxy(httpx.HTTPTransport):
 
 
 class AsyncProxy(httpx.AsyncHTTPTransport):
-    """The same for asynchronous clients; many may share a proxy."""
+    """A proxy for asynchronous clients, several of which may share it."""
 
     def __init__(self, product: Product, address: str) -> None:
         super().__init__(verify=False, limits=NO_CONNECTION_KEPT)
@@ -62,19 +62,19 @@ class AsyncProxy(httpx.AsyncHTTPTransport):
 
 
 class Browser(httpx.Client):
-    """A browser at an address."""
+    """A browser with a network address."""
 
-    def __init__(self, product: Product, *, address: str | None = None, **how: Any) -> None:
+    def __init__(self, product: Product, *, address: str | None = None, **options: Any) -> None:
         self.product = product
         self.address = address or new_address()
         transport = Proxy(product, self.address)
-        super().__init__(**{"base_url": product.origin, "transport": transport, "timeout": SECONDS, **how})
+        super().__init__(**{"base_url": product.origin, "transport": transport, "timeout": SECONDS, **options})
 
     def submit(self, path: str, **fields: Any) -> httpx.Response:
         """Load a page and send its form, as a browser does."""
         page = self.get(path, follow_redirects=True)
-        found = CSRF.search(page.text)
-        token = found[1] if found else self.cookies.get("csrftoken", "")
+        match = CSRF.search(page.text)
+        token = match[1] if match else self.cookies.get("csrftoken", "")
         data = {"csrfmiddlewaretoken": token, **fields}
         return self.post(page.url.raw_path.decode(), data=data, headers={"Referer": str(page.url)})
 
@@ -82,14 +82,14 @@ class Browser(httpx.Client):
         """Send the form of the sign-in page."""
         return self.submit("/accounts/login/", username=email, password=password)
 
-    def request_api(self, method: str, path: str, **how: Any) -> httpx.Response:
-        """Request something of the API by the login, as a page of ours may."""
+    def request_api(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send an API request with the session cookie, as a page of the site does."""
         headers = {"X-CSRFToken": self.cookies["csrftoken"], "Referer": f"{self.product.origin}/"}
-        return self.request(method, path, headers=headers, **how)
+        return self.request(method, path, headers=headers, **options)
 
     @property
     def is_signed_in(self) -> bool:
-        """Whether the product shows this browser a page of somebody who is signed in."""
+        """Whether the product treats this browser as signed in."""
         return self.get("/settings/").status_code == 200
 
     @property
@@ -100,7 +100,7 @@ class Browser(httpx.Client):
 
 @dataclass
 class Person:
-    """A person with an account, signed in in a browser, and with a token for programs."""
+    """A person with an account, a browser that is signed in, and a token for programs."""
 
     product: Product
     id: uuid.UUID
@@ -110,31 +110,31 @@ class Person:
 
     @property
     def bearer(self) -> dict[str, str]:
-        """The header by which a program acts for them."""
+        """The Authorization header with the person's token."""
         return {"Authorization": f"Bearer {self.token}"}
 
-    def program(self, headers: dict[str, str] | None = None, **how: Any) -> Browser:
-        """Return a program of theirs at an address of its own."""
-        return Browser(self.product, headers=self.bearer | (headers or {}), **how)
+    def program(self, headers: dict[str, str] | None = None, **options: Any) -> Browser:
+        """Return a program with the person's token, at an address of its own."""
+        return Browser(self.product, headers=self.bearer | (headers or {}), **options)
 
-    def many_programs(self, **how: Any) -> httpx.AsyncClient:
-        """Return an asynchronous client with their token."""
-        return many_clients(self.product, headers=self.bearer, **how)
+    def many_programs(self, **options: Any) -> httpx.AsyncClient:
+        """Return an asynchronous client with the person's token."""
+        return many_clients(self.product, headers=self.bearer, **options)
 
     def new_thread(self) -> str:
-        """Begin a conversation and return its id."""
+        """Create a conversation and return its id."""
         with self.program() as program:
             return str(program.post("/api/chatkit/threads", json={}).raise_for_status().json()["thread_id"])
 
 
-def many_clients(product: Product, *, address: str | None = None, **how: Any) -> httpx.AsyncClient:
-    """Return a client that makes any number of requests at once, all from one address."""
+def many_clients(product: Product, *, address: str | None = None, **options: Any) -> httpx.AsyncClient:
+    """Return a client that can send any number of requests at once, all from one address."""
     transport = AsyncProxy(product, address or new_address())
-    return httpx.AsyncClient(**{"base_url": product.origin, "transport": transport, "timeout": SECONDS, **how})
+    return httpx.AsyncClient(**{"base_url": product.origin, "transport": transport, "timeout": SECONDS, **options})
 
 
 def new_person(product: Product, name: str = "person", *, staff: bool = False) -> Person:
-    """Make a person with an account and sign them in, in a browser and as a program."""
+    """Create a person with an account, and sign them in with a browser and as a program."""
     email = f"{name}-{uuid.uuid4().hex[:8]}@example.com"
     user_id = product.database.add_user(email, staff=staff)
     browser = Browser(product)
@@ -145,20 +145,20 @@ def new_person(product: Product, name: str = "person", *, staff: bool = False) -
 
 
 def new_token(browser: Browser, *scopes: str) -> tuple[str, str]:
-    """Make a token for some scopes; return its id and the token."""
-    wanted = {"name": "Program", "scopes": scopes}
-    made = browser.request_api("POST", "/api/auth/tokens", json=wanted).raise_for_status().json()
-    return made["token_id"], made["access_token"]
+    """Create a token with these scopes; return its id and the token."""
+    body = {"name": "Program", "scopes": scopes}
+    created = browser.request_api("POST", "/api/auth/tokens", json=body).raise_for_status().json()
+    return created["token_id"], created["access_token"]
 
 
 @asynccontextmanager
 async def open_socket(
     person: Person,
     conversation_id: uuid.UUID | str | None = None,
-    **how: Any,
+    **options: Any,
 ) -> AsyncIterator[LiveSocket]:
-    """Open the websocket of a conversation, and read it until the end."""
-    async with connect_socket(person, conversation_id, **how) as connection:
+    """Open the websocket of a conversation and read it until it is closed."""
+    async with connect_socket(person, conversation_id, **options) as connection:
         socket = LiveSocket(connection)
         reading = asyncio.create_task(socket.read())
         try:
@@ -175,20 +175,20 @@ def connect_socket(
     *,
     origin: str | None = "its own",
     bearer: bool = False,
-    **how: Any,
+    **options: Any,
 ) -> connect:
-    """Return the connection of a websocket, for those who read it by themselves or do not."""
+    """Return the websocket connection, for tests that read it themselves or not at all."""
     product = person.product
-    given = product.origin if origin == "its own" else origin
+    sent_origin = product.origin if origin == "its own" else origin
     credentials = person.bearer if bearer else {"Cookie": person.browser.cookie}
     proxied = {"X-Forwarded-For": person.browser.address, "X-Forwarded-Proto": urlsplit(product.origin).scheme}
     return connect(
         f"ws://{urlsplit(product.origin).netloc}/ws/chat/{conversation_id or uuid.uuid4()}/",
         host="127.0.0.1",
         port=product.port,
-        origin=None if given is None else Origin(given),
+        origin=None if sent_origin is None else Origin(sent_origin),
         additional_headers={**credentials, **proxied},
         max_size=None,
         proxy=None,
-        **how,
+        **options,
     )

@@ -1,10 +1,10 @@
-"""Where the attacks run. `-m attack` plays all but the long ones, the ordinary suite the quick ones."""
+"""Marks of the attacks. `-m attack` runs all but the long ones, the ordinary suite runs the quick ones."""
 
 import pytest
 
 
 def _group(name: str) -> list[pytest.MarkDecorator]:
-    """Run tests one after another in one process: they share a product whose memory and answers they measure."""
+    """Run tests one after another in one process: they share a product whose memory and latency they measure."""
     return [pytest.mark.service, pytest.mark.xdist_group(name)]
 
 

@@ -1,4 +1,4 @@
-"""The product under attack: a real `manage.py up`, what it writes, and what can be measured of it from outside."""
+"""The product under attack: a real `manage.py up`, its output, and measurements from outside."""
 
 import contextlib
 import os
@@ -22,14 +22,14 @@ from config.tests.support import ROOT, SECONDS, LiveDatabase, Up, eventually, pr
 # Another checkout to attack, to see an attack succeed on an older release: ATTACKED_CHECKOUT=../threadkeeper-0.5.0.
 CHECKOUT = Path(os.environ.get("ATTACKED_CHECKOUT") or ROOT)
 PYTHON = sys.executable if CHECKOUT == ROOT else str(CHECKOUT / ".venv/bin/python")
-# The name that clients know, and the address that the proxy before the product listens on.
+# The host name of the product, and the origin of the proxy in front of it.
 HOST = "chat.example.test"
 ORIGIN = f"https://{HOST}"
 MEGABYTE = 1024 * 1024
 
 
 class Product(Up):
-    """A running product on a data folder of its own, with its embedded PostgreSQL and its worker."""
+    """A running product with a data folder of its own, its embedded PostgreSQL and its worker."""
 
     python = PYTHON
     root = CHECKOUT
@@ -37,7 +37,7 @@ class Product(Up):
     def __init__(self, data_dir: Path, *options: str, **variables: str) -> None:
         super().__init__(data_dir, *options, **variables)
         self.database = LiveDatabase(embedded_url(data_dir / "postgres"))
-        # As people reach it.
+        # The origin that clients use.
         self.origin = variables.get("PUBLIC_URL", self.url)
 
     def await_ready(self) -> "Product":
@@ -45,7 +45,7 @@ class Product(Up):
         eventually(self.is_ready, within=240, what=f"/readyz of\n{self.output}")
         return self
 
-    # What it consists of.
+    # Processes.
 
     @property
     def server(self) -> psutil.Process:
@@ -71,33 +71,33 @@ class Product(Up):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.resume()
 
-    # How it does.
+    # Health.
 
     def healthz_seconds(self) -> float:
-        """Request /healthz and return how long the answer took: what the event loop is held up by, too."""
-        begun = time.monotonic()
+        """Return how long /healthz takes to respond, which includes the time for which the event loop is blocked."""
+        started = time.monotonic()
         answer = fetch(f"{self.url}/healthz", timeout=SECONDS)
         assert answer.status_code == 200, answer.text
-        return time.monotonic() - begun
+        return time.monotonic() - started
 
     def answers(self, path: str = "/accounts/login/", *, timeout: float = 5) -> bool:
-        """Return whether a page is answered with 200 within a time."""
+        """Return whether a page responds with 200 within a timeout."""
         with contextlib.suppress(httpx.TransportError):
             return fetch(f"{self.url}{path}", timeout=timeout).status_code == 200
         return False
 
     def works(self) -> bool:
-        """Return whether it answers, many requests at once too, which need more connections than there are."""
+        """Return whether it responds, even to more requests at once than there are database connections."""
         return self.answers() and self.answers("/readyz") and all(at_once(24, lambda _: self.answers("/readyz")))
 
     def await_works(self, within: float) -> float:
-        """Wait until everything works, and return after how many seconds."""
-        begun = time.monotonic()
+        """Wait until everything works, and return the seconds that it took."""
+        started = time.monotonic()
         eventually(self.works, within=within, what=f"/readyz and pages of\n{self.output[-3000:]}")
-        return time.monotonic() - begun
+        return time.monotonic() - started
 
     def stop_all(self) -> None:
-        """Stop it, by force if it does not stop by itself."""
+        """Stop all processes, by force if necessary."""
         with contextlib.suppress(Exception):
             self.stop(signal.SIGTERM)
         for process in processes_of(self.data_dir):
@@ -105,7 +105,7 @@ class Product(Up):
 
 
 def fetch(url: str, *, timeout: float) -> httpx.Response:
-    """Request something without a connection of before, and without loading certificates, which takes longer."""
+    """Send a GET request on a new connection, without loading certificates, which is slow."""
     return httpx.get(url, timeout=timeout, verify=False)  # noqa: S501 - it is http
 
 
@@ -134,12 +134,12 @@ def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
 
 @dataclass
 class Watch:
-    """Measures something again and again in a thread while an attack runs."""
+    """Measures a value repeatedly in a thread while an attack runs."""
 
     measure: Callable[[], float]
     every: float = 0.02
     values: list[float] = field(default_factory=list)
-    _over: threading.Event = field(default_factory=threading.Event)
+    _stopped: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> "Watch":
         self.before = statistics.median(self.measure() for _ in range(3))
@@ -148,15 +148,15 @@ class Watch:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._over.is_set():
-            # A process that is measured may end meanwhile.
+        while not self._stopped.is_set():
+            # A measured process may exit.
             with contextlib.suppress(psutil.Error, OSError, httpx.TransportError):
                 self.values.append(self.measure())
-            self._over.wait(self.every)
+            self._stopped.wait(self.every)
 
     @property
     def most(self) -> float:
@@ -165,19 +165,19 @@ class Watch:
 
     @property
     def growth(self) -> float:
-        """By how much the largest value exceeds the first one."""
+        """The difference between the largest value and the value before the attack."""
         return self.most - self.before
 
     def check_latency(self, *, most: float = 3) -> None:
-        """Check that a time was never more than so many seconds longer than on a machine as busy as it was before."""
+        """Check that a duration grew by fewer seconds than this during the attack, allowing for a busy machine."""
         assert self.most < most + 10 * self.before, f"{self.most:.2f} s at most, {self.before:.3f} s before"
 
 
 def private_memory(processes: list[psutil.Process]) -> float:
-    """Return how much memory some processes have for themselves, in MB."""
+    """Return the private memory of processes, in MB."""
     total = 0
     for process in processes:
-        # Not by psutil, whose objects are not for several threads.
+        # Not with psutil, whose objects are not thread-safe.
         with contextlib.suppress(OSError):
             rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
             total += sum(map(int, re.findall(r"^Private_(?:Clean|Dirty): +(\d+) kB", rollup, re.M)))
@@ -185,7 +185,7 @@ def private_memory(processes: list[psutil.Process]) -> float:
 
 
 def spooled(process: psutil.Process) -> float:
-    """Return how much a process keeps in temporary files that have no name any more, in MB."""
+    """Return the size of the deleted files that a process has open, in MB."""
     total = 0
     for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""HTTP spoken by hand, in ways that no library would."""
+"""Raw HTTP, for requests that no client library sends."""
 
 import socket
 

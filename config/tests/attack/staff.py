@@ -1,4 +1,4 @@
-"""Staff, and what the administration offers them."""
+"""Staff users and the admin changelists that they can open."""
 
 import re
 
@@ -8,5 +8,5 @@ CHANGELIST = re.compile(r'href="(/admin/(?!auth/password)[a-z_]+/[a-z_0-9]+/)"')
 
 
 def lists_of(staff: Person) -> list[str]:
-    """Return the lists that the admin offers somebody."""
+    """Return the paths of the changelists that the admin index shows a user."""
     return sorted(set(CHANGELIST.findall(staff.browser.get("/admin/").text)))

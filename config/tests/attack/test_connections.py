@@ -1,4 +1,4 @@
-"""Every request returns what it borrowed: clients leave in the midst, and afterwards everything works."""
+"""Requests return their threads and database connections even when their clients disconnect early."""
 
 import asyncio
 import contextlib
@@ -20,35 +20,35 @@ pytestmark = on_connections
 Request = dict[str, Any]
 
 # A quiet machine needs less than five seconds.
-AFTERWARDS = 40.0
+RECOVERY_SECONDS = 40.0
 MCP = {"Accept": "application/json, text/event-stream"}
 LIST_THREADS = {"type": "threads.list", "params": {"limit": 10}}
 LIST_TASKS = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_tasks", "arguments": {}}}
 
 
 @contextlib.contextmanager
-def slow_tables(product: Product) -> Iterator[None]:
-    """Lock conversations and tasks: whatever reads them waits."""
+def locked_tables(product: Product) -> Iterator[None]:
+    """Lock the tables of conversations and tasks, so that queries on them wait."""
     with psycopg.connect(product.database.url) as connection:
         connection.execute("LOCK TABLE chat_conversation, chat_task IN ACCESS EXCLUSIVE MODE")
         yield
 
 
-def in_threads(person: Person, thread: str) -> list[Request]:
-    """Return requests that synchronous views answer, each in a thread and with a connection of its own."""
-    by_login, by_program = {"Cookie": person.browser.cookie}, person.bearer
+def sync_requests(person: Person, thread: str) -> list[Request]:
+    """Return requests to synchronous views, each of which uses a thread and a database connection of its own."""
+    with_cookie, with_token = {"Cookie": person.browser.cookie}, person.bearer
     return [
-        {"method": "GET", "url": "/", "headers": by_login},
-        {"method": "GET", "url": "/trash/", "headers": by_login},
-        {"method": "GET", "url": "/api/tasks", "headers": by_program},
-        {"method": "GET", "url": "/api/search?q=groceries", "headers": by_program},
-        {"method": "GET", "url": f"/api/chatkit/threads/{thread}", "headers": by_program},
-        {"method": "GET", "url": "/api/chatkit/threads", "headers": by_program},
+        {"method": "GET", "url": "/", "headers": with_cookie},
+        {"method": "GET", "url": "/trash/", "headers": with_cookie},
+        {"method": "GET", "url": "/api/tasks", "headers": with_token},
+        {"method": "GET", "url": "/api/search?q=groceries", "headers": with_token},
+        {"method": "GET", "url": f"/api/chatkit/threads/{thread}", "headers": with_token},
+        {"method": "GET", "url": "/api/chatkit/threads", "headers": with_token},
     ]
 
 
-def in_the_loop(person: Person, thread: str) -> list[Request]:
-    """Return requests of which the event loop takes care."""
+def async_requests(person: Person, thread: str) -> list[Request]:
+    """Return requests to asynchronous views, which run in the event loop."""
     headers = person.bearer | MCP
     message = {"text": "What do I have to do?"}
     return [
@@ -58,21 +58,21 @@ def in_the_loop(person: Person, thread: str) -> list[Request]:
     ]
 
 
-async def request_and_leave(person: Person, thread: str, *, after: float) -> None:
-    """Let clients make requests of every kind, and open sockets, and disconnect after so many seconds."""
-    threads = [_one_request(person, request, after) for request in in_threads(person, thread) * 5]
+async def request_and_disconnect(person: Person, thread: str, *, after: float) -> None:
+    """Send requests of every kind and open sockets, and disconnect all clients after this many seconds."""
+    threads = [_send_request(person, request, after) for request in sync_requests(person, thread) * 5]
     await asyncio.gather(*threads)
-    loop = [_one_request(person, request, after) for request in in_the_loop(person, thread) * 3]
-    await asyncio.gather(*loop, *(_one_socket(person, after) for _ in range(4)))
+    loop = [_send_request(person, request, after) for request in async_requests(person, thread) * 3]
+    await asyncio.gather(*loop, *(_use_socket(person, after) for _ in range(4)))
 
 
-async def _one_request(person: Person, request: Request, after: float) -> None:
+async def _send_request(person: Person, request: Request, after: float) -> None:
     async with many_clients(person.product, timeout=after) as client:
         with contextlib.suppress(httpx.TransportError):
             await client.request(**request)
 
 
-async def _one_socket(person: Person, after: float) -> None:
+async def _use_socket(person: Person, after: float) -> None:
     with contextlib.suppress(TimeoutError, OSError):
         async with asyncio.timeout(after), connect_socket(person) as connection:
             await connection.send(f'{{"type": "message.send", "client_id": "{uuid.uuid4()}", "text": "Hello"}}')
@@ -80,28 +80,30 @@ async def _one_socket(person: Person, after: float) -> None:
 
 
 async def check_chat(person: Person) -> None:
-    """Check that a new chat is answered."""
+    """Check that a message in a new chat gets a reply."""
     async with open_socket(person) as socket:
         assert await socket.reply("Add a task to water the plants")
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])
-async def test_clients_that_leave_slow_requests(bare_product: Product, rounds: int) -> None:
+async def test_product_recovers_after_clients_of_slow_requests_disconnect(bare_product: Product, rounds: int) -> None:
     leaver, other = new_person(bare_product, "leaver"), new_person(bare_product)
     thread = leaver.new_thread()
     restarts = bare_product.output.count("restarted")
     for _ in range(rounds):
         await check_chat(other)
-        with slow_tables(bare_product):
-            await request_and_leave(leaver, thread, after=1)
+        with locked_tables(bare_product):
+            await request_and_disconnect(leaver, thread, after=1)
             await asyncio.sleep(17)
-        await asyncio.to_thread(bare_product.await_works, AFTERWARDS)
+        await asyncio.to_thread(bare_product.await_works, RECOVERY_SECONDS)
         await check_chat(other)
-    assert bare_product.output.count("restarted") == restarts, "nothing had to be restarted for it"
+    assert bare_product.output.count("restarted") == restarts, "no service was restarted"
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])
-async def test_clients_that_leave_while_postgres_is_suspended(bare_product: Product, rounds: int) -> None:
+async def test_turns_are_answered_after_disconnects_during_postgres_suspension(
+    bare_product: Product, rounds: int
+) -> None:
     leaver, other = new_person(bare_product, "leaver"), new_person(bare_product)
     thread = leaver.new_thread()
     for _ in range(rounds):
@@ -110,17 +112,17 @@ async def test_clients_that_leave_while_postgres_is_suspended(bare_product: Prod
             await asyncio.gather(*(socket.ready() for socket in sockets))
             await asyncio.gather(*(socket.message("Add a task to buy milk") for socket in sockets))
             with bare_product.suspended_postgres():
-                await request_and_leave(leaver, thread, after=1)
+                await request_and_disconnect(leaver, thread, after=1)
                 await asyncio.sleep(16)
-            await asyncio.to_thread(bare_product.await_works, AFTERWARDS)
+            await asyncio.to_thread(bare_product.await_works, RECOVERY_SECONDS)
             accepted = [frame for socket in sockets for frame in socket.frames if frame["type"] == "message.accepted"]
-        await asyncio.to_thread(eventually, lambda: not unfinished_turns(bare_product), within=AFTERWARDS)
+        await asyncio.to_thread(eventually, lambda: not unfinished_turns(bare_product), within=RECOVERY_SECONDS)
         assert {frame["turn"]["id"] for frame in accepted} <= answered_turns(bare_product)
         await check_chat(other)
 
 
 def unfinished_turns(product: Product) -> int:
-    """Count the turns that have not ended."""
+    """Return the number of turns that have not ended."""
     ((count,),) = product.database.query(
         "SELECT count(*) FROM chat_turn WHERE status NOT IN ('done', 'failed', 'stopped')"
     )

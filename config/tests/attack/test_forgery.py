@@ -1,4 +1,4 @@
-"""Pages elsewhere cannot act for somebody who is signed in, nor use this site to lead people away."""
+"""Other sites cannot act for a signed-in user, nor use this site for open redirects."""
 
 import re
 import uuid
@@ -12,7 +12,7 @@ from config.tests.attack.product import HOST, ORIGIN, Product
 
 pytestmark = on_product
 
-AWAY = [
+OFFSITE_URLS = [
     "https://evil.test/",
     "//evil.test/",
     "///evil.test",
@@ -37,17 +37,17 @@ AWAY = [
 ]
 
 
-def leads_away(answer: httpx.Response) -> bool:
-    """Return whether an answer sends a browser to another site."""
+def redirects_offsite(answer: httpx.Response) -> bool:
+    """Return whether a response redirects a browser to another site."""
     location = answer.headers.get("location", "")
-    # As a browser reads it.
+    # As a browser normalizes it.
     cleaned = re.sub(r"[\t\r\n]", "", location).strip("\x00\x20").replace("\\", "/")
     target = urlsplit(cleaned)
     return bool(target.netloc and f"{target.scheme}://{target.netloc}" != ORIGIN) or target.scheme not in ("", "https")
 
 
 def forms(person: Person) -> list[tuple[str, dict[str, str]]]:
-    """Return every form that changes something."""
+    """Return the path and fields of each form that changes data."""
     thread, token = person.new_thread(), uuid.uuid4()
     return [
         ("/accounts/login/", {"username": person.email, "password": "x"}),
@@ -70,7 +70,7 @@ def forms(person: Person) -> list[tuple[str, dict[str, str]]]:
     ]
 
 
-def test_no_form_is_taken_without_its_token(person: Person) -> None:
+def test_form_without_csrf_token_is_refused(person: Person) -> None:
     browser = person.browser
     for path, fields in forms(person):
         for headers in (
@@ -82,7 +82,7 @@ def test_no_form_is_taken_without_its_token(person: Person) -> None:
             answer = browser.post(path, data=fields, headers=headers)
             assert answer.status_code in (302, 403, 404, 405), (path, headers, answer.status_code)
             if answer.status_code == 302:
-                # Somebody who is not of the staff is sent to sign in.
+                # A user who is not staff is redirected to the sign-in page.
                 assert path.startswith("/admin/"), path
         token = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
         foreign = browser.post(path, data=fields | token, headers={"Origin": "https://evil.test"})
@@ -91,7 +91,7 @@ def test_no_form_is_taken_without_its_token(person: Person) -> None:
 
 
 @quick
-def test_no_operation_of_the_api_is_taken_for_a_login_without_a_token(person: Person) -> None:
+def test_api_request_with_session_cookie_needs_csrf_token(person: Person) -> None:
     browser, thread = person.browser, person.new_thread()
     operations = [
         ("POST", "/api/tasks", {"title": "Forged"}),
@@ -109,32 +109,32 @@ def test_no_operation_of_the_api_is_taken_for_a_login_without_a_token(person: Pe
                 request = browser.build_request(method, path, json=body, headers=origin)
                 request.headers["Content-Type"] = kind
                 assert browser.send(request).status_code in (401, 403), (method, path, kind, origin)
-    # A login opens nothing of the MCP server.
+    # A session cookie gives no access to the MCP server.
     assert browser.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).status_code == 401
     with person.program() as program:
         assert program.get("/api/tasks").json()["items"] == []
         assert program.get(f"/api/chatkit/threads/{thread}").json()["messages"] == []
 
 
-def test_nobody_is_led_away(product: Product, person: Person) -> None:
-    for away in AWAY:
-        quoted = quote(away, safe="%")
-        with Browser(product) as stranger:
+def test_site_never_redirects_to_another_site(product: Product, person: Person) -> None:
+    for offsite_url in OFFSITE_URLS:
+        quoted = quote(offsite_url, safe="%")
+        with Browser(product) as anonymous:
             for path in ("/accounts/login/", "/accounts/signup/", "/admin/login/"):
-                page = stranger.get(f"{path}?next={quoted}")
+                page = anonymous.get(f"{path}?next={quoted}")
                 assert page.status_code < 500
-                assert not leads_away(page), (path, away)
+                assert not redirects_offsite(page), (path, offsite_url)
                 assert 'value="javascript' not in page.text.lower()
-            answer = stranger.submit(
+            answer = anonymous.submit(
                 f"/accounts/login/?next={quoted}", username=person.email, password="correct horse battery"
             )
-            assert not leads_away(answer), away
+            assert not redirects_offsite(answer), offsite_url
         browser = person.browser
         for path in ("/accounts/login/", "/accounts/signup/"):
-            assert not leads_away(browser.get(f"{path}?next={quoted}")), (path, away)
-        data = {"do": "pin", "next": away, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+            assert not redirects_offsite(browser.get(f"{path}?next={quoted}")), (path, offsite_url)
+        data = {"do": "pin", "next": offsite_url, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
         answer = browser.post(f"/c/{person.new_thread()}/shelf/", data=data, headers={"Referer": f"{ORIGIN}/"})
-        assert not leads_away(answer), away
+        assert not redirects_offsite(answer), offsite_url
         assert "\n" not in answer.headers.get("location", "")
     for path in ["//evil.test/..", "//evil.test", "/%2f/evil.test", "/\\evil.test", "//evil.test/%2e%2e"]:
-        assert not leads_away(httpx.get(f"{product.url}{path}", headers={"Host": HOST})), path
+        assert not redirects_offsite(httpx.get(f"{product.url}{path}", headers={"Host": HOST})), path

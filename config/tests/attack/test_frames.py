@@ -1,4 +1,4 @@
-"""Odd websocket frames: the socket answers with an error or is closed, and nobody else notices."""
+"""Malformed websocket frames: the socket sends an error or is closed, and other clients are not affected."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from config.tests.attack.product import Product, Watch, private_memory
 pytestmark = with_much
 
 ID = "00000000-0000-0000-0000-000000000000"
-ODD = [
+ODD_FRAMES = [
     "",
     " ",
     "null",
@@ -62,14 +62,14 @@ ODD = [
 ]
 
 
-async def test_no_frame_breaks_a_socket(person: Person) -> None:
+async def test_malformed_frame_gets_error_and_keeps_socket_open(person: Person) -> None:
     async with open_socket(person) as socket:
         await socket.ready()
-        for frame in ODD:
+        for frame in ODD_FRAMES:
             await socket.connection.send(frame)
             await socket.pong()
         errors = [frame for frame in socket.frames if frame["type"] == "error"]
-    assert len(errors) >= len(ODD) - 4
+    assert len(errors) >= len(ODD_FRAMES) - 4
     assert {error["code"] for error in errors} <= {
         "bad_frame",
         "bad_input",
@@ -80,7 +80,7 @@ async def test_no_frame_breaks_a_socket(person: Person) -> None:
     }
 
 
-async def test_acknowledgements_of_what_was_never_sent_are_nothing(person: Person) -> None:
+async def test_acknowledgement_of_unsent_frame_is_ignored(person: Person) -> None:
     async with open_socket(person) as socket:
         await socket.ready()
         for n in (0, -1, 2**31, 2**63, 2**64):
@@ -90,7 +90,7 @@ async def test_acknowledgements_of_what_was_never_sent_are_nothing(person: Perso
         assert "milk" in await socket.reply("Add a task to buy milk")
 
 
-async def test_a_compressed_bomb_stays_small(product: Product, person: Person) -> None:
+async def test_compressed_bomb_closes_socket_without_memory_growth(product: Product, person: Person) -> None:
     server = product.server
     with Watch(lambda: private_memory([server]), every=0.1) as memory:
         async with connect_socket(person, compression="deflate") as connection:
@@ -103,7 +103,7 @@ async def test_a_compressed_bomb_stays_small(product: Product, person: Person) -
     assert product.answers()
 
 
-async def test_other_addresses_take_no_socket(person: Person) -> None:
+async def test_websocket_at_other_url_is_refused(person: Person) -> None:
     opened = []
     for path in [
         "/ws/",

@@ -1,4 +1,4 @@
-"""Odd HTTP: nothing that a client sends ends in an error of the server, or holds it up."""
+"""Malformed HTTP: no request causes a server error or blocks the server."""
 
 import json
 import socket
@@ -64,37 +64,37 @@ PATHS = [
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "X" * 30, "get"]
 
 
-def exchange(product: Product, sent: bytes, seconds: float = 5) -> bytes:
-    """Send bytes and return everything that comes back within a time."""
+def exchange(product: Product, request_bytes: bytes, seconds: float = 5) -> bytes:
+    """Send bytes and return everything that is received within a timeout."""
     received = b""
     with connect(product, seconds) as connection, suppress(OSError):
-        connection.sendall(sent)
+        connection.sendall(request_bytes)
         while part := connection.recv(65536):
             received += part
     return received
 
 
 def statuses(received: bytes) -> list[int]:
-    """Return the statuses of the answers in what was received."""
+    """Return the status codes of the responses in the received bytes."""
     lines = [line for line in received.split(b"\n") if line.startswith(b"HTTP/1.")]
     return [int(line.split()[1]) for line in lines]
 
 
-def test_no_path_ends_in_an_error(product: Product, person: Person) -> None:
+def test_no_path_causes_server_error(product: Product, person: Person) -> None:
     signed_in = f"Cookie: {person.browser.cookie}"
     bearer = f"Authorization: Bearer {person.token}"
     failed = []
     for path in PATHS:
-        for who in ("X-A: b", signed_in, bearer):
-            answer = exchange(product, head("GET", path, "Connection: close", who).encode())
+        for credentials in ("X-A: b", signed_in, bearer):
+            answer = exchange(product, head("GET", path, "Connection: close", credentials).encode())
             if any(status >= 500 for status in statuses(answer)):
-                failed.append((path, who[:8]))
+                failed.append((path, credentials[:8]))
             assert b"Traceback" not in answer
             assert b"root:" not in answer
     assert failed == []
 
 
-def test_no_method_ends_in_an_error(product: Product) -> None:
+def test_no_method_causes_server_error(product: Product) -> None:
     failed = []
     for path in ("/", "/healthz", "/accounts/login/", "/api/tasks", "/api/auth/login", "/mcp", "/static/css/app.css"):
         for method in METHODS:
@@ -134,7 +134,7 @@ HEADS = {
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_no_head_ends_in_an_error(product: Product, name: str) -> None:
+def test_no_request_head_causes_server_error(product: Product, name: str) -> None:
     answer = exchange(product, HEADS[name].encode("latin1", "replace"), 2)
     assert not any(status >= 500 for status in statuses(answer)), answer[:300]
     assert b"Traceback" not in answer
@@ -142,7 +142,7 @@ def test_no_head_ends_in_an_error(product: Product, name: str) -> None:
     assert product.answers("/healthz")
 
 
-def test_pipelined_requests_are_bounded(product: Product) -> None:
+def test_pipelined_requests_use_bounded_memory(product: Product) -> None:
     request = head("GET", "/accounts/login/").encode()
     server = product.server
     with Watch(lambda: private_memory([server]), every=0.1) as memory:
@@ -158,12 +158,12 @@ def test_pipelined_requests_are_bounded(product: Product) -> None:
 # JSON.
 
 
-def of_mcp(params: str) -> bytes:
-    """Return a call of a tool."""
+def mcp_call(params: str) -> bytes:
+    """Return the JSON-RPC body of a tool call."""
     return f'{{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {params}}}'.encode()
 
 
-JSONS = [
+JSON_BODIES = [
     b"",
     b"null",
     b"[]",
@@ -190,9 +190,9 @@ JSONS = [
     b'{"type": "threads.get_by_id", "params": {"thread_id": "\\u0000"}}',
     b'{"type": "threads.list", "params": {"limit": -5, "after": "\\u0000", "order": "x"}}',
     b'{"type": "threads.list", "params": {"limit": 99999999999999999999}}',
-    of_mcp('{"name": "get_task", "arguments": {"number": 1e30}}'),
-    of_mcp('{"name": "create_task", "arguments": {"title": "\\u0000"}}'),
-    of_mcp('{"name": "create_task", "arguments": {"title": "\\ud800"}}'),
+    mcp_call('{"name": "get_task", "arguments": {"number": 1e30}}'),
+    mcp_call('{"name": "create_task", "arguments": {"title": "\\u0000"}}'),
+    mcp_call('{"name": "create_task", "arguments": {"title": "\\ud800"}}'),
     b'{"jsonrpc": "2.0", "id": 1, "method": "\\u0000"}',
     b'{"jsonrpc": "2.0", "id": [1], "method": "tools/list"}',
     b"[" * 20_000,
@@ -205,10 +205,10 @@ JSONS = [
 ]
 
 
-def test_no_json_ends_in_an_error(product: Product, person: Person) -> None:
+def test_no_json_body_causes_server_error(product: Product, person: Person) -> None:
     thread = person.new_thread()
     failed = []
-    accepts = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+    headers = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
     targets = [
         ("POST", "/api/tasks"),
         ("PATCH", f"/api/tasks/{uuid.uuid4()}"),
@@ -222,9 +222,9 @@ def test_no_json_ends_in_an_error(product: Product, person: Person) -> None:
         ("POST", f"/api/chatkit/threads/{thread}/turns/{uuid.uuid4()}/approvals/x"),
         ("POST", "/mcp"),
     ]
-    with person.program(accepts) as program:
+    with person.program(headers) as program:
         for method, path in targets:
-            for body in JSONS:
+            for body in JSON_BODIES:
                 try:
                     answer = program.request(method, path, content=body, timeout=20)
                 except httpx.TransportError as error:

@@ -1,4 +1,4 @@
-"""What is somebody else's is not there: at every endpoint, with every id of theirs."""
+"""Users cannot reach the data of other users at any endpoint, with any of its ids."""
 
 import asyncio
 import contextlib
@@ -19,24 +19,24 @@ pytestmark = on_product
 PARAMETER = re.compile(r"\{(\w+)\}")
 METHODS = ("get", "post", "put", "patch", "delete")
 MCP = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
-# A status that says nothing of whether the object is there.
-NOT_THERE = (401, 403, 404, 405, 422)
+# Status codes that do not reveal whether the object exists.
+DENIED = (401, 403, 404, 405, 422)
 
 
 @dataclass
 class Belongings:
-    """Somebody with a conversation, a task, a token and a turn that waits for a decision, and all ids of that."""
+    """A user with a conversation, a task, a token and a turn that waits for an approval, and the ids of all these."""
 
     owner: Person
     ids: dict[str, str] = field(default_factory=dict)
     before: list[Any] = field(default_factory=list)
 
     def rows(self) -> list[Any]:
-        """Return all that they have, to see whether somebody changed it."""
-        return [self.owner.product.database.query(query, self.owner.id) for query in EVERYTHING]
+        """Return all rows of the owner, to detect changes."""
+        return [self.owner.product.database.query(query, self.owner.id) for query in ROWS_OF_OWNER]
 
 
-EVERYTHING = [
+ROWS_OF_OWNER = [
     "SELECT * FROM chat_conversation WHERE user_id = %s ORDER BY id",
     "SELECT m.* FROM chat_message m JOIN chat_conversation c ON c.id = conversation_id WHERE user_id = %s ORDER BY 1",
     "SELECT * FROM chat_task WHERE user_id = %s ORDER BY id",
@@ -47,16 +47,16 @@ EVERYTHING = [
 
 @pytest.fixture(scope="module")
 def belongings(product: Product) -> Belongings:
-    return asyncio.run(_belongings(new_person(product, "owner")))
+    return asyncio.run(_create_belongings(new_person(product, "owner")))
 
 
-async def _belongings(owner: Person) -> Belongings:
+async def _create_belongings(owner: Person) -> Belongings:
     thread = owner.new_thread()
     async with open_socket(owner, thread) as socket:
         for title in ("buy rhubarb", "water the rhubarb"):
             await socket.reply(f"Add a task to {title}")
         accepted = await socket.accepted(await socket.message("Delete all my tasks"))
-        asked = await socket.until(lambda frame: frame["type"] == "approval.requested")
+        requested = await socket.until(lambda frame: frame["type"] == "approval.requested")
     with owner.program() as program:
         task = program.get("/api/tasks").json()["items"][0]
         changed = program.patch(f"/api/tasks/{task['task_id']}", json={"priority": "high"})
@@ -65,7 +65,7 @@ async def _belongings(owner: Person) -> Belongings:
         "thread_id": thread,
         "turn_id": accepted["turn"]["id"],
         "message_id": accepted["message"]["id"],
-        "call_id": asked["call_id"],
+        "call_id": requested["call_id"],
         "task_id": task["task_id"],
         "token_id": token_id,
         "change_id": changed.headers["Task-Change"],
@@ -73,14 +73,14 @@ async def _belongings(owner: Person) -> Belongings:
         "run_id": str(uuid.uuid4()),
         "number": str(task["number"]),
     }
-    found = Belongings(owner, ids)
-    found.before = found.rows()
-    return found
+    belongings = Belongings(owner, ids)
+    belongings.before = belongings.rows()
+    return belongings
 
 
 @pytest.fixture(autouse=True)
-def nothing_changes(belongings: Belongings) -> Any:
-    """Check after each attack that the owner has what they had."""
+def data_is_unchanged(belongings: Belongings) -> Any:
+    """Check after each attack that the owner's data is unchanged."""
     yield
     assert belongings.rows() == belongings.before
 
@@ -98,47 +98,47 @@ BODIES: list[dict[str, Any]] = [
 
 
 @quick
-def test_every_operation_of_the_api_with_somebody_else_s_ids(belongings: Belongings, person: Person) -> None:
+def test_api_response_for_foreign_id_equals_that_for_unknown_id(belongings: Belongings, person: Person) -> None:
     with person.program() as program:
         for method, path in operations(program):
             names = PARAMETER.findall(path)
             if not names:
                 continue
-            url = PARAMETER.sub(lambda found: belongings.ids[found[1]], path)
+            url = PARAMETER.sub(lambda match: belongings.ids[match[1]], path)
             for body in BODIES:
                 answer = program.request(method, url, json=None if method == "get" else body)
-                assert answer.status_code in NOT_THERE, (method, path, answer.status_code)
+                assert answer.status_code in DENIED, (method, path, answer.status_code)
                 assert "rhubarb" not in answer.text
-                # The same answer as for an id that nobody has.
-                other = PARAMETER.sub(lambda found: _unknown(belongings.ids[found[1]]), path)
+                # The same response as for an id that does not exist.
+                other = PARAMETER.sub(lambda match: _unknown_id(belongings.ids[match[1]]), path)
                 unknown = program.request(method, other, json=None if method == "get" else body)
                 assert (unknown.status_code, unknown.text) == (answer.status_code, answer.text), (method, path)
 
 
-def _unknown(known: str) -> str:
+def _unknown_id(known: str) -> str:
     return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", lambda _: str(uuid.uuid4()), known)
 
 
-def test_own_threads_do_not_lead_to_somebody_else_s_parts(belongings: Belongings, person: Person) -> None:
-    """An own thread in the path and somebody else's turn, message or call behind it."""
+def test_own_thread_does_not_give_access_to_foreign_turn_or_message(belongings: Belongings, person: Person) -> None:
+    """The path has a thread of the user, and a turn, message or call of another user."""
     ids = belongings.ids | {"thread_id": person.new_thread()}
     with person.program() as program:
         for method, path in operations(program):
             if len(PARAMETER.findall(path)) < 2:
                 continue
-            url = PARAMETER.sub(lambda found: ids[found[1]], path)
+            url = PARAMETER.sub(lambda match: ids[match[1]], path)
             for body in BODIES:
                 answer = program.request(method, url, json=None if method == "get" else body)
-                assert answer.status_code in NOT_THERE, (method, path, answer.status_code)
+                assert answer.status_code in DENIED, (method, path, answer.status_code)
 
 
-def test_every_page_with_somebody_else_s_ids(belongings: Belongings, person: Person) -> None:
+def test_page_with_foreign_id_returns_404(belongings: Belongings, person: Person) -> None:
     ids, browser = belongings.ids, person.browser
     thread, turn = ids["thread_id"], ids["turn_id"]
     for path in [f"/c/{thread}/state/", f"/c/{thread}/versions/{turn}/", f"/trash/{thread}/"]:
         answer = browser.get(path)
         assert answer.status_code == 404, (path, answer.status_code)
-    # The address of a chat that is not there is that of a new one, or not found.
+    # The page does not reveal whether the chat exists.
     answer = browser.get(f"/c/{thread}/")
     assert answer.status_code == 404
     assert answer.text == browser.get(f"/c/{uuid.uuid4()}/").text
@@ -151,7 +151,7 @@ def test_every_page_with_somebody_else_s_ids(belongings: Belongings, person: Per
     assert browser.post(f"/settings/tokens/{ids['token_id']}/revoke/", data=data, headers=headers).status_code == 404
 
 
-def test_chatkit_with_somebody_else_s_ids(belongings: Belongings, person: Person) -> None:
+def test_chatkit_request_with_foreign_id_is_refused(belongings: Belongings, person: Person) -> None:
     ids = belongings.ids
     thread = {"thread_id": ids["thread_id"]}
     message = {"content": [{"type": "input_text", "text": "Hello"}], "attachments": [], "inference_options": {}}
@@ -191,18 +191,18 @@ def call(program: httpx.Client, tool: str, arguments: dict[str, Any]) -> httpx.R
 # Tokens.
 
 
-def test_a_token_opens_what_its_scopes_name(person: Person) -> None:
+def test_token_gives_access_only_within_its_scopes(person: Person) -> None:
     tokens = {scope: new_token(person.browser, scope)[1] for scope in ("chat", "tasks")}
-    of_staff = {"name": "Program", "scopes": ["chat", "sessions"]}
-    assert person.browser.request_api("POST", "/api/auth/tokens", json=of_staff).status_code == 400
-    opened = {"chat": "/api/chatkit/threads", "tasks": "/api/tasks"}
-    paths = [*opened.values(), "/api/search?q=x", "/api/auth/tokens", "/api/sessions"]
+    staff_scopes = {"name": "Program", "scopes": ["chat", "sessions"]}
+    assert person.browser.request_api("POST", "/api/auth/tokens", json=staff_scopes).status_code == 400
+    path_by_scope = {"chat": "/api/chatkit/threads", "tasks": "/api/tasks"}
+    paths = [*path_by_scope.values(), "/api/search?q=x", "/api/auth/tokens", "/api/sessions"]
     for scope, key in tokens.items():
         with Browser(person.product, headers={"Authorization": f"Bearer {key}"} | MCP) as program:
             for path in paths:
-                allowed = path == opened.get(scope) or (scope == "chat" and "search" in path)
+                allowed = path == path_by_scope.get(scope) or (scope == "chat" and "search" in path)
                 assert program.get(path).status_code == (200 if allowed else 403), (scope, path)
-            # A scope gives no right that the person has not.
+            # A scope grants no permission that the user lacks.
             assert program.post("/api/cleanup-runs", json={"dry_run": True}).status_code == 403
             assert program.post("/api/auth/tokens", json={"name": "y", "scopes": ["tasks"]}).status_code == 403
             assert call(program, "list_tasks", {}).status_code == (200 if scope == "tasks" else 403)
@@ -212,7 +212,7 @@ def test_a_token_opens_what_its_scopes_name(person: Person) -> None:
             assert program.get("/api/tasks", headers={"Authorization": bad}).status_code == 401, bad[:40]
 
 
-async def test_sockets_and_streams_end_with_the_token(person: Person) -> None:
+async def test_revoking_token_closes_its_sockets_and_streams(person: Person) -> None:
     thread = await asyncio.to_thread(person.new_thread)
     async with open_socket(person, thread) as socket:
         await socket.reply("Add a task to buy milk")

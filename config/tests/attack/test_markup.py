@@ -1,4 +1,4 @@
-"""What people and models write is shown in a real browser as text: nothing of it runs, nothing is loaded for it."""
+"""Text of users and models is shown as text in a real browser: no script runs and no external resource is loaded."""
 
 import time
 import uuid
@@ -87,7 +87,7 @@ DEEP = {
     "addresses": "a@" * 10_000 + "b.test",
     "tildes": "~~a" * 8_000,
 }
-# Another turn like the first one of a conversation, with another reply.
+# Copy the first turn of a conversation, with another reply.
 REPLY = """
 WITH given AS (SELECT %s::text AS reply, %s::int AS n, gen_random_uuid() AS turn, gen_random_uuid() AS prompt),
 first AS (SELECT t.* FROM chat_turn t WHERE t.conversation_id = %s ORDER BY seq LIMIT 1),
@@ -122,26 +122,26 @@ def writer(bare_product: Product) -> Person:
     return new_person(bare_product, "writer")
 
 
-def open_page(context: BrowserContext, person: Person, path: str, faults: list[str]) -> Page:
-    """Open a page of somebody who is signed in, and note whatever runs or is loaded from elsewhere."""
+def open_page(context: BrowserContext, person: Person, path: str, problems: list[str]) -> Page:
+    """Open a page as a signed-in user, and record scripts that run and resources that are loaded from elsewhere."""
     cookies = [{"name": n, "value": v, "url": person.product.url} for n, v in person.browser.cookies.items()]
     context.add_cookies(cookies)  # type: ignore[arg-type]
     page = context.new_page()
 
     def dismiss(dialog: Dialog) -> None:
-        faults.append(f"dialog: {dialog.message}")
+        problems.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
     page.on("dialog", dismiss)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda request: faults.append(request.url) if "evil.test" in request.url else None)
-    page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: problems.append(request.url) if "evil.test" in request.url else None)
+    page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
     page.goto(f"{person.product.url}{path}")
     return page
 
 
-def say_everywhere(person: Person, markup: str) -> str:
-    """Let a text be said by the person and the assistant, and be a title wherever there is one; return the thread."""
+def write_everywhere(person: Person, markup: str) -> str:
+    """Store a text as message, reply, title of a thread and a task, and name of a token; return the thread's id."""
     with person.program() as program:
         thread = program.post("/api/chatkit/threads", json={"title": markup[:100]}).json()["thread_id"]
         program.post(
@@ -155,55 +155,55 @@ def say_everywhere(person: Person, markup: str) -> str:
     return str(thread)
 
 
-def test_nothing_that_is_written_runs(context: BrowserContext, writer: Person) -> None:
-    faults: list[str] = []
+def test_messages_and_titles_run_no_script(context: BrowserContext, writer: Person) -> None:
+    problems: list[str] = []
     query = writer.product.database.query
-    thread = say_everywhere(writer, "\n\n".join(MARKUP))
+    thread = write_everywhere(writer, "\n\n".join(MARKUP))
     for markup in MARKUP:
         with writer.program() as program:
             program.post("/api/tasks", json={"title": " ".join(markup.split())[:100], "description": markup})
-            begun = program.post("/api/chatkit/threads", json={"title": " ".join(markup.split())[:100]}).json()
+            created = program.post("/api/chatkit/threads", json={"title": " ".join(markup.split())[:100]}).json()
     for path in (f"/c/{thread}/", "/", "/settings/tokens/", "/trash/", "/archive/"):
-        page = open_page(context, writer, path, faults)
+        page = open_page(context, writer, path, problems)
         page.wait_for_load_state("networkidle")
         assert page.evaluate(DANGEROUS) == [], path
         page.close()
-    # Each by itself as well, as it may open what another one closes.
+    # Each one alone as well, since together one may close an element that another opens.
     for n, markup in enumerate(MARKUP, 1):
         query(REPLY, markup, n, thread)
-    page = open_page(context, writer, f"/c/{thread}/", faults)
+    page = open_page(context, writer, f"/c/{thread}/", problems)
     expect(page.locator('[data-testid="message"][data-role="assistant"]')).to_have_count(
         len(MARKUP) + 1, timeout=15_000
     )
     page.wait_for_load_state("networkidle")
     assert page.evaluate(DANGEROUS) == []
     page.close()
-    assert begun
-    assert faults == []
+    assert created
+    assert problems == []
 
 
-def test_nothing_that_people_are_called_runs_before_staff(context: BrowserContext, bare_product: Product) -> None:
-    """Addresses may have any character between quotation marks; titles and names of tokens are anything."""
-    faults: list[str] = []
+def test_names_chosen_by_users_run_no_script_in_admin(context: BrowserContext, bare_product: Product) -> None:
+    """E-mail addresses may have any character between quotation marks; titles and token names may be any text."""
+    problems: list[str] = []
     staff = new_person(bare_product, "staff", staff=True)
     victim = new_person(bare_product)
-    say_everywhere(victim, "<img src=x onerror=alert(1)>")
+    write_everywhere(victim, "<img src=x onerror=alert(1)>")
     evil = f'"<img/src=x/onerror=alert(1)>{uuid.uuid4().hex[:6]}"@example.com'
     bare_product.database.query("UPDATE chat_user SET email = %s WHERE id = %s", evil, victim.id)
     user = f"/admin/chat/user/{victim.id}"
     for path in [*lists_of(staff), "/admin/", f"{user}/change/", f"{user}/do/erase/", f"{user}/do/deactivate/"]:
-        page = open_page(context, staff, path, faults)
+        page = open_page(context, staff, path, problems)
         page.wait_for_load_state("networkidle")
         assert page.evaluate(DANGEROUS) == [], path
         page.close()
-    page = open_page(context, replace(victim, email=evil), "/settings/", faults)
+    page = open_page(context, replace(victim, email=evil), "/settings/", problems)
     assert page.evaluate(DANGEROUS) == []
-    assert faults == []
+    assert problems == []
 
 
-def test_what_is_streamed_runs_no_more(context: BrowserContext, writer: Person) -> None:
-    faults: list[str] = []
-    page = open_page(context, writer, "/", faults)
+def test_streamed_messages_run_no_script(context: BrowserContext, writer: Person) -> None:
+    problems: list[str] = []
+    page = open_page(context, writer, "/", problems)
     expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "online", timeout=20_000)
     for markup in MARKUP[:8]:
         title = " ".join(markup.split())[:90]
@@ -214,30 +214,29 @@ def test_what_is_streamed_runs_no_more(context: BrowserContext, writer: Person) 
     page.get_by_test_id("composer").press("Enter")
     expect(page.get_by_test_id("stop")).to_be_hidden(timeout=30_000)
     assert page.evaluate(DANGEROUS) == []
-    assert faults == []
+    assert problems == []
 
 
-def test_no_text_stops_the_page(context: BrowserContext, writer: Person) -> None:
-    faults: list[str] = []
-    thread = say_everywhere(writer, "x")
+def test_deep_or_long_text_does_not_block_the_page(context: BrowserContext, writer: Person) -> None:
+    problems: list[str] = []
+    thread = write_everywhere(writer, "x")
     slow = {}
     for name, text in DEEP.items():
         writer.product.database.query(
             "UPDATE chat_message SET text = %s WHERE conversation_id = %s AND role = 'assistant'", text, thread
         )
-        begun = time.monotonic()
-        page = open_page(context, writer, f"/c/{thread}/", faults)
+        started = time.monotonic()
+        page = open_page(context, writer, f"/c/{thread}/", problems)
         expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "online", timeout=30_000)
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - started
         if seconds > 8:
             slow[name] = seconds
         page.close()
     assert slow == {}
-    assert faults == []
+    assert problems == []
 
 
-def test_titles_of_files_are_names(writer: Person) -> None:
-    """An export is called by a name that no title can choose, and holds what was said as it was."""
+def test_thread_title_cannot_choose_export_file_name(writer: Person) -> None:
     names = ['x"\r\nSet-Cookie: a=b', "../../etc/passwd", "a\u202egpj.exe", "x" * 100, "; rm -rf /", 'é"é']
     with writer.program() as program:
         for name in names:

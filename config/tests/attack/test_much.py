@@ -1,4 +1,4 @@
-"""Much of everything: accounts that are full, and requests that are repeated, cost others nothing."""
+"""Large accounts and floods of requests do not slow down other users."""
 
 import asyncio
 import contextlib
@@ -18,13 +18,13 @@ pytestmark = with_much
 
 
 @pytest.fixture(scope="module")
-def hoarder(product: Product) -> Person:
-    """Somebody with 20,000 conversations."""
-    return new_hoarder(product, 20_000)
+def heavy_user(product: Product) -> Person:
+    """A user with 20,000 conversations."""
+    return new_heavy_user(product, 20_000)
 
 
-def new_hoarder(product: Product, conversations: int) -> Person:
-    """Make somebody with so many conversations."""
+def new_heavy_user(product: Product, conversations: int) -> Person:
+    """Create a user with this many conversations."""
     person = new_person(product, "hoarder")
     thread = person.new_thread()
     with person.program() as program:
@@ -39,38 +39,38 @@ def new_hoarder(product: Product, conversations: int) -> Person:
     return person
 
 
-def test_pages_of_somebody_with_many_conversations_are_bounded(product: Product, hoarder: Person) -> None:
+def test_page_size_is_bounded_with_many_conversations(product: Product, heavy_user: Person) -> None:
     with Watch(product.healthz_seconds) as health:
         for path in ("/", "/state/", "/archive/", "/trash/"):
-            page = hoarder.browser.get(path)
+            page = heavy_user.browser.get(path)
             assert page.status_code == 200
             assert len(page.content) < 400_000, f"{path}: {len(page.content) / 1000:.0f} kB"
     health.check_latency()
 
 
-def test_exports_at_once_do_not_keep_others_out(product: Product, victim: Person) -> None:
-    server, hoarder = product.server, new_hoarder(product, 4_000)
+def test_concurrent_exports_do_not_block_other_users(product: Product, victim: Person) -> None:
+    server, heavy_user = product.server, new_heavy_user(product, 4_000)
 
-    # One is made at a time; the others learn that, and none is left without an answer.
+    # One export runs at a time; the other requests get 429, and every request gets a response.
     async def export() -> list[int]:
         async with many_clients(product, timeout=300) as client:
-            headers = {"Cookie": hoarder.browser.cookie, "Referer": product.origin + "/"}
-            data = {"csrfmiddlewaretoken": hoarder.browser.cookies["csrftoken"]}
+            headers = {"Cookie": heavy_user.browser.cookie, "Referer": product.origin + "/"}
+            data = {"csrfmiddlewaretoken": heavy_user.browser.cookies["csrftoken"]}
             posts = (client.post("/settings/data/export/", data=data, headers=headers) for _ in range(24))
             return [answer.status_code for answer in await asyncio.gather(*posts)]
 
-    async def others() -> list[float]:
+    async def measure_other_user() -> list[float]:
         loop, seconds = asyncio.get_running_loop(), []
         await asyncio.sleep(1)
         async with many_clients(product, timeout=60) as client:
             for _ in range(5):
-                begun = loop.time()
+                started = loop.time()
                 assert (await client.get("/api/tasks", headers=victim.bearer)).status_code == 200
-                seconds.append(loop.time() - begun)
+                seconds.append(loop.time() - started)
         return seconds
 
     async def both() -> tuple[list[int], list[float]]:
-        return await asyncio.gather(export(), others())
+        return await asyncio.gather(export(), measure_other_user())
 
     with Watch(lambda: private_memory([server]) + spooled(server), every=0.2) as memory:
         statuses, seconds = asyncio.run(both())
@@ -79,7 +79,7 @@ def test_exports_at_once_do_not_keep_others_out(product: Product, victim: Person
     assert memory.growth < 400, f"{memory.growth:.0f} MB"
 
 
-def test_an_export_writes_nothing_beside_itself(product: Product) -> None:
+def test_export_archive_has_only_safe_unique_names(product: Product) -> None:
     person = new_person(product, "exporter")
     with person.program() as program:
         for title in ("../../evil", "/etc/passwd", "..\\..\\evil", "a\u0000b", "CON", "." * 50, "x" * 100):
@@ -97,30 +97,30 @@ def test_an_export_writes_nothing_beside_itself(product: Product) -> None:
     assert len(names) == len(set(names))
 
 
-async def test_sockets_of_strangers_do_not_keep_others_out(product: Product, victim: Person) -> None:
-    stranger = Person(product, victim.id, "", Browser(product), "")
+async def test_anonymous_sockets_do_not_block_other_users(product: Product, victim: Person) -> None:
+    anonymous = Person(product, victim.id, "", Browser(product), "")
 
-    async def one() -> None:
+    async def open_anonymous_socket() -> None:
         with contextlib.suppress(ConnectionClosed, InvalidStatus, OSError, TimeoutError):
-            async with connect_socket(stranger, open_timeout=60) as connection:
+            async with connect_socket(anonymous, open_timeout=60) as connection:
                 await connection.wait_closed()
 
     async with asyncio.TaskGroup() as group:
         for _ in range(300):
-            group.create_task(one())
+            group.create_task(open_anonymous_socket())
         async with open_socket(victim, open_timeout=60) as socket:
             accepted = await socket.accepted(await socket.message("Add a task to buy milk"), within=60)
             await socket.end_of(accepted["turn"]["id"], within=60)
 
 
-async def test_requests_of_one_person_for_pages_do_not_keep_others_out(
+async def test_page_flood_of_one_user_does_not_block_other_users(
     product: Product, person: Person, victim: Person
 ) -> None:
     add_tasks(person, 2_000)
-    over = asyncio.Event()
+    finished = asyncio.Event()
 
     async def flood(client: httpx.AsyncClient) -> None:
-        while not over.is_set():
+        while not finished.is_set():
             with contextlib.suppress(httpx.TransportError):
                 await client.get("/", headers={"Cookie": person.browser.cookie})
 
@@ -128,16 +128,16 @@ async def test_requests_of_one_person_for_pages_do_not_keep_others_out(
         for _ in range(40):
             group.create_task(flood(client))
         await asyncio.sleep(2)
-        begun = asyncio.get_running_loop().time()
+        started = asyncio.get_running_loop().time()
         async with many_clients(product, timeout=60) as other:
             answer = await other.get("/", headers={"Cookie": victim.browser.cookie})
-        seconds = asyncio.get_running_loop().time() - begun
-        over.set()
+        seconds = asyncio.get_running_loop().time() - started
+        finished.set()
     assert answer.status_code == 200
     assert seconds < 15, f"{seconds:.1f} s"
 
 
-async def test_following_turns_again_and_again_holds_up_nobody(
+async def test_repeated_follow_frames_do_not_block_other_users(
     product: Product, person: Person, victim: Person
 ) -> None:
     async with open_socket(person) as socket:

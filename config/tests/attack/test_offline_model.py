@@ -1,4 +1,4 @@
-"""The built-in model: no message holds up anybody else."""
+"""The built-in model: no message blocks the server for other users."""
 
 from config.tests.attack.clients import Person, open_socket
 from config.tests.attack.marks import on_product, quick
@@ -7,8 +7,8 @@ from config.tests.attack.test_markup import MARKUP
 
 pytestmark = on_product
 
-# What the rules repeat over: each of up to 1,000 characters and more.
-WORST = [
+# Texts with many repetitions that the rules match, of about 1,000 characters and more.
+REPETITIVE = [
     "remind me " + "on i mean 1 if " * 66,
     "add " + "a and " * 330,
     "i mean " * 1_400,
@@ -38,15 +38,15 @@ WORST = [
 ]
 
 
-async def hold_up(product: Product, person: Person, texts: list[str], *, within: float) -> Watch:
-    """Send messages and wait for their replies, while the event loop is measured."""
+async def measure_latency(product: Product, person: Person, texts: list[str], *, within: float) -> Watch:
+    """Send messages and wait for their replies, while the latency of the event loop is measured."""
     with Watch(product.healthz_seconds) as health:
-        await have_answered(person, texts, within=within)
+        await await_replies(person, texts, within=within)
     return health
 
 
-async def have_answered(person: Person, texts: list[str], *, within: float) -> None:
-    """Send messages one after another and wait for their replies."""
+async def await_replies(person: Person, texts: list[str], *, within: float) -> None:
+    """Send messages one after another and wait for each reply."""
     async with open_socket(person, open_timeout=within) as socket:
         for text in texts:
             accepted = await socket.accepted(await socket.message(text), within=within)
@@ -54,14 +54,17 @@ async def have_answered(person: Person, texts: list[str], *, within: float) -> N
             assert end["type"] == "turn.finished", end
 
 
+# This message once blocked the event loop for ten seconds.
 @quick
-async def test_the_message_that_stopped_everybody_for_ten_seconds(product: Product, person: Person) -> None:
-    health = await hold_up(product, person, WORST[:1], within=60)
+async def test_repetitive_message_does_not_block_event_loop(product: Product, person: Person) -> None:
+    health = await measure_latency(product, person, REPETITIVE[:1], within=60)
     health.check_latency()
 
 
-async def test_messages_of_any_repeated_words(product: Product, person: Person, victim: Person) -> None:
-    health = await hold_up(product, person, WORST[:12], within=60)
+async def test_no_message_with_repeated_words_blocks_event_loop(
+    product: Product, person: Person, victim: Person
+) -> None:
+    health = await measure_latency(product, person, REPETITIVE[:12], within=60)
     health.check_latency()
-    health = await hold_up(product, victim, WORST[12:], within=60)
+    health = await measure_latency(product, victim, REPETITIVE[12:], within=60)
     health.check_latency()

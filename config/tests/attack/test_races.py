@@ -1,4 +1,4 @@
-"""The same thing at the same moment, many times: it happens once."""
+"""Many identical requests at the same moment take effect once."""
 
 import asyncio
 import uuid
@@ -13,14 +13,14 @@ from config.tests.attack.product import Product
 pytestmark = with_much
 
 
-async def at_the_same_moment(person: Person, count: int, method: str, path: str, **how: Any) -> list[int]:
-    """Make a request many times at once and return the statuses."""
+async def send_at_once(person: Person, count: int, method: str, path: str, **options: Any) -> list[int]:
+    """Send a request many times at once and return the status codes."""
     async with person.many_programs() as program:
-        answers = await asyncio.gather(*(program.request(method, path, **how) for _ in range(count)))
+        answers = await asyncio.gather(*(program.request(method, path, **options) for _ in range(count)))
         return [answer.status_code for answer in answers]
 
 
-async def test_an_approval_is_decided_once(person: Person) -> None:
+async def test_approval_is_decided_once(person: Person) -> None:
     thread = await asyncio.to_thread(person.new_thread)
     async with open_socket(person, thread) as socket:
         for title in ("buy milk", "buy bread", "buy salt"):
@@ -40,41 +40,39 @@ async def test_an_approval_is_decided_once(person: Person) -> None:
     assert deleted == decided[0]["approved"]
 
 
-async def test_a_repeated_message_is_one_message(person: Person) -> None:
+async def test_message_with_repeated_idempotency_key_is_stored_once(person: Person) -> None:
     thread, key = await asyncio.to_thread(person.new_thread), str(uuid.uuid4())
-    how: dict[str, Any] = {"json": {"text": "Add a task to buy milk"}, "headers": {"Idempotency-Key": key}}
-    statuses = await at_the_same_moment(person, 12, "POST", f"/api/chatkit/threads/{thread}/messages", **how)
+    options: dict[str, Any] = {"json": {"text": "Add a task to buy milk"}, "headers": {"Idempotency-Key": key}}
+    statuses = await send_at_once(person, 12, "POST", f"/api/chatkit/threads/{thread}/messages", **options)
     assert set(statuses) <= {200, 429}
     query = person.product.database.query
     assert query("SELECT count(*) FROM chat_task WHERE user_id = %s", person.id) == [(1,)]
     assert query("SELECT count(*) FROM chat_turn WHERE conversation_id = %s", thread) == [(1,)]
 
 
-async def test_a_task_is_completed_once(person: Person) -> None:
+async def test_task_is_completed_once(person: Person) -> None:
     with person.program() as program:
         task = program.post("/api/tasks", json={"title": "x"}).json()["task_id"]
-    statuses = await at_the_same_moment(person, 12, "POST", f"/api/tasks/{task}/complete")
+    statuses = await send_at_once(person, 12, "POST", f"/api/tasks/{task}/complete")
     assert sorted(statuses) == [200, *[409] * 11]
 
 
-async def test_limits_hold_in_a_race(product: Product) -> None:
+async def test_limits_hold_for_concurrent_requests(product: Product) -> None:
     person = new_person(product)
     thread = person.new_thread()
-    statuses = await at_the_same_moment(
-        person, 80, "POST", f"/api/chatkit/threads/{thread}/messages", json={"text": "Hello"}
-    )
+    statuses = await send_at_once(person, 80, "POST", f"/api/chatkit/threads/{thread}/messages", json={"text": "Hello"})
     assert set(statuses) <= {200, 429}
     assert statuses.count(200) <= 30
     body = {"name": "x", "scopes": ["chat"]}
     csrf = {"X-CSRFToken": person.browser.cookies["csrftoken"], "Referer": f"{product.origin}/"}
     async with many_clients(product, headers=csrf | {"Cookie": person.browser.cookie}) as client:
         posts = (client.post("/api/auth/tokens", json=body) for _ in range(130))
-        made = [answer.status_code for answer in await asyncio.gather(*posts)]
-    assert 0 < made.count(201) < 100, "with the one of the test's own there are 100"
-    assert set(made) <= {201, 409, 429}
+        created = [answer.status_code for answer in await asyncio.gather(*posts)]
+    assert 0 < created.count(201) < 100, "the person's first token counts towards the limit of 100"
+    assert set(created) <= {201, 409, 429}
 
 
-async def test_a_conversation_is_deleted_while_it_is_used(person: Person) -> None:
+async def test_deleting_conversation_in_use_causes_no_server_error(person: Person) -> None:
     thread = await asyncio.to_thread(person.new_thread)
     path = f"/api/chatkit/threads/{thread}"
     async with person.many_programs() as program:
@@ -94,7 +92,7 @@ async def test_a_conversation_is_deleted_while_it_is_used(person: Person) -> Non
     ]
 
 
-async def test_edits_of_one_message_at_once(person: Person) -> None:
+async def test_concurrent_edits_keep_message_positions_consecutive(person: Person) -> None:
     async with open_socket(person) as socket:
         log = await socket.say("Add a task to buy milk")
         conversation = socket.conversation_id
@@ -111,4 +109,4 @@ async def test_edits_of_one_message_at_once(person: Person) -> None:
         )
     with person.program() as program:
         messages = program.get(f"/api/chatkit/threads/{conversation}").json()["messages"]
-    assert [said["position"] for said in messages] == list(range(1, len(messages) + 1))
+    assert [entry["position"] for entry in messages] == list(range(1, len(messages) + 1))

@@ -1,4 +1,4 @@
-"""Sign-in: its duration does not say who has an account, and the link of a mail leads to this site."""
+"""Sign-in: its duration does not reveal which accounts exist, and e-mailed links lead to this site."""
 
 import statistics
 import time
@@ -11,24 +11,22 @@ from config.tests.attack.product import ORIGIN, Product
 pytestmark = on_product
 
 
-def test_how_long_a_sign_in_takes_does_not_say_who_has_an_account(product: Product) -> None:
-    # Hashed as an account's password is: by now that of somebody who has signed in.
+def test_sign_in_duration_does_not_reveal_accounts(product: Product) -> None:
+    # The person has signed in before, so their password hash is up to date.
     person = new_person(product, "timed")
     seconds: dict[str, list[float]] = {"known": [], "unknown": []}
     for n in range(5):
         for kind, email in (("known", person.email), ("unknown", f"nobody-{n}@example.com")):
-            with Browser(product) as stranger:
-                begun = time.monotonic()
-                stranger.post("/api/auth/login", json={"email": email, "password": "wrong password"})
-                seconds[kind].append(time.monotonic() - begun)
+            with Browser(product) as anonymous:
+                started = time.monotonic()
+                anonymous.post("/api/auth/login", json={"email": email, "password": "wrong password"})
+                seconds[kind].append(time.monotonic() - started)
     known, unknown = (statistics.median(seconds[kind]) for kind in ("known", "unknown"))
     assert known < 2 * unknown and unknown < 2 * known, seconds
 
 
 @quick
-def test_links_in_mails_name_the_public_address_whatever_host_was_asked(
-    product: Product, mailbox: Mailbox, person: Person
-) -> None:
+def test_emailed_link_uses_public_url_despite_forged_host(product: Product, mailbox: Mailbox, person: Person) -> None:
     with Browser(product) as browser:
         page = browser.get("/accounts/reset/")
         assert page.status_code == 200

@@ -18,7 +18,7 @@ pytestmark = on_product
 
 
 def add_tasks(person: Person, count: int) -> None:
-    """Give somebody so many tasks, with texts of 1,000 characters."""
+    """Create this many tasks of a person, with descriptions of 1,000 characters."""
     database = person.product.database
     database.query(
         "INSERT INTO chat_task (id, user_id, number, title, description, priority, created_at, updated_at)"
@@ -37,14 +37,14 @@ def add_tasks(person: Person, count: int) -> None:
 
 @pytest.fixture(scope="module")
 def busy_person(product: Product) -> Person:
-    """Somebody with 5,000 tasks."""
+    """A user with 5,000 tasks."""
     person = new_person(product, "busy")
     add_tasks(person, 5_000)
     return person
 
 
 @quick
-async def test_a_change_among_5000_tasks_is_sent_as_a_change(product: Product, busy_person: Person) -> None:
+async def test_task_update_sends_only_the_change_among_5000_tasks(product: Product, busy_person: Person) -> None:
     changes = 5
     async with contextlib.AsyncExitStack() as stack:
         sockets = [await stack.enter_async_context(open_socket(busy_person)) for _ in range(20)]
@@ -71,7 +71,7 @@ async def test_a_change_among_5000_tasks_is_sent_as_a_change(product: Product, b
 
 
 async def flood(connection: ClientConnection, frames: list[str], seconds: float) -> int:
-    """Send frames again and again without reading, for a time or until the socket is closed; return how many."""
+    """Send frames repeatedly without reading, for a time or until the socket is closed; return the number sent."""
     sent = 0
     with contextlib.suppress(ConnectionClosed, TimeoutError):
         async with asyncio.timeout(seconds):
@@ -82,8 +82,8 @@ async def flood(connection: ClientConnection, frames: list[str], seconds: float)
 
 
 @contextlib.asynccontextmanager
-async def unread(person: Person, conversation_id: uuid.UUID | None = None):  # type: ignore[no-untyped-def]
-    """Open a socket of whose frames none is taken from the machine's buffers."""
+async def unread_socket(person: Person, conversation_id: uuid.UUID | None = None):  # type: ignore[no-untyped-def]
+    """Open a socket whose client reads no frames from the buffers."""
     connection = await connect_socket(person, conversation_id, max_queue=1, ping_interval=None)
     try:
         yield connection
@@ -96,19 +96,19 @@ async def flood_unread(person: Person, frames: list[str], *, sockets: int, secon
     product = person.product
     server = product.server
     async with contextlib.AsyncExitStack() as stack:
-        connections = [await stack.enter_async_context(unread(person)) for _ in range(sockets)]
+        connections = [await stack.enter_async_context(unread_socket(person)) for _ in range(sockets)]
         with Watch(lambda: private_memory([server]), every=0.2) as memory:
             sent = await asyncio.gather(*(flood(one, frames, seconds) for one in connections))
             assert await asyncio.to_thread(product.answers, timeout=20)
-    assert sum(sent), "something was sent"
+    assert sum(sent), "no frame was sent"
     return memory
 
 
-async def test_repeated_messages_from_sockets_that_never_read(product: Product, person: Person) -> None:
+async def test_message_flood_from_unread_sockets_uses_bounded_memory(product: Product, person: Person) -> None:
     text = "a" * 9_000
     frame = json.dumps({"type": "message.send", "client_id": str(uuid.uuid4()), "text": text})
     memory = await flood_unread(person, [frame], sockets=4, seconds=10)
     assert memory.growth < 40, f"{memory.growth:.0f} MB"
     product.await_works(30)
     server = product.server
-    eventually(lambda: private_memory([server]) - memory.before < 20, what="the memory is returned")
+    eventually(lambda: private_memory([server]) - memory.before < 20, what="the release of memory")
