@@ -1,4 +1,4 @@
-"""A collector of OpenTelemetry traces, which keeps the spans that it is sent by OTLP over HTTP."""
+"""An OpenTelemetry collector that stores the spans it receives by OTLP over HTTP."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Received:
-    """A span as a collector receives it; ids are in hexadecimal."""
+    """A received span; ids are in hexadecimal."""
 
     name: str
     began: int  # in nanoseconds of Unix time
@@ -40,19 +40,19 @@ class Received:
 
 
 class Collector:
-    """Receives traces while it is used as a context manager; `status` is its answer."""
+    """Receives traces while it is used as a context manager, and responds with `status`."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.status = 200
-        received, answer = self.bodies, self
+        bodies, collector = self.bodies, self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.path == "/v1/traces" and answer.status == 200:
-                    received.append(body)
-                self.send_response(answer.status)
+                if self.path == "/v1/traces" and collector.status == 200:
+                    bodies.append(body)
+                self.send_response(collector.status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -75,29 +75,29 @@ class Collector:
 
     @property
     def spans(self) -> list[Received]:
-        """Everything received so far."""
+        """All spans received so far."""
         requests = [ExportTraceServiceRequest.FromString(body) for body in list(self.bodies)]
         return [
-            _received(span, _attributes(group.resource.attributes))
+            _span(span, _attributes(group.resource.attributes))
             for request in requests
             for group in request.resource_spans
             for scope in group.scope_spans
             for span in scope.spans
         ]
 
-    def until(self, has_come: Callable[[list[Received]], object]) -> list[Received]:
-        """Wait until the spans are complete, and return them."""
-        eventually(lambda: has_come(self.spans), what="the spans")
+    def until(self, is_complete: Callable[[list[Received]], object]) -> list[Received]:
+        """Wait until a condition holds for the spans, and return them."""
+        eventually(lambda: is_complete(self.spans), what="the spans")
         return self.spans
 
 
 def tree(spans: Sequence[Received], parent_id: str = "") -> list[Any]:
-    """Return the names of the spans below a parent, in the order in which they began; a span with parts is a pair."""
+    """Return the names of a parent's spans in order of their start; a span with children is a pair of name and list."""
     children = [span for span in spans if span.parent_id == parent_id]
-    return [(span.name, parts) if (parts := tree(spans, span.id)) else span.name for span in children]
+    return [(span.name, below) if (below := tree(spans, span.id)) else span.name for span in children]
 
 
-def _received(span: Span, resource: Attributes) -> Received:
+def _span(span: Span, resource: Attributes) -> Received:
     return Received(
         name=span.name,
         began=span.start_time_unix_nano,

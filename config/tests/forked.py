@@ -1,7 +1,7 @@
-"""Python programs in processes of their own that need not import what all of them import first.
+"""Run Python programs in forked processes that share their first imports.
 
-A server spends most of its start on imports of the Agents SDK. Here one process a test process has them ready, and
-each server is a fork of it: a process like any other, with its own pid, to be killed like any other.
+A server spends most of its start on imports of the Agents SDK. Each test process has one fork server with these
+imports, and each server is a fork of it: an ordinary process with a pid of its own, which a test can kill.
 """
 
 import multiprocessing
@@ -18,8 +18,8 @@ from pathlib import Path
 from config.runtime.processes import exit_with_parent
 
 _context = multiprocessing.get_context("forkserver")
-# Nothing that reads the settings, as ninja does, or the environment, as prometheus_client does; nothing that makes an
-# event loop.
+# No module that reads the settings, as ninja does, or the environment, as prometheus_client does, and none that creates
+# an event loop.
 _context.set_forkserver_preload(
     [
         "agents",
@@ -73,7 +73,7 @@ _context.set_forkserver_preload(
 
 
 class Forked:
-    """A module run as a program; the methods are those of `subprocess.Popen`."""
+    """A module that runs as a program, with the methods of `subprocess.Popen`."""
 
     def __init__(
         self,
@@ -85,8 +85,8 @@ class Forked:
         errors: Path | None = None,
     ) -> None:
         forkserver.ensure_running()
-        how = (module, words, dict(env), str(cwd), str(output), str(errors or output))
-        self._process: BaseProcess = _context.Process(target=_run, args=how, daemon=True)
+        arguments = (module, words, dict(env), str(cwd), str(output), str(errors or output))
+        self._process: BaseProcess = _context.Process(target=_run, args=arguments, daemon=True)
         self._process.start()
         assert self._process.pid
         self.pid = self._process.pid
@@ -96,7 +96,7 @@ class Forked:
         return self._process.exitcode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Return the exit code once it has ended; raise subprocess.TimeoutExpired."""
+        """Wait for the process and return its exit code; raise subprocess.TimeoutExpired."""
         self._process.join(timeout)
         code = self._process.exitcode
         if code is None:
@@ -104,22 +104,22 @@ class Forked:
         return code
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, if it runs."""
+        """Send a signal if the process runs."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Send SIGTERM."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it."""
+        """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
 
 def _run(module: str, words: Sequence[str], env: Mapping[str, str], cwd: str, output: str, errors: str) -> None:
     os.setsid()
-    # Unlike those of this module, a program's own processes may be made by multiprocessing, too.
+    # Unlike a daemon process, the program may start processes with multiprocessing itself.
     multiprocessing.current_process().daemon = False
     exit_with_parent(os.getppid(), signal.SIGTERM)()
     for descriptor, path in ((1, output), (2, errors)):

@@ -1,6 +1,6 @@
-"""The last module that the parent of forked processes imports: what they share is no garbage of theirs.
+"""The last module that the fork server imports: it excludes the shared objects from garbage collection.
 
-Without it each process would go through the objects of all modules once more, and copy the pages that they are on.
+Without it each process would traverse the objects of all modules again, and copy their memory pages.
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""All output of one session at a server, and of the commands, without what differs from run to run."""
+"""The output of one session at a server and of the commands, without values that differ between runs."""
 
 import io
 import json
@@ -14,7 +14,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d
 SECRET = re.compile(r"(?<=tk_)[A-Za-z0-9_-]{5,}")
 CALL = re.compile(r"(?<![0-9a-f])[0-9a-f]{32,64}(?![0-9a-f])")
 DATE = re.compile(r"\b202\d-\d\d-\d\d\b")
-# A day in words, replaced with the one on which the files were written.
+# A day in words, which is replaced with the day on which the files were written.
 DAY = re.compile(r"\b[A-Z][a-z]+day \d{1,2} [A-Z][a-z]+(?: 20\d\d)?\b")
 WRITTEN_DAY = "Tuesday 1 December"
 # Numbers that depend on the machine or the moment.
@@ -29,17 +29,17 @@ TIMED = frozenset(
 
 
 class Normalizer:
-    """Gives ids numbers in the order of their first appearance, and takes the time out.
+    """Replaces ids with numbers in the order of their first appearance, and removes times.
 
-    With `ordered=False` all ids are alike and lists are sorted: for lists in the order of random ids.
+    With `ordered=False` all ids are equal and lists are sorted, for lists in the order of random ids.
     """
 
     def __init__(self, *, ordered: bool = True) -> None:
         self._ids: dict[str, str] = {}
         self._ordered = ordered
 
-    def _name(self, found: re.Match[str]) -> str:
-        return self._ids.setdefault(found[0], f"<id {len(self._ids) + 1}>") if self._ordered else "<id>"
+    def _name(self, match: re.Match[str]) -> str:
+        return self._ids.setdefault(match[0], f"<id {len(self._ids) + 1}>") if self._ordered else "<id>"
 
     def text(self, text: str) -> str:
         for pattern in (UUID, CALL):
@@ -62,7 +62,7 @@ class Normalizer:
 
 
 def joined(events: Any) -> Any:
-    """Join the deltas of a stream, which a reader receives in any number of pieces."""
+    """Join the deltas of a stream, which a client receives in any number of pieces."""
     if not isinstance(events, list) or not all(isinstance(event, dict) and "type" in event for event in events):
         return events
     whole: list[dict[str, Any]] = []
@@ -72,22 +72,22 @@ def joined(events: Any) -> Any:
         update = event.get("update") or {}
         is_delta = "delta" in event["type"] or "delta" in str(update.get("type"))
         last = whole[-1] if whole else {}
-        if is_delta and _kind(last) == _kind(event):
-            for holder, piece in ((last, event), (last.get("update") or {}, update)):
+        if is_delta and _event_key(last) == _event_key(event):
+            for target, piece in ((last, event), (last.get("update") or {}, update)):
                 for key in ("text", "delta"):
                     if isinstance(piece.get(key), str):
-                        holder[key] += piece[key]
+                        target[key] += piece[key]
         else:
             whole.append(deepcopy(event))
     return whole
 
 
-def _kind(event: dict[str, Any]) -> tuple[object, ...]:
+def _event_key(event: dict[str, Any]) -> tuple[object, ...]:
     return event.get("type"), event.get("item_id"), event.get("turn_id"), (event.get("update") or {}).get("type")
 
 
 class GoldenClient(Client):
-    """A client that keeps what it receives."""
+    """A client that stores what it receives."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -95,8 +95,8 @@ class GoldenClient(Client):
 
     async def call(self, method: str, path: str, body: object = None, *, label: str = "", **headers: str) -> Any:
         data = await super().call(method, path, body, label=label, **headers)
-        noted = self.exchanges[-1]
-        self.received.append({"sent": noted.sent, "status": noted.status, "body": joined(data)})
+        exchange = self.exchanges[-1]
+        self.received.append({"sent": exchange.sent, "status": exchange.status, "body": joined(data)})
         return data
 
     async def socket(self, token: str) -> None:
@@ -120,7 +120,7 @@ def command(*words: str) -> dict[str, Any]:
 
 
 def _main(words: list[str]) -> None:
-    """Print what commands print: each argument is a command line."""
+    """Run each argument as a command line, and print the output."""
     import sys
 
     import django

@@ -1,4 +1,4 @@
-"""A proxy of a test's own: nginx with the file that deployments use."""
+"""An nginx proxy for tests, with the configuration file of deployments."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from config.runtime.processes import spawn
 from config.tests.support import ROOT, SECONDS, eventually, free_port
 
 TEMPLATE = ROOT / "deploy/nginx.conf.template"
-# What surrounds the file in nginx's container image.
+# The main configuration of nginx's container image, which includes that file.
 MAIN = """
 {user}
 worker_processes 1;
@@ -33,13 +33,13 @@ http {{
 
 
 def program(name: str) -> str:
-    """Return the path of a program of the system; skip the test without it, or fail where it is required."""
-    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
-    if found is None:
+    """Return the path of a system program; without it skip the test, or fail where it is required."""
+    path_of_program = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    if path_of_program is None:
         if os.environ.get("THREADKEEPER_REQUIRE_SERVICES"):
             pytest.fail(f"{name} is not installed")
         pytest.skip(f"{name} is not installed")
-    return found
+    return path_of_program
 
 
 class Nginx:

@@ -1,6 +1,6 @@
-"""A pytest plugin: tests have their own PostgreSQL and data folder, which are removed at the end.
+"""A pytest plugin that gives tests their own PostgreSQL and data folder, and removes both at the end.
 
-Settings are read when pytest-django starts, so this plugin is named in `addopts` and loaded before it.
+Settings are read when pytest-django starts, so `addopts` names this plugin, which loads it first.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ from psycopg import sql
 from config.runtime.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError, start
 from config.runtime.gc_freeze import freeze
 
-# Variables of the developer's shell that no test may use, such as a key that costs money.
+# Variables of the developer's shell that tests must not use, such as the key of a paid API.
 DEVELOPER_VARIABLES = (
     "AGENT_",
     "CONVERSATION_",
@@ -36,16 +36,16 @@ DEVELOPER_VARIABLES = (
 )
 
 PREFIX = "threadkeeper-tests-"
-# The name of a test run, which its processes share; databases that they copy end with it.
+# The id of a test run, which its processes share; the names of template databases end with it.
 RUN_ID = "THREADKEEPER_TEST_RUN"
-# Attacks mostly wait: each of their groups has its own process.
+# Attacks mostly wait, so each of their groups has a process of its own.
 ATTACK_GROUPS = 4
 
 
 def _share_bytecode(folder: Path) -> None:
-    """Compile modules once for all processes, where none may write beside the sources.
+    """Compile modules once for all processes when they must not write bytecode beside the sources.
 
-    Without it, each of the many processes of a run would compile all that it imports.
+    Without it, each process of a run would compile all modules that it imports.
     """
     if sys.dont_write_bytecode:
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -53,11 +53,11 @@ def _share_bytecode(folder: Path) -> None:
         sys.dont_write_bytecode = False
 
 
-# Before the other plugins are imported: their modules take seconds to compile.
+# Before other plugins are imported, since their modules take seconds to compile.
 _share_bytecode(Path(__file__).parent.parent.parent / ".pytest_cache" / "bytecode")
 
 _folder: Path | None = None
-_begins_the_run = RUN_ID not in os.environ
+_is_first_process = RUN_ID not in os.environ
 _server: EmbeddedPostgres | None = None
 
 
@@ -75,7 +75,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
         os.environ.setdefault(RUN_ID, uuid.uuid4().hex[:12])
         os.environ["ENV_FILE"] = os.devnull
         os.environ["DATA_DIR"] = str(_folder)
-        # No test trusts an authority, and each client of a test would read all of the machine's in 50 ms.
+        # No test needs certificate authorities, and loading those of the machine takes 50 ms per client.
         os.environ.pop("SSL_CERT_FILE", None)
         os.environ["SSL_CERT_DIR"] = str(_folder)
         if not os.environ.get("DATABASE_URL"):
@@ -89,9 +89,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Move pytest's temporary folders into the data folder of the run: pytest closes its common one to other users.
+    """Move pytest's temporary folders into the data folder of the run.
 
-    The server may run as such a user.
+    Other users cannot read pytest's own folder, and PostgreSQL may run as another user.
     """
     if _folder and not config.option.basetemp:
         config.option.basetemp = str(_folder / "tmp")
@@ -99,7 +99,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Use one process more than there are cores, since many tests wait; run tests that are named in this process."""
+    """Use one process more than there are cores, since many tests wait; run explicitly named tests in this process."""
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return 0
     return ATTACK_GROUPS if config.option.markexpr == "attack" else (os.cpu_count() or 1) + 1
@@ -116,7 +116,7 @@ def pytest_unconfigure() -> None:
     """Stop the server and remove the folder."""
     if _server:
         _server.stop()
-    elif _begins_the_run and (run := os.environ.get(RUN_ID)):
+    elif _is_first_process and (run := os.environ.get(RUN_ID)):
         _drop_templates(run)
     if _folder:
         shutil.rmtree(_folder, ignore_errors=True)
@@ -142,8 +142,8 @@ def _lock_folder(folder: Path) -> bool:
 
 
 def _remove_leftovers() -> None:
-    """Remove the folders of killed runs."""
-    for held in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/held"):
+    """Remove the folders of runs that were killed."""
+    for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/held"):
         with suppress(OSError):
-            if _lock_folder(held.parent):
-                shutil.rmtree(held.parent)
+            if _lock_folder(lock.parent):
+                shutil.rmtree(lock.parent)

@@ -1,4 +1,4 @@
-"""Real servers for tests: processes of their own, against a real database, killed without mercy."""
+"""Real servers for tests: separate processes with a real database, which tests may kill."""
 
 import contextlib
 import functools
@@ -33,7 +33,7 @@ from config.tests.forked import Forked
 from config.tests.postgres_plugin import RUN_ID
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# What a child is to inherit of the test process: how to run at all, and nothing of the project's.
+# The variables that a child process inherits: those it needs to run, and no settings of the project.
 INHERITED = (
     "PATH",
     "HOME",
@@ -47,17 +47,17 @@ SECONDS = 30.0
 PASSWORD = "correct horse battery"
 
 
-def eventually(holds: Callable[[], Any], *, within: float = SECONDS, what: str = "it") -> Any:
-    """Return the first true answer of a question that is asked until it is true, or fail."""
+def eventually(condition: Callable[[], Any], *, within: float = SECONDS, what: str = "it") -> Any:
+    """Call a function until it returns a true value and return that value, or fail after some seconds."""
     deadline = time.monotonic() + within
-    while not (answer := holds()):
+    while not (value := condition()):
         assert time.monotonic() < deadline, f"{what} did not come true within {within} s"
         time.sleep(0.02)
-    return answer
+    return value
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port on which no process listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -65,7 +65,7 @@ def free_port() -> int:
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """Return what a child process of a test sees: nothing of the developer's settings."""
+    """Return the environment of a child process, without the developer's settings."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return {
         **inherited,
@@ -102,9 +102,9 @@ def run(*words: str | Path, **variables: str) -> "subprocess.CompletedProcess[st
 
 @functools.cache
 def _hashed(password: str) -> str:
-    """Return a password's hash as sign-up makes it: another one would be replaced at the first sign-in, and end logins.
+    """Return a password's hash as sign-up makes it, which takes half a second.
 
-    It takes half a second.
+    The first sign-in would replace any other hash, and end the login sessions.
     """
     hasher = PBKDF2PasswordHasher()
     return hasher.encode(password, hasher.salt())
@@ -112,19 +112,18 @@ def _hashed(password: str) -> str:
 
 @dataclass(frozen=True)
 class LiveDatabase:
-    """A migrated database that real processes use; nothing in it is rolled back."""
+    """A migrated database that real processes use; its changes are not rolled back."""
 
     url: str
 
     def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Run a statement outside of any test's transaction and return its rows."""
+        """Run a statement outside of the test's transaction and return its rows."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            # The statement is a test's own.
             cursor = connection.execute(statement, parameters)
             return cursor.fetchall() if cursor.description else []
 
     def add_user(self, email: str, password: str = PASSWORD, *, staff: bool = False) -> uuid.UUID:
-        """Make a person who can sign in."""
+        """Create a user who can sign in."""
         user_id = uuid.uuid4()
         self.query(
             "INSERT INTO chat_user (id, email, password, time_zone, is_active, is_staff, is_superuser, created_at)"
@@ -138,9 +137,9 @@ class LiveDatabase:
         return user_id
 
     def log_in(self, email: str, data_dir: Path) -> dict[str, str]:
-        """Make a login as the form does, without the time of a password's hash; return a browser's cookies.
+        """Create a login session without the cost of a password's hash; return the cookies of a browser.
 
-        The data folder is that of the server, which holds the key of its signatures.
+        The data folder is that of the server, since it has the secret key.
         """
         from chat.models import User
 
@@ -164,13 +163,13 @@ class LiveDatabase:
 
 
 def with_name(url: str, name: str) -> str:
-    """Return the address of another database of the same server."""
+    """Return the URL of another database of the same server."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
 @contextlib.contextmanager
 def database(server_url: str, *, template: str | None = None) -> Iterator[tuple[str, str]]:
-    """Make a database of a server for a while; yield its name and its address."""
+    """Create a temporary database; yield its name and URL."""
     name = f"live_{uuid.uuid4().hex[:12]}"
     create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
     if template:
@@ -184,15 +183,15 @@ def database(server_url: str, *, template: str | None = None) -> Iterator[tuple[
 
 
 def prepare(url: str, data_dir: Path) -> None:
-    """Give a database its tables, as `up` does."""
-    done = run("-m", "config.runtime.bootstrap", DATABASE_URL=url, DATA_DIR=str(data_dir), ADMIN_PASSWORD=PASSWORD)
-    assert done.returncode == 0, done.stderr
+    """Create the tables of a database, as `up` does."""
+    completed = run("-m", "config.runtime.bootstrap", DATABASE_URL=url, DATA_DIR=str(data_dir), ADMIN_PASSWORD=PASSWORD)
+    assert completed.returncode == 0, completed.stderr
 
 
 def template(name: str, make: Callable[[str], None], *, of: str | None = None) -> str:
-    """Return a database to be copied, which the first process of a test run that asks for it makes.
+    """Return the name of a template database, which the first process of a test run that needs it creates.
 
-    Migrations take longer than most tests.
+    Copying it is faster than migrating: migrations take longer than most tests.
     """
     server_url, name = os.environ["DATABASE_URL"], f"{name}_{os.environ[RUN_ID]}"
     with psycopg.connect(server_url, autocommit=True) as admin:
@@ -208,7 +207,7 @@ def template(name: str, make: Callable[[str], None], *, of: str | None = None) -
 
 
 class ServerProcess:
-    """A real server process, of `config.runtime.asgi_server` or another module, on a free port; it answers at once."""
+    """A real server process of `config.runtime.asgi_server` or another module, on a free port, ready for requests."""
 
     def __init__(
         self, database: LiveDatabase, data_dir: Path, *, program: str = "config.runtime.asgi_server", **variables: str
@@ -230,7 +229,7 @@ class ServerProcess:
         self.kill9()
 
     def launch(self) -> None:
-        """Start the process without waiting until it answers."""
+        """Start the process without waiting until it responds."""
         env = clean_environment(**self.variables)
         self.process = Forked(self.program, "--port", str(self.port), env=env, cwd=ROOT, output=self.log)
 
@@ -243,7 +242,7 @@ class ServerProcess:
             raise
 
     def _answers(self) -> bool:
-        assert self.process.poll() is None, f"the server ended:\n{self.output}"
+        assert self.process.poll() is None, f"the server exited:\n{self.output}"
         try:
             return httpx.get(f"{self.url}/healthz", timeout=5).status_code == 200
         except httpx.TransportError:
@@ -251,30 +250,30 @@ class ServerProcess:
 
     @property
     def output(self) -> str:
-        """What the server has written so far."""
+        """The output of the server so far."""
         return self.log.read_text()
 
     def kill9(self) -> None:
-        """End the server without a chance to do anything."""
+        """Send SIGKILL to the server."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(SECONDS)
 
     def terminate(self) -> int:
-        """Ask the server to stop, and return its exit code."""
+        """Send SIGTERM to the server, and return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(SECONDS)
 
     def restart(self, *, program: str = "config.runtime.asgi_server", **variables: str) -> None:
-        """Start it again on the same port, ended first if it still runs."""
+        """Stop the server if it runs, and start it on the same port."""
         self.terminate()
         self.program = program
         self.variables |= variables
         self._start()
 
     def client(self, email: str, password: str | None = None) -> httpx.Client:
-        """Return a browser that has signed in: through the page if a password is given."""
+        """Return a browser that is signed in, through the sign-in page if a password is given."""
         browser = httpx.Client(base_url=self.url, follow_redirects=True, timeout=SECONDS)
         if password is None:
             for name, value in self.database.log_in(email, self.data_dir).items():
@@ -289,12 +288,12 @@ class ServerProcess:
         return browser
 
     def cookie(self, email: str) -> str:
-        """Return the Cookie header of a person who has signed in, as a websocket client needs it."""
+        """Return the Cookie header of a signed-in user, for a websocket client."""
         return "; ".join(f"{name}={value}" for name, value in self.database.log_in(email, self.data_dir).items())
 
 
 class Up:
-    """A real `manage.py up` on a data folder."""
+    """A real `manage.py up` with a data folder."""
 
     python = sys.executable
     root = ROOT
@@ -314,21 +313,21 @@ class Up:
 
     @property
     def output(self) -> str:
-        """What it and its children have written so far."""
+        """The output of `up` and its children so far."""
         return self.log.read_text()
 
     def await_started(self) -> "Up":
-        """Return once it has printed its address."""
+        """Wait until it has printed its URL."""
         eventually(lambda: "Ctrl-C" in self.output, within=60, what=f"the address in\n{self.output}")
         return self
 
     def await_ready(self) -> "Up":
-        """Return once everything works, the worker included."""
+        """Wait until everything works, including the worker."""
         eventually(self.is_ready, within=60, what=f"/readyz of\n{self.output}")
         return self
 
     def is_ready(self) -> bool:
-        """Return whether everything works; fail if it has ended."""
+        """Return whether everything works; fail if `up` has exited."""
         assert self.process.poll() is None, f"up ended:\n{self.output}"
         try:
             ready = httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
@@ -337,12 +336,12 @@ class Up:
             return False
 
     def child(self, *words: str) -> psutil.Process:
-        """Return the child of `up` whose command line has these words."""
+        """Return the child of `up` whose command line contains these words."""
         children = psutil.Process(self.process.pid).children()
         return next(child for child in children if set(words) <= set(" ".join(child.cmdline()).split()))
 
     def kill9(self) -> None:
-        """End `up` itself without a chance to do anything."""
+        """Send SIGKILL to `up` itself."""
         self.process.kill()
         self.process.wait(SECONDS)
 
@@ -353,7 +352,7 @@ class Up:
 
 
 def processes_of(data_dir: Path) -> list[psutil.Process]:
-    """Return every living process that was given this data folder, and the folder's PostgreSQL."""
+    """Return all running processes with this data folder, including its PostgreSQL."""
     return [process for process in psutil.process_iter() if _belongs_to(process, data_dir)]
 
 

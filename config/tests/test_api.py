@@ -1,4 +1,4 @@
-"""What holds for the whole HTTP API."""
+"""Rules of the whole HTTP API: errors, scopes and the OpenAPI document."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ from chat.tests.api import bearer, error_of
 from config.api import api
 
 pytestmark = pytest.mark.django_db
-# Operations that no scope is needed for: one's own account, and what anybody may ask.
+# Operations that need no scope: those of the user's own account, and public ones.
 WITHOUT_SCOPE = {"get_health", "get_me", "register", "sign_in", "list_tokens", "create_token", "revoke_token"}
 
 
@@ -24,38 +24,38 @@ def operations() -> dict[str, dict[str, object]]:
     return {operation["operationId"]: operation for path in paths for operation in path.values()}
 
 
-def test_health_says_what_works(client: Client) -> None:
+def test_health_reports_each_component(client: Client) -> None:
     answer = client.get("/api/health")
     assert set(answer.json()) == {"status", "database", "sessions", "worker", "schedule", "version"}
     assert answer.json()["version"] == settings.VERSION
-    # In a test there is no worker.
+    # No worker runs in a test.
     assert (answer.status_code, answer.json()["status"], answer.json()["worker"]) == (503, "not ready", False)
 
 
 @pytest.mark.parametrize("path", ["", "nothing", "nothing/", "auth/me/", "auth/me/x", "tasks/"])
-def test_an_unknown_address_is_told_in_json_before_anything_else(owner: User, path: str) -> None:
+def test_unknown_path_returns_json_404_before_authentication(owner: User, path: str) -> None:
     strict = Client(enforce_csrf_checks=bool(path))
     for method in (strict.get, strict.post, strict.put, strict.patch, strict.delete):
         for headers in ({}, bearer(owner)):
             assert error_of(method(f"/api/{path}", headers=headers), 404) == "not_found"
 
 
-def test_another_method_and_an_unknown_host_are_told_in_json(client: Client) -> None:
+def test_wrong_method_and_unknown_host_return_json_errors(client: Client) -> None:
     answer = client.delete("/api/auth/me")
     assert error_of(answer, 405) == "method_not_allowed"
     assert answer["Allow"] == "GET"
     assert error_of(client.get("/api/health", headers={"host": "elsewhere.example"}), 400) == "bad_request"
 
 
-def test_answers_are_kept_nowhere(client: Client, owner: User) -> None:
+def test_responses_are_not_cached(client: Client, owner: User) -> None:
     for answer in (client.get("/api/auth/me", headers=bearer(owner)), client.get("/api/auth/me")):
         assert "no-store" in answer["Cache-Control"]
 
 
-def test_what_nobody_foresaw_is_logged_and_not_told(
+def test_unexpected_error_is_logged_and_not_sent_to_client(
     client: Client, owner: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # No limit at all: that is no number.
+    # A limit that is not a number raises an error.
     monkeypatch.setattr(settings, "API_REQUESTS_PER_MINUTE", "secret words")
     answer = client.get("/api/auth/me", headers=bearer(owner))
     assert error_of(answer, 500) == "server_error"
@@ -63,52 +63,52 @@ def test_what_nobody_foresaw_is_logged_and_not_told(
     assert "secret words" in caplog.text
 
 
-def test_every_operation_has_a_name_for_generated_clients() -> None:
+def test_every_operation_has_unique_id_for_generated_clients() -> None:
     found = operations()
     assert all(name.isidentifier() and name == name.lower() for name in found)
     named = [op["operationId"] for path in api.get_openapi_schema()["paths"].values() for op in path.values()]
     assert sorted(named) == sorted(found)
 
 
-def test_every_operation_needs_a_scope() -> None:
+def test_every_operation_requires_a_scope() -> None:
     for name, operation in operations().items():
         security = operation["security"]
         assert isinstance(security, list)
         assert any(way.get("bearer") for way in security) or name in WITHOUT_SCOPE, name
 
 
-def test_the_description_is_public_and_says_how_things_fail(client: Client) -> None:
-    described = json.loads(client.get("/api/openapi.json").content)
-    assert described["openapi"].startswith("3.1")
-    assert described["info"]["version"] == settings.VERSION
-    me = described["paths"]["/api/auth/me"]["get"]
+def test_openapi_document_is_public_and_lists_error_responses(client: Client) -> None:
+    document = json.loads(client.get("/api/openapi.json").content)
+    assert document["openapi"].startswith("3.1")
+    assert document["info"]["version"] == settings.VERSION
+    me = document["paths"]["/api/auth/me"]["get"]
     assert set(me["responses"]) == {"200", "401", "403", "429", "500"}
     assert me["security"] == [{"bearer": []}, {"cookie": []}]
-    assert set(described["components"]["securitySchemes"]) == {"bearer", "cookie", "csrf"}
-    assert described["components"]["schemas"]["Problem"]["required"] == ["code", "detail"]
+    assert set(document["components"]["securitySchemes"]) == {"bearer", "cookie", "csrf"}
+    assert document["components"]["schemas"]["Problem"]["required"] == ["code", "detail"]
 
 
 @pytest.fixture(scope="module")
-def described() -> Any:
+def document() -> Any:
     return json.loads(json.dumps(api.get_openapi_schema(), cls=DjangoJSONEncoder))
 
 
-def test_the_description_is_valid(described: Any) -> None:
-    validate(described)
+def test_openapi_document_is_valid(document: Any) -> None:
+    validate(document)
 
 
-def test_nothing_is_described_as_valid_that_is_refused(described: Any) -> None:
-    for path, methods in described["paths"].items():
+def test_openapi_document_does_not_allow_refused_values(document: Any) -> None:
+    for path, methods in document["paths"].items():
         for operation in methods.values():
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 assert "anyOf" not in content["schema"], path  # null is no object
             for parameter in operation.get("parameters", []):
                 if parameter["in"] == "path" and parameter["schema"].get("format") != "uuid":
                     assert parameter["schema"]["minLength"] == 1, path
-    assert described["components"]["schemas"]["ThreadChange"]["minProperties"] == 1
+    assert document["components"]["schemas"]["ThreadChange"]["minProperties"] == 1
 
 
-def test_what_a_client_need_not_send_has_no_default_that_it_would_send() -> None:
+def test_optional_fields_and_parameters_have_no_default() -> None:
     schemas = api.get_openapi_schema()["components"]["schemas"]
     changes = schemas["TaskChanges"]["properties"] | schemas["ThreadChange"]["properties"]
     assert not [name for name, field in changes.items() if "default" in field]
@@ -123,7 +123,7 @@ def parameters_of(operation: dict[str, object]) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_field_or_parameter_that_is_not_described_is_refused_by_name(client: Client, owner: User) -> None:
+def test_unknown_field_or_parameter_is_refused_by_name(client: Client, owner: User) -> None:
     answer = client.post("/api/tasks", {"title": "Buy milk", "prio": "high"}, "application/json", headers=bearer(owner))
     assert error_of(answer, 422) == "invalid"
     assert answer.json()["error"]["fields"] == {"prio": "There is no such field"}
@@ -133,32 +133,32 @@ def test_a_field_or_parameter_that_is_not_described_is_refused_by_name(client: C
     assert error_of(client.get("/api/tasks?state=pending"), 401) == "not_signed_in"
 
 
-def test_an_unknown_parameter_gets_an_answer_that_is_described(client: Client, owner: User, described: Any) -> None:
-    plain = {path: each["get"] for path, each in described["paths"].items() if "get" in each and "{" not in path}
+def test_unknown_parameter_gets_documented_status(client: Client, owner: User, document: Any) -> None:
+    plain = {path: each["get"] for path, each in document["paths"].items() if "get" in each and "{" not in path}
     answers = {path: client.get(f"{path}?zzz=1", headers=bearer(owner)).status_code for path in plain}
     assert answers
     assert {path: status for path, status in answers.items() if str(status) not in plain[path]["responses"]} == {}
 
 
-def test_each_body_and_each_reply_has_an_example_that_fits(described: Any) -> None:
-    shapes = {"components": described["components"]}
-    for path in described["paths"].values():
+def test_every_body_and_response_has_a_valid_example(document: Any) -> None:
+    shapes = {"components": document["components"]}
+    for path in document["paths"].values():
         for operation in path.values():
             bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
             for content in (body["content"] for body in bodies if "content" in body):
-                for kind, described_as in content.items():
+                for kind, media_type in content.items():
                     if kind == "application/json":
-                        Draft202012Validator(described_as["schema"] | shapes).validate(described_as["example"])
+                        Draft202012Validator(media_type["schema"] | shapes).validate(media_type["example"])
 
 
-def test_each_event_of_a_stream_is_described() -> None:
+def test_every_stream_event_is_documented() -> None:
     schemas = api.get_openapi_schema()["components"]["schemas"]
     kinds = set(schemas["TurnEvent"]["discriminator"]["mapping"])
     assert kinds == {"message_start", "content_delta", "approval_requested", "message_end", "error"}
     assert {"not_found", "invalid", "rate_limited"} <= set(schemas["Problem"]["properties"]["code"]["enum"])
 
 
-def test_the_documentation_needs_no_outside_host(client: Client) -> None:
+def test_docs_page_uses_no_other_host(client: Client) -> None:
     answer = client.get("/api/docs")
     page = answer.content.decode()
     assert answer.status_code == 200

@@ -1,4 +1,4 @@
-"""Whatever is sent, by whomever: no failure of the server, no answer but those described, nothing of anybody else's."""
+"""Fuzzed API requests of every caller: no server error, only documented responses, no data of other users."""
 
 import json
 import uuid
@@ -37,7 +37,7 @@ CHECKS = (status_code_conformance, content_type_conformance, response_schema_con
 CALLERS = ("owner", "outsider", "expired", "anonymous")
 SECRET = "sekret"
 TURN = "POST /api/chatkit/threads/{thread_id}/turns/{turn_id}"
-# What runs turns is in a server's process only.
+# Turns run only in a server process.
 NEEDS_A_RUNNER = {f"{TURN}/stop", f"{TURN}/retry", f"{TURN}/approvals/{{call_id}}"}
 
 Send = Callable[[Any, Mapping[str, str]], Any]
@@ -45,16 +45,16 @@ Send = Callable[[Any, Mapping[str, str]], Any]
 
 @dataclass
 class Trial:
-    """Sends operations what their description allows, with the owner's ids in the path, and looks at each answer."""
+    """Sends requests that the schema allows, with the owner's ids in the path, and checks each response."""
 
-    who: str
+    caller: str
     headers: Mapping[str, str]
     ids: Mapping[str, str]
     send: Send
     cases: int = field(default=0)
 
     def operation(self, operation: Any, *, examples: int) -> None:
-        """Try one out, with the same cases each time."""
+        """Test an operation, with the same cases each time."""
 
         @settings(
             max_examples=examples,
@@ -71,32 +71,32 @@ class Trial:
         look()
 
     def look(self, case: Any, *, is_closed: bool) -> None:
-        """Send a case and check what comes back."""
+        """Send a case and check the response."""
         for name in case.path_parameters or {}:
             case.path_parameters[name] = self.ids.get(name, case.path_parameters[name])
         own = {name: value for name, value in (case.headers or {}).items() if name.lower() != "authorization"}
         case.headers = own | dict(self.headers)
         answer = self.send(case, self.headers)
         self.cases += 1
-        assert answer.status_code not in (500, 502), answer.text  # 503 is said of a file, or a worker, that is missing
+        assert answer.status_code not in (500, 502), answer.text  # 503 reports a missing file or worker
         case.validate_response(answer, checks=list(CHECKS))
-        if self.who != "owner":
+        if self.caller != "owner":
             assert SECRET not in answer.text
-            if self.who != "outsider" and is_closed:
+            if self.caller != "outsider" and is_closed:
                 assert answer.status_code in (401, 422), answer.text
 
 
-# Within this process.
+# In this process.
 
 
 @pytest.fixture
-def sekret(owner: User, given_session: GivenSession) -> dict[str, str]:
-    """Give the owner one of everything; return the ids by the names of paths' parameters."""
+def owner_ids(owner: User, given_session: GivenSession) -> dict[str, str]:
+    """Create one object of each kind for the owner; return the ids by the names of path parameters."""
     conversation = given_session(owner, title=SECRET).conversation
     turn = talk.say(conversation, f"Buy a {SECRET} cake", SECRET, calls=1)
     task = tasks.create_task(user_id=owner.pk, title=SECRET)
     token = tokens.make(user=owner, name=SECRET, scopes=tokens.scopes_of(owner)).token
-    found = {
+    ids = {
         "thread_id": conversation.pk,
         "message_id": turn.prompt_id,
         "turn_id": turn.pk,
@@ -105,39 +105,39 @@ def sekret(owner: User, given_session: GivenSession) -> dict[str, str]:
         "token_id": token.pk,
         "session_id": conversation.session.session_id,
     }
-    return {name: str(value) for name, value in found.items()}
+    return {name: str(value) for name, value in ids.items()}
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("who", CALLERS)
-def test_every_operation_keeps_to_its_description(
-    owner: User, outsider: User, sekret: dict[str, str], who: str
+@pytest.mark.parametrize("caller", CALLERS)
+def test_every_operation_matches_its_schema_in_process(
+    owner: User, outsider: User, owner_ids: dict[str, str], caller: str
 ) -> None:
-    headers = {} if who == "anonymous" else bearer(outsider if who == "outsider" else owner)
-    if who == "expired":
+    headers = {} if caller == "anonymous" else bearer(outsider if caller == "outsider" else owner)
+    if caller == "expired":
         ApiToken.objects.update(expires_at=timezone.now() - timedelta(hours=1))
-    trial = Trial(who, headers, sekret, sent_within)
-    asked = schemathesis.openapi.from_dict(json.loads(Client().get("/api/openapi.json").content))
-    for found in asked.get_all_operations():
-        assert isinstance(found, Ok), found
-        operation = found.ok()
+    trial = Trial(caller, headers, owner_ids, send_in_process)
+    schema = schemathesis.openapi.from_dict(json.loads(Client().get("/api/openapi.json").content))
+    for result in schema.get_all_operations():
+        assert isinstance(result, Ok), result
+        operation = result.ok()
         if operation.label not in NEEDS_A_RUNNER:
-            # Who is refused is refused before what was sent is read.
-            trial.operation(operation, examples=1 if who in ("expired", "anonymous") else 2)
+            # Unauthenticated requests are refused before their content is read.
+            trial.operation(operation, examples=1 if caller in ("expired", "anonymous") else 2)
 
 
-def sent_within(case: Any, headers: Mapping[str, str]) -> httpx.Response:
-    """Send a case within this process, whose database is the test's."""
-    how = requests.Request(**(case.as_transport_kwargs(base_url="http://testserver"))).prepare()
+def send_in_process(case: Any, headers: Mapping[str, str]) -> httpx.Response:
+    """Send a case in this process, which uses the test's database."""
+    prepared = requests.Request(**(case.as_transport_kwargs(base_url="http://testserver"))).prepare()
     answer = Client().generic(
-        how.method or "",
-        how.path_url,
-        how.body or b"",
-        content_type=str(how.headers.get("Content-Type", "")),
+        prepared.method or "",
+        prepared.path_url,
+        prepared.body or b"",
+        content_type=str(prepared.headers.get("Content-Type", "")),
         headers=dict(headers),
     )
     content = b"" if answer.streaming else answer.content
-    request = httpx.Request(how.method or "", how.url or "")
+    request = httpx.Request(prepared.method or "", prepared.url or "")
     reply = httpx.Response(answer.status_code, headers=dict(answer.items()), content=content, request=request)
     reply.elapsed = timedelta(0)
     return reply
@@ -152,34 +152,36 @@ NO_LIMITS = dict.fromkeys(
 
 @pytest.mark.long
 @pytest.mark.service
-def test_every_operation_of_a_server_keeps_to_its_description(live_database: LiveDatabase, tmp_path: Path) -> None:
+def test_every_operation_matches_its_schema_on_server(live_database: LiveDatabase, tmp_path: Path) -> None:
     server = ServerProcess(live_database, tmp_path, **NO_LIMITS)
     try:
-        owner, outsider = (live_database.add_user(f"{SECRET}@example.com", staff=True), outsider_of(live_database))
+        owner, outsider = (live_database.add_user(f"{SECRET}@example.com", staff=True), add_outsider(live_database))
         cases = 0
-        for who in CALLERS:
-            key = key_for(live_database, outsider if who == "outsider" else owner, is_over=who == "expired")
-            headers = {} if who == "anonymous" else shown(key)
-            ids = one_of_everything(server, owner, key_for(live_database, owner))
-            trial = Trial(who, headers, ids, lambda case, _: case.call(base_url=server.url, timeout=60))
-            asked = schemathesis.openapi.from_dict(httpx.get(f"{server.url}/api/openapi.json").json())
-            for found in asked.get_all_operations():
-                assert isinstance(found, Ok), found
-                trial.operation(found.ok(), examples=25)
+        for caller in CALLERS:
+            key = create_token(
+                live_database, outsider if caller == "outsider" else owner, is_expired=caller == "expired"
+            )
+            headers = {} if caller == "anonymous" else shown(key)
+            ids = create_one_of_each(server, owner, create_token(live_database, owner))
+            trial = Trial(caller, headers, ids, lambda case, _: case.call(base_url=server.url, timeout=60))
+            schema = schemathesis.openapi.from_dict(httpx.get(f"{server.url}/api/openapi.json").json())
+            for result in schema.get_all_operations():
+                assert isinstance(result, Ok), result
+                trial.operation(result.ok(), examples=25)
             cases += trial.cases
-        print(f"{cases} cases")  # noqa: T201 - what a long run is for
+        print(f"{cases} cases")  # noqa: T201 - the result of a long run
         assert "Traceback" not in server.output
     finally:
         server.terminate()
 
 
-def outsider_of(database: LiveDatabase) -> uuid.UUID:
-    """Make somebody else."""
+def add_outsider(database: LiveDatabase) -> uuid.UUID:
+    """Create another user."""
     return database.add_user("outsider@example.com")
 
 
-def key_for(database: LiveDatabase, user_id: uuid.UUID, *, is_over: bool = False) -> str:
-    """Give a person a token for everything, which may have expired, and return its key."""
+def create_token(database: LiveDatabase, user_id: uuid.UUID, *, is_expired: bool = False) -> str:
+    """Create a token of a user with all scopes, which may have expired, and return it."""
     key = f"tk_{uuid.uuid4().hex}"
     database.query(
         "INSERT INTO chat_apitoken (id, user_id, name, scopes, hash, beginning, signed_in_by, created_at, expires_at)"
@@ -188,17 +190,17 @@ def key_for(database: LiveDatabase, user_id: uuid.UUID, *, is_over: bool = False
         user_id,
         Scope.values,
         hash_of(key),
-        -1 if is_over else 1,
+        -1 if is_expired else 1,
     )
     return key
 
 
-def one_of_everything(server: ServerProcess, owner: uuid.UUID, key: str) -> dict[str, str]:
-    """Let the owner talk, and return the ids of what there is then."""
+def create_one_of_each(server: ServerProcess, owner: uuid.UUID, key: str) -> dict[str, str]:
+    """Create one object of each kind for the owner through the API, and return the ids."""
     with httpx.Client(base_url=f"{server.url}/api", headers=shown(key), timeout=60) as api:
         thread = api.post("/chatkit/threads", json={"title": SECRET}).json()["thread_id"]
-        said = api.post(f"/chatkit/threads/{thread}/messages", json={"text": f"Add a task to buy a {SECRET} cake"})
-        assert said.status_code == 200, said.text
+        response = api.post(f"/chatkit/threads/{thread}/messages", json={"text": f"Add a task to buy a {SECRET} cake"})
+        assert response.status_code == 200, response.text
         message = api.get(f"/chatkit/threads/{thread}").json()["messages"][0]["message_id"]
         task = api.post("/tasks", json={"title": SECRET}).json()["task_id"]
         run = api.post("/cleanup-runs", json={"dry_run": True}).json()

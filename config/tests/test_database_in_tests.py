@@ -5,6 +5,6 @@ import os
 from django.conf import settings
 
 
-def test_the_data_folder_is_not_the_developers() -> None:
+def test_tests_do_not_use_the_developers_data_folder() -> None:
     assert settings.DATA_DIR != settings.BASE_DIR / "data"
     assert str(settings.DATA_DIR) == os.environ["DATA_DIR"]

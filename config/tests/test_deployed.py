@@ -18,7 +18,7 @@ PROXY = {"Host": HOST, "X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "h
 EMAIL = "person@example.com"
 
 
-def test_the_deployment_checks_find_nothing(tmp_path: Path) -> None:
+def test_django_deployment_checks_pass(tmp_path: Path) -> None:
     checked = run(
         ROOT / "manage.py",
         "check",
@@ -45,28 +45,28 @@ def deployed(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def browser(deployed: ServerProcess) -> Iterator[httpx.Client]:
-    """A browser whose requests come through the proxy, signed in."""
+    """A signed-in browser whose requests come through the proxy."""
     with httpx.Client(base_url=deployed.url, headers=PROXY) as browser:
         token = browser.get("/accounts/login/").cookies["csrftoken"]
         form = {"username": EMAIL, "password": PASSWORD, "csrfmiddlewaretoken": token}
-        # Secure cookies are not sent over the proxy's plain connection by themselves.
-        sent = {"Origin": f"https://{HOST}", "Cookie": f"csrftoken={token}"}
-        answer = browser.post("/accounts/login/", data=form, headers=sent)
+        # The client does not send Secure cookies over the plain connection of the proxy by itself.
+        form_headers = {"Origin": f"https://{HOST}", "Cookie": f"csrftoken={token}"}
+        answer = browser.post("/accounts/login/", data=form, headers=form_headers)
         browser.headers["Cookie"] = f"sessionid={answer.cookies['sessionid']}"
         yield browser
 
 
 @pytest.mark.service
-def test_cookies_are_for_https_and_for_this_site(deployed: ServerProcess, browser: httpx.Client) -> None:
+def test_cookies_are_secure_and_same_site(deployed: ServerProcess, browser: httpx.Client) -> None:
     cookies = browser.get("/accounts/login/", headers={"Cookie": ""}).headers.get_list("Set-Cookie")
     assert any(cookie.startswith("csrftoken=") for cookie in cookies)
     assert all("Secure" in cookie and "SameSite=Lax" in cookie for cookie in cookies)
     token = browser.get("/accounts/login/", headers={"Cookie": ""}).cookies["csrftoken"]
     form = {"username": EMAIL, "password": PASSWORD, "csrfmiddlewaretoken": token}
-    sent = {"Origin": f"https://{HOST}", "Cookie": f"csrftoken={token}"}
+    form_headers = {"Origin": f"https://{HOST}", "Cookie": f"csrftoken={token}"}
     (login,) = (
         cookie
-        for cookie in browser.post("/accounts/login/", data=form, headers=sent).headers.get_list("Set-Cookie")
+        for cookie in browser.post("/accounts/login/", data=form, headers=form_headers).headers.get_list("Set-Cookie")
         if cookie.startswith("sessionid=")
     )
     assert {"Secure", "HttpOnly", "SameSite=Lax"} <= set(login.split("; "))
@@ -88,7 +88,7 @@ def test_cookies_are_for_https_and_for_this_site(deployed: ServerProcess, browse
         ("POST", "/mcp", 401),
     ],
 )
-def test_every_response_has_the_security_headers(browser: httpx.Client, method: str, path: str, status: int) -> None:
+def test_every_response_has_security_headers(browser: httpx.Client, method: str, path: str, status: int) -> None:
     answer = browser.request(method, path)
     assert answer.status_code == status
     headers = answer.headers
@@ -103,7 +103,7 @@ def test_every_response_has_the_security_headers(browser: httpx.Client, method: 
 
 
 @pytest.mark.service
-def test_a_static_file_has_only_the_security_headers_that_protect_files(browser: httpx.Client) -> None:
+def test_static_file_has_only_security_headers_for_files(browser: httpx.Client) -> None:
     headers = browser.get("/static/css/base.css").headers
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Strict-Transport-Security"] == "max-age=31536000"
@@ -113,24 +113,24 @@ def test_a_static_file_has_only_the_security_headers_that_protect_files(browser:
 
 
 @pytest.mark.service
-def test_a_foreign_host_gets_the_headers_too(deployed: ServerProcess) -> None:
+def test_response_to_unknown_host_has_security_headers(deployed: ServerProcess) -> None:
     answer = httpx.get(f"{deployed.url}/", headers={"Host": "evil.example"})
     assert answer.status_code == 400
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
 
 @pytest.mark.service
-def test_http_is_redirected_where_the_proxy_reports_it(deployed: ServerProcess) -> None:
+def test_http_reported_by_proxy_is_redirected_to_https(deployed: ServerProcess) -> None:
     plain = httpx.get(f"{deployed.url}/c/?a=b", headers={**PROXY, "X-Forwarded-Proto": "http"})
     assert (plain.status_code, plain.headers["Location"]) == (301, f"https://{HOST}/c/?a=b")
-    # A proxy that reports nothing: there is no endless redirect.
+    # There is no redirect loop behind a proxy that reports no scheme.
     assert httpx.get(f"{deployed.url}/accounts/login/", headers={"Host": HOST}).status_code == 200
 
 
 @pytest.mark.service
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 @pytest.mark.parametrize("host", ["10.0.0.7:8000", "evil.example", "_", "a b", "["])
-def test_probes_answer_for_any_host(deployed: ServerProcess, path: str, host: str) -> None:
+def test_probes_accept_any_host(deployed: ServerProcess, path: str, host: str) -> None:
     answer = httpx.get(f"{deployed.url}{path}", headers={"Host": host, "X-Forwarded-Proto": "http"})
     assert answer.status_code == (200 if path == "/healthz" else 503)
     assert answer.json()["status"] == ("ok" if path == "/healthz" else "not ready")
@@ -152,7 +152,7 @@ def test_probes_answer_for_any_host(deployed: ServerProcess, path: str, host: st
         ("https://127.0.0.1", "https", False),
     ],
 )
-async def test_a_socket_is_for_pages_of_the_same_origin(
+async def test_websocket_requires_same_origin(
     deployed: ServerProcess, browser: httpx.Client, origin: str, forwarded: str, accepted: bool
 ) -> None:
     headers = {"X-Forwarded-Proto": forwarded, "Cookie": browser.headers["Cookie"]}
