@@ -1,7 +1,7 @@
-"""What containers run, without containers: the same files, commands, secrets and proxy.
+"""The deployment of compose.yaml without containers: the same files, commands, secrets and proxy.
 
-No image can be built in a test. Everything else is as `deploy/` has it: the commands of compose.yaml run the files that
-the image gets, behind nginx with its file, with the secrets of `make-secrets` and a Redis that has its configuration.
+Tests cannot build an image. Everything else is as in `deploy/`: the commands of compose.yaml run the files of the image
+behind nginx with its configuration file, with the secrets of `make-secrets` and a Redis with its configuration.
 """
 
 import json
@@ -36,24 +36,24 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 SERVER_NAME = "localhost"
 
 
-def test_units_and_the_chart_run_the_commands_of_compose() -> None:
+def test_systemd_units_and_chart_run_the_commands_of_compose() -> None:
     commands = {name: SERVICES[name]["command"] for name in ("server", "worker")}
     for unit, name in (("threadkeeper", "server"), ("threadkeeper-worker", "worker")):
         text = (DEPLOY / f"systemd/{unit}.service").read_text()
         words = shlex.split(re.search("^ExecStart=(.*)$", text, re.M)[1])  # type: ignore[index]
-        # The proxy is on the same machine.
+        # With systemd the proxy is on the same machine.
         assert ["python", *words[1:]] == shlex.split(shlex.join(commands[name]).replace("--host 0.0.0.0 ", ""))
-    charted = (DEPLOY / "helm/threadkeeper/templates/servers.yaml").read_text()
-    assert "[python, manage.py, up, --host, 0.0.0.0, --servers, " in charted and ", --no-worker" in charted
+    chart = (DEPLOY / "helm/threadkeeper/templates/servers.yaml").read_text()
+    assert "[python, manage.py, up, --host, 0.0.0.0, --servers, " in chart and ", --no-worker" in chart
     assert f"[{', '.join(commands['worker'])}]" in (DEPLOY / "helm/threadkeeper/templates/worker.yaml").read_text()
 
 
-def test_the_chart_is_of_this_version() -> None:
+def test_chart_has_the_version_of_the_product() -> None:
     chart = yaml.safe_load((DEPLOY / "helm/threadkeeper/Chart.yaml").read_text())
     assert f'VERSION = "{chart["appVersion"]}"' in (ROOT / "config/settings.py").read_text()
 
 
-def test_only_the_proxy_can_be_reached_from_outside() -> None:
+def test_only_the_proxy_is_reachable_from_outside() -> None:
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["proxy"]
     assert COMPOSE["networks"]["inside"] == {"internal": True}
     assert [name for name, service in SERVICES.items() if "outside" not in service["networks"]] == ["postgres", "redis"]
@@ -63,28 +63,28 @@ def test_only_the_proxy_can_be_reached_from_outside() -> None:
         assert name == "postgres" or service["read_only"], name
 
 
-def test_compose_and_the_documentation_give_the_proxy_all_its_variables() -> None:
-    wanted = set(re.findall(r"\$\{([A-Z_]+)\}", TEMPLATE.read_text()))
-    assert set(SERVICES["proxy"]["environment"]) == wanted
+def test_compose_and_docs_set_every_variable_of_the_proxy() -> None:
+    expected = set(re.findall(r"\$\{([A-Z_]+)\}", TEMPLATE.read_text()))
+    assert set(SERVICES["proxy"]["environment"]) == expected
     for path in (TEMPLATE, ROOT / "docs/how-to/deploy.md"):
         [listed] = re.findall(r"envsubst '([^']+)'", path.read_text())
-        assert set(listed.replace("$", "").split()) == wanted, path
+        assert set(listed.replace("$", "").split()) == expected, path
 
 
 @dataclass
 class Deployment:
-    """What runs, and where the proxy is."""
+    """The running processes, and the URL of the proxy."""
 
     url: str
     certificate: Path
     port: int  # of the servers
     app: Path
-    files: dict[Path, int]  # of the app, as they were copied
+    files: dict[Path, int]  # of the app, with their modification times when they were copied
     processes: "dict[str, subprocess.Popen[bytes]]"
 
 
-def image(folder: Path) -> Path:
-    """Copy the files that the image gets, and return the folder."""
+def copy_image_files(folder: Path) -> Path:
+    """Copy the files of the image into a folder, and return it."""
     lines = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
     dropped = shutil.ignore_patterns(*(line[3:] for line in lines if line.startswith("**/")))
     folder.mkdir()
@@ -97,29 +97,29 @@ def image(folder: Path) -> Path:
 
 
 def files_in(folder: Path) -> dict[Path, int]:
-    """Return the files and folders below one, and when they were changed."""
+    """Return the files and folders below a folder, with their modification times."""
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
 def variables(folder: Path, service: dict[str, Any]) -> dict[str, str]:
-    """Return the environment of a service: the image's and compose's, with folders of the test."""
+    """Return the environment of a service from the image and compose, with folders of the test."""
     image_variables = dict(re.findall(r"^(?:ENV)? +(\w+)=(\S+)", DOCKERFILE.split("FROM ")[-1], re.M))
-    given = {
+    compose_variables = {
         name: str(value).replace("${SERVER_NAME:?}", SERVER_NAME).replace("${ROOT_PATH:-}", "")
         for name, value in service["environment"].items()
     }
-    assert given["ENV_FILE"] == "/run/secrets/settings" and image_variables["DATA_DIR"] == "/data"
-    ours = {"ENV_FILE": str(folder / "secrets/settings.env"), "DATA_DIR": str(folder / "data")}
-    return image_variables | given | ours | {"PATH": os.environ["PATH"]}
+    assert compose_variables["ENV_FILE"] == "/run/secrets/settings" and image_variables["DATA_DIR"] == "/data"
+    test_variables = {"ENV_FILE": str(folder / "secrets/settings.env"), "DATA_DIR": str(folder / "data")}
+    return image_variables | compose_variables | test_variables | {"PATH": os.environ["PATH"]}
 
 
 def make_secrets(folder: Path, database_url: str, redis_port: int) -> None:
-    """Make the secrets that compose mounts, and have them name the test's database and Redis."""
+    """Create the secrets that compose mounts, with the URLs of the test's database and Redis."""
     subprocess.run([DEPLOY / "make-secrets", folder], check=True, timeout=SECONDS)
-    made = {path.name: path.read_text() for path in folder.iterdir()}
+    secrets = {path.name: path.read_text() for path in folder.iterdir()}
     subprocess.run([DEPLOY / "make-secrets", folder], check=True, timeout=SECONDS)
-    assert {path.name: path.read_text() for path in folder.iterdir()} == made
-    text = re.sub("^DATABASE_URL=.*$", f"DATABASE_URL={database_url}", made["settings.env"], flags=re.M)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == secrets
+    text = re.sub("^DATABASE_URL=.*$", f"DATABASE_URL={database_url}", secrets["settings.env"], flags=re.M)
     (folder / "settings.env").chmod(0o600)
     (folder / "settings.env").write_text(text.replace("@redis:6379", f"@127.0.0.1:{redis_port}"))
 
@@ -131,7 +131,7 @@ def deployment(live_database: LiveDatabase, tmp_path: Path) -> Iterator[Deployme
     make_secrets(secrets, live_database.url, redis_port)
     redis_server, configuration = SERVICES["redis"]["command"]
     assert configuration == "/run/secrets/redis"
-    app = image(tmp_path / "app")
+    app = copy_image_files(tmp_path / "app")
     files = files_in(app)
     processes: dict[str, subprocess.Popen[bytes]] = {}
     with open(tmp_path / "log", "wb") as log, ExitStack() as stack:
@@ -145,7 +145,7 @@ def deployment(live_database: LiveDatabase, tmp_path: Path) -> Iterator[Deployme
         processes["redis"] = spawn(command, output=log, cwd=tmp_path)
         try:
             start("server", "--port", str(port))
-            eventually(lambda: answers(port, processes, tmp_path / "log"), within=120, what="the server")
+            eventually(lambda: server_responds(port, processes, tmp_path / "log"), within=120, what="the server")
             start("worker")
             proxy = stack.enter_context(Nginx(tmp_path, f"127.0.0.1:{port}", port=free_port()))
             yield Deployment(proxy.url, tmp_path / "certificate.pem", port, app, files, processes)
@@ -155,8 +155,8 @@ def deployment(live_database: LiveDatabase, tmp_path: Path) -> Iterator[Deployme
                 process.wait(SECONDS)
 
 
-def answers(port: int, processes: "dict[str, subprocess.Popen[bytes]]", log: Path) -> bool:
-    """Return whether the server answers; fail if it has ended."""
+def server_responds(port: int, processes: "dict[str, subprocess.Popen[bytes]]", log: Path) -> bool:
+    """Return whether the server responds; fail if it has exited."""
     assert processes["server"].poll() is None, log.read_text()
     try:
         return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5).status_code == 200
@@ -165,7 +165,7 @@ def answers(port: int, processes: "dict[str, subprocess.Popen[bytes]]", log: Pat
 
 
 @pytest.mark.service
-def test_what_compose_runs_works(deployment: Deployment) -> None:
+def test_compose_deployment_serves_chat_and_stops_cleanly(deployment: Deployment) -> None:
     trust = ssl.create_default_context(cafile=deployment.certificate)
     with httpx.Client(base_url=deployment.url, verify=trust, timeout=60) as site:
         eventually(lambda: site.get("/readyz").json()["status"] == "ready", within=120, what="/readyz")
@@ -204,5 +204,5 @@ def test_what_compose_runs_works(deployment: Deployment) -> None:
     assert check_health().returncode == 1
     log = (deployment.app.parent / "log").read_text()
     assert not re.search('"level": "(ERROR|CRITICAL)"|Traceback', log), log
-    # The root of the containers is read-only.
+    # The containers have a read-only file system, so the server must not write files.
     assert files_in(deployment.app) == deployment.files

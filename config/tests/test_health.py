@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can do its work."""
+"""The probes: `/healthz` reports a live process, `/readyz` working components."""
 
 import asyncio
 import os
@@ -34,12 +34,12 @@ def session_file(settings: Settings, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def worker(db: None) -> None:
-    """A worker that has just reported."""
+    """A worker with a recent heartbeat."""
     heartbeat.beat(uuid.uuid4(), pid=os.getpid(), passed=True)
 
 
 async def probe(path: str, method: str = "GET", **headers: str) -> httpx.Response:
-    """Ask as a load balancer does."""
+    """Send a request as a load balancer does."""
     application: Any = asgi.application
     transport = httpx.ASGITransport(application)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
@@ -47,26 +47,28 @@ async def probe(path: str, method: str = "GET", **headers: str) -> httpx.Respons
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_known_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+def _new_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asgi, "probes", Probes(exposition))
 
 
-async def test_the_process_lives_whatever_the_database_does() -> None:
+async def test_healthz_does_not_use_the_database() -> None:
     # No database is allowed in this test.
     assert (await probe("/healthz", Host="10.0.0.1:8000")).json() == {"status": "ok"}
 
 
 @pytest.mark.parametrize("store", ["file", "database"])
-async def test_all_of_it_works(transactional_db: None, worker: None, settings: Settings, store: str) -> None:
+async def test_readyz_returns_200_when_all_components_work(
+    transactional_db: None, worker: None, settings: Settings, store: str
+) -> None:
     settings.AGENT_SESSION_STORE = store
     answer = await probe("/readyz", Host="10.0.0.1:8000")
     assert answer.status_code == 200
-    works = {"database": True, "sessions": True, "worker": True, "schedule": True}
-    assert answer.json() == {"status": "ready", **works, "store": store}
+    components = {"database": True, "sessions": True, "worker": True, "schedule": True}
+    assert answer.json() == {"status": "ready", **components, "store": store}
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-async def test_no_worker(transactional_db: None) -> None:
+async def test_readyz_reports_missing_worker(transactional_db: None) -> None:
     answer = await probe("/readyz")
     assert answer.status_code == 503
     assert answer.json() == {
@@ -80,7 +82,7 @@ async def test_no_worker(transactional_db: None) -> None:
     }
 
 
-async def test_a_database_that_hangs_is_asked_once_and_not_waited_for(
+async def test_concurrent_probes_query_blocked_database_once_and_time_out(
     transactional_db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health, "PROBE_TIMEOUT", 0.2)
@@ -96,25 +98,23 @@ async def test_a_database_that_hangs_is_asked_once_and_not_waited_for(
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-async def test_only_questions_are_answered(path: str) -> None:
+async def test_probes_accept_only_get_and_head(path: str) -> None:
     answer = await probe(path, "POST")
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
 
 
-@pytest.mark.parametrize("thing", ["missing folder", "dangling link", "pipe", "other tables", "view", "encrypted"])
-def test_something_else_where_the_session_file_belongs(
-    worker: None, session_file: Path, settings: Settings, thing: str
-) -> None:
-    if thing == "missing folder":
+@pytest.mark.parametrize("kind", ["missing folder", "dangling link", "pipe", "other tables", "view", "encrypted"])
+def test_unusable_session_file_is_reported(worker: None, session_file: Path, settings: Settings, kind: str) -> None:
+    if kind == "missing folder":
         settings.AGENT_SESSION_DB_PATH = session_file / "missing" / "agent_sessions.db"
-    elif thing == "dangling link":
+    elif kind == "dangling link":
         session_file.symlink_to(session_file.parent / "missing" / "agent_sessions.db")
-    elif thing == "pipe":
+    elif kind == "pipe":
         os.mkfifo(session_file)
-    elif thing == "other tables":
+    elif kind == "other tables":
         with closing(sqlite3.connect(session_file)) as file:
             file.execute("CREATE TABLE agent_messages (mine TEXT)")
-    elif thing == "view":
+    elif kind == "view":
         with closing(sqlite3.connect(session_file)) as file:
             file.execute("CREATE VIEW agent_messages AS SELECT 1 AS id, 'a' AS session_id, '{}' AS message_data")
     else:
@@ -123,7 +123,7 @@ def test_something_else_where_the_session_file_belongs(
     assert (found.sessions, found.problems) == (False, ["The session store cannot be opened."])
 
 
-def test_tables_that_are_not_those_of_the_session_store(worker: None, settings: Settings) -> None:
+def test_session_store_with_wrong_columns_is_reported(worker: None, settings: Settings) -> None:
     settings.AGENT_SESSION_STORE = "database"
     assert health.health().sessions
     with connection.cursor() as cursor:
@@ -131,23 +131,23 @@ def test_tables_that_are_not_those_of_the_session_store(worker: None, settings: 
     assert not health.health().sessions
 
 
-def test_a_session_file_that_is_one(worker: None, session_file: Path) -> None:
+def test_valid_session_file_is_healthy(worker: None, session_file: Path) -> None:
     sqlite3.connect(session_file).close()
     assert health.health().sessions
 
 
-def test_a_database_that_is_gone(worker: None) -> None:
+def test_database_error_is_reported(worker: None) -> None:
     def fail(*args: object) -> None:
         raise DatabaseError("gone")
 
     with connection.execute_wrapper(fail):
         found = health.health()
     assert found == health.Health(database=False, sessions=True, worker=False, schedule=False)
-    assert found.problems == ["The database does not respond."], "and of the worker nothing is known"
+    assert found.problems == ["The database does not respond."], "the state of the worker is unknown"
 
 
 @pytest.mark.parametrize(
-    ("is_here", "beat", "passed", "expected"),
+    ("is_local", "beat", "passed", "expected"),
     [
         (True, 6, 40, []),
         (True, 30, 40, [health.NO_WORKER]),
@@ -158,20 +158,20 @@ def test_a_database_that_is_gone(worker: None) -> None:
         (False, 6, 130, [health.NO_SCHEDULE]),
     ],
 )
-def test_a_worker_is_known_by_what_it_did_and_when(
-    worker: None, is_here: bool, beat: int, passed: int, expected: list[str]
+def test_worker_health_depends_on_age_of_heartbeat_and_pass(
+    worker: None, is_local: bool, beat: int, passed: int, expected: list[str]
 ) -> None:
-    # One reads the clock that nobody sets, the other, on another machine, that of the database. A step of the wall
-    # clock of this process changes neither.
+    # A worker on this machine is judged by the monotonic clock, one on another machine by the clock of the database. A
+    # step of this process's wall clock affects neither.
     ago = {
         "beat_seconds": F("beat_seconds") - beat,
         "pass_seconds": F("pass_seconds") - passed,
         "beat_at": F("beat_at") - timedelta(seconds=beat),
         "pass_at": F("pass_at") - timedelta(seconds=passed),
     }
-    mine = ("beat_seconds", "pass_seconds") if is_here else ("beat_at", "pass_at")
-    WorkerHeartbeat.objects.update(**{name: ago[name] for name in mine})
-    if not is_here:
+    age_fields = ("beat_seconds", "pass_seconds") if is_local else ("beat_at", "pass_at")
+    WorkerHeartbeat.objects.update(**{name: ago[name] for name in age_fields})
+    if not is_local:
         WorkerHeartbeat.objects.update(clock="of another machine", pid_space="")
 
     with time_machine.travel(datetime.now(UTC) + timedelta(days=8)):

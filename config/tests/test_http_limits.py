@@ -1,4 +1,4 @@
-"""No request costs more than it may, whatever bytes a client sends, and none is answered with a traceback."""
+"""Limits of HTTP requests: size, time and connections are bounded, and malformed requests cause no traceback."""
 
 import json
 import os
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.service
 
 HOST = b"Host: localhost\r\n"
 CLOSE = "Connection: close"
-WITHIN = 2  # seconds for a request, at the server of these tests
+TIMEOUT = 2  # seconds, at the server of these tests
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def server(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) ->
             LiveDatabase(url),
             tmp_path_factory.mktemp("limits"),
             program="config.tests.tuned_server",
-            TUNED=f"config.runtime.http_limits:REQUEST_TIMEOUT={WITHIN} config.runtime.http_limits:MAX_CONNECTIONS=40",
+            TUNED=f"config.runtime.http_limits:REQUEST_TIMEOUT={TIMEOUT} config.runtime.http_limits:MAX_CONNECTIONS=40",
         )
         yield process
         assert "Traceback" not in process.output
@@ -40,8 +40,8 @@ def server(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @dataclass
-class Answer:
-    """What a client was sent, and how long it took until the connection was closed."""
+class Response:
+    """A response, and the seconds until the connection was closed."""
 
     status: int
     body: str
@@ -49,9 +49,9 @@ class Answer:
     is_closed: bool
 
 
-def talk(server: ServerProcess, *parts: bytes, seconds: float = 5) -> Answer:
-    """Send bytes, and read until the connection is closed or nothing comes for a while."""
-    began, received, is_closed = time.monotonic(), b"", False
+def exchange(server: ServerProcess, *parts: bytes, seconds: float = 5) -> Response:
+    """Send bytes, and read until the connection is closed or nothing is received for some seconds."""
+    started, received, is_closed = time.monotonic(), b"", False
     with connected(server) as client:
         client.settimeout(seconds)
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -63,7 +63,7 @@ def talk(server: ServerProcess, *parts: bytes, seconds: float = 5) -> Answer:
                 is_closed, received = not data, received + data
     head, _, body = received.partition(b"\r\n\r\n")
     status = int(head.split(b" ", 2)[1]) if head.startswith(b"HTTP/1.") else 0
-    return Answer(status, body.decode(errors="replace"), time.monotonic() - began, is_closed)
+    return Response(status, body.decode(errors="replace"), time.monotonic() - started, is_closed)
 
 
 def connected(server: ServerProcess) -> socket.socket:
@@ -81,27 +81,27 @@ def request(line: str | bytes, *headers: str | bytes, body: bytes = b"") -> byte
 @pytest.mark.parametrize(
     "path", ["/", "/accounts/login/", "/static/css/base.css", "/api/auth/login", "/mcp", "/nowhere"]
 )
-def test_a_body_that_is_too_long_is_refused_before_it_is_sent(server: ServerProcess, path: str) -> None:
-    answer = talk(server, request(f"POST {path}", "Content-Length: 300000000"))
-    assert (answer.status, answer.is_closed) == (413, True)
-    assert answer.seconds < 1
+def test_oversized_body_is_refused_before_it_is_sent(server: ServerProcess, path: str) -> None:
+    response = exchange(server, request(f"POST {path}", "Content-Length: 300000000"))
+    assert (response.status, response.is_closed) == (413, True)
+    assert response.seconds < 1
     if path.startswith(("/api/", "/mcp")):
-        assert json.loads(answer.body) == {
+        assert json.loads(response.body) == {
             "error": {"code": "too_large", "detail": "This request is too large."},
         }
     else:
-        assert answer.body == "This request is too large.\n"
+        assert response.body == "This request is too large.\n"
 
 
-def test_a_client_that_asks_first_is_told_no(server: ServerProcess) -> None:
+def test_expect_100_continue_with_oversized_body_is_refused(server: ServerProcess) -> None:
     big = request("POST /accounts/login/", "Expect: 100-continue", "Content-Length: 300000000")
-    assert talk(server, big).status == 413
+    assert exchange(server, big).status == 413
     small = request("POST /accounts/login/", "Expect: 100-continue", "Content-Length: 5")
-    assert talk(server, small).status == 100
+    assert exchange(server, small).status == 100
 
 
 @pytest.mark.parametrize("path", ["/", "/api/chatkit/threads"])
-def test_chunks_are_counted_and_none_is_stored_on_disk(server: ServerProcess, path: str) -> None:
+def test_oversized_chunked_body_is_refused_without_using_disk(server: ServerProcess, path: str) -> None:
     process = psutil.Process(server.process.pid)
     disk, memory, files = _written(process), process.memory_info().rss, _files(process)
     sent = 0
@@ -113,7 +113,7 @@ def test_chunks_are_counted_and_none_is_stored_on_disk(server: ServerProcess, pa
                 client.sendall(chunk)
                 sent += len(chunk)
         assert client.recv(200).startswith(b"HTTP/1.1 413 ")
-    assert sent < 32_000_000, "what the kernel holds, and little more"
+    assert sent < 32_000_000, "only a little more than the buffers of the kernel"
     assert process.memory_info().rss - memory < 20_000_000
     assert _written(process) - disk < 1_000_000
     assert not [file for file in _files(process) - files if "deleted" in file]
@@ -128,28 +128,28 @@ def _files(process: psutil.Process) -> set[str]:
     return {os.readlink(file) for file in folder.iterdir() if file.is_symlink()}
 
 
-def test_what_a_route_takes_is_taken(server: ServerProcess) -> None:
+def test_body_up_to_the_limit_of_its_route_is_accepted(server: ServerProcess) -> None:
     for path, size in [("/accounts/login/", BODY_LIMIT), ("/api/chatkit/threads", LARGER_BODIES["/api/chatkit"])]:
-        # It gets as far as the application.
+        # The request reaches the application.
         head = request(f"POST {path}", f"Content-Length: {size}", CLOSE)
-        assert talk(server, head, b"a" * size, seconds=20).status in (400, 401, 403)
+        assert exchange(server, head, b"a" * size, seconds=20).status in (400, 401, 403)
         head = request(f"POST {path}", "Transfer-Encoding: chunked", CLOSE)
         chunk = b"%x\r\n" % size + b"a" * size + b"\r\n0\r\n\r\n"
-        assert talk(server, head, chunk, seconds=20).status in (400, 401, 403)
-        assert talk(server, request(f"POST {path}", f"Content-Length: {size + 1}")).status == 413
+        assert exchange(server, head, chunk, seconds=20).status in (400, 401, 403)
+        assert exchange(server, request(f"POST {path}", f"Content-Length: {size + 1}")).status == 413
 
 
 # Time.
 
 
-def test_a_request_that_is_not_complete_in_time_is_ended(server: ServerProcess) -> None:
+def test_incomplete_request_is_closed_after_timeout(server: ServerProcess) -> None:
     def dribble(client: socket.socket) -> None:
         with suppress(OSError):
             while True:
                 client.sendall(b"X-A: a\r\n")
                 time.sleep(0.2)
 
-    beginnings = {
+    partial_requests = {
         "nothing": b"",
         "a part of a line": b"GET /hea",
         "a head": request("GET /healthz").removesuffix(b"\r\n"),
@@ -160,33 +160,33 @@ def test_a_request_that_is_not_complete_in_time_is_ended(server: ServerProcess) 
     with closing(connected(server)) as dribbling:
         dribbling.sendall(b"GET /healthz HTTP/1.1\r\n")
         threading.Thread(target=dribble, args=[dribbling], daemon=True).start()
-        with ThreadPoolExecutor(len(beginnings)) as clients:
-            answers = clients.map(lambda beginning: talk(server, beginning, seconds=20), beginnings.values())
-        for name, answer in zip(beginnings, answers, strict=True):
-            assert answer.is_closed, name
-            assert WITHIN - 1 < answer.seconds < 20, name
+        with ThreadPoolExecutor(len(partial_requests)) as clients:
+            answers = clients.map(lambda partial: exchange(server, partial, seconds=20), partial_requests.values())
+        for name, response in zip(partial_requests, answers, strict=True):
+            assert response.is_closed, name
+            assert TIMEOUT - 1 < response.seconds < 20, name
             if name != "nothing":
-                assert "408" in (str(answer.status), answer.body.partition("HTTP/1.1 ")[2][:3]), name
+                assert "408" in (str(response.status), response.body.partition("HTTP/1.1 ")[2][:3]), name
         assert dribbling.recv(200).startswith(b"HTTP/1.1 408 ")
 
 
 @pytest.mark.long
-def test_it_has_thirty_seconds(_migrated_template: str, tmp_path: Path) -> None:
+def test_default_request_timeout_is_thirty_seconds(_migrated_template: str, tmp_path: Path) -> None:
     assert REQUEST_TIMEOUT == 30
     with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
         server = ServerProcess(LiveDatabase(url), tmp_path)
         try:
-            answer = talk(server, b"GET /healthz HTTP/1.1\r\n", seconds=40)
+            response = exchange(server, b"GET /healthz HTTP/1.1\r\n", seconds=40)
         finally:
             server.kill9()
-    assert answer.status == 408
-    assert 29 < answer.seconds < 33
+    assert response.status == 408
+    assert 29 < response.seconds < 33
 
 
-def test_connections_that_only_wait_give_way(server: ServerProcess) -> None:
+def test_waiting_connections_are_closed_in_favour_of_new_ones(server: ServerProcess) -> None:
     waiting = [connected(server) for _ in range(50)]
     for client in waiting[::2]:
-        with suppress(ConnectionError):  # the first have given way already
+        with suppress(ConnectionError):  # the server has closed the first ones
             client.sendall(b"GET /heal")
     try:
         for _ in range(3):
@@ -197,9 +197,9 @@ def test_connections_that_only_wait_give_way(server: ServerProcess) -> None:
     assert MAX_CONNECTIONS >= 1000
 
 
-# Requests that nobody can mean well with.
+# Malformed and unusual requests.
 
-ODD = {
+MALFORMED = {
     "a length and chunks": request(
         "POST /api/tasks",
         "Content-Length: 4",
@@ -228,7 +228,7 @@ ODD = {
     "the server as a whole": request("OPTIONS *"),
     "another version": b"GET /healthz HTTP/2.0\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n",
-    "many bad ones in a row": b"GET /\xb0 HTTP/1.1\r\n\r\n" * 900,
+    "many malformed requests in a row": b"GET /\xb0 HTTP/1.1\r\n\r\n" * 900,
     "an odd subprotocol": request(
         "GET /ws/chat/00000000-0000-4000-8000-000000000000/",
         "Upgrade: websocket",
@@ -238,7 +238,7 @@ ODD = {
         b"Sec-WebSocket-Protocol: \xff",
     ),
 }
-OTHERS = {
+UNUSUAL = {
     "a long URL": (request(f"GET /{'a' * 20_000}"), 414),
     "a URL without an end": (b"GET /" + b"a" * 70_000, 414),
     "many headers": (request("GET /healthz", *[f"X-{n}: a" for n in range(200)]), 431),
@@ -246,7 +246,7 @@ OTHERS = {
     "TRACE": (request("TRACE /"), 501),
     "CONNECT": (request("CONNECT evil.example:443"), 501),
     "an unknown method": (request("BREW /accounts/login/"), 501),
-    "a websocket of nothing": (
+    "a websocket at a page": (
         request(
             "GET /accounts/login/",
             "Upgrade: websocket",
@@ -260,8 +260,8 @@ OTHERS = {
         request("POST /ws/chat/x/", "Upgrade: websocket", "Connection: Upgrade", "Content-Length: 3", body=b"abc"),
         405,
     ),
-    "UTF-8 that is none": (request("GET /%ff%fe/?q=%ff", CLOSE), 404),
-    "up and out": (request("GET /static/%2e%2e/%2e%2e/etc/passwd", CLOSE), 404),
+    "invalid UTF-8": (request("GET /%ff%fe/?q=%ff", CLOSE), 404),
+    "a path out of the folder": (request("GET /static/%2e%2e/%2e%2e/etc/passwd", CLOSE), 404),
     "a header of the ASGI server": (request("GET /healthz", b"Daphne-Root-Path: \xff", CLOSE), 200),
     "a whole URL": (request("GET http://localhost/healthz", CLOSE), 200),
     "HEAD": (request("HEAD /healthz", CLOSE), 200),
@@ -269,21 +269,21 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("sent", ODD.values(), ids=ODD)
-def test_what_cannot_be_read_is_refused_once(server: ServerProcess, sent: bytes) -> None:
-    answer = talk(server, sent)
-    assert answer.status == 400
-    assert "HTTP/1." not in answer.body, "one answer, and what came behind it is not looked at"
+@pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED)
+def test_malformed_request_gets_one_400_response(server: ServerProcess, sent: bytes) -> None:
+    response = exchange(server, sent)
+    assert response.status == 400
+    assert "HTTP/1." not in response.body, "there is one response, and later bytes are ignored"
 
 
-@pytest.mark.parametrize(("sent", "status"), OTHERS.values(), ids=OTHERS)
-def test_each_has_its_status(server: ServerProcess, sent: bytes, status: int) -> None:
-    assert talk(server, sent).status == status
+@pytest.mark.parametrize(("sent", "status"), UNUSUAL.values(), ids=UNUSUAL)
+def test_unusual_request_gets_its_status(server: ServerProcess, sent: bytes, status: int) -> None:
+    assert exchange(server, sent).status == status
 
 
-def test_a_head_request_gets_no_body_however_long_it_is(server: ServerProcess) -> None:
-    answer = talk(server, request("HEAD /api/openapi.json", CLOSE))
-    assert (answer.status, answer.body) == (200, "")
+def test_response_to_head_request_has_no_body(server: ServerProcess) -> None:
+    response = exchange(server, request("HEAD /api/openapi.json", CLOSE))
+    assert (response.status, response.body) == (200, "")
 
 
 HANDSHAKE = ("Upgrade: websocket", "Connection: Upgrade")
@@ -295,25 +295,23 @@ VERSION, KEY = "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBu
     [((VERSION, KEY, "Origin: null"), 403), ((VERSION,), 400), ((KEY, "Sec-WebSocket-Version: 7"), 400)],
     ids=["origin", "no key", "version"],
 )
-def test_a_handshake_that_is_refused_is_no_error_of_the_server(
-    server: ServerProcess, headers: tuple[str, ...], status: int
-) -> None:
+def test_refused_handshake_is_not_logged_as_error(server: ServerProcess, headers: tuple[str, ...], status: int) -> None:
     path = "GET /ws/chat/00000000-0000-4000-8000-000000000000/"
     before = len(server.output)
-    answer = talk(server, request(path, *HANDSHAKE, *headers))
-    assert (answer.status, answer.is_closed) == (status, True)
-    # What follows the end of the connection is in the log before this request is.
-    assert talk(server, request("GET /nowhere", CLOSE)).status == 404
-    eventually(lambda: "answered 404" in server.output[before:], what="the next request in the log")
+    response = exchange(server, request(path, *HANDSHAKE, *headers))
+    assert (response.status, response.is_closed) == (status, True)
+    # Errors after the end of the connection are logged before this request.
+    assert exchange(server, request("GET /nowhere", CLOSE)).status == 404
+    eventually(lambda: "answered 404" in server.output[before:], what="the log entry of the next request")
     assert "Unhandled" not in server.output[before:], server.output[before:]
 
 
-def test_a_client_does_not_choose_where_links_lead(server: ServerProcess) -> None:
-    answer = talk(server, request("GET /", "Daphne-Root-Path: //evil.example", CLOSE))
-    assert answer.status == 302
-    assert "evil" not in answer.body
+def test_root_path_header_does_not_change_redirect(server: ServerProcess) -> None:
+    response = exchange(server, request("GET /", "Daphne-Root-Path: //evil.example", CLOSE))
+    assert response.status == 302
+    assert "evil" not in response.body
 
 
-def test_a_small_answer_that_is_in_json_says_so_where_programs_ask(server: ServerProcess) -> None:
-    answer = talk(server, request("BREW /api/tasks"))
-    assert json.loads(answer.body)["error"]["code"] == "method_not_allowed"
+def test_unknown_method_at_api_returns_json_error(server: ServerProcess) -> None:
+    response = exchange(server, request("BREW /api/tasks"))
+    assert json.loads(response.body)["error"]["code"] == "method_not_allowed"

@@ -1,4 +1,4 @@
-"""Whatever is logged, by whomever, the log has neither text of people nor a secret."""
+"""The logs of all libraries contain neither user text nor secrets."""
 
 import json
 import logging
@@ -17,21 +17,21 @@ from config.logging import JsonFormatter, SafeFormatter
 SECRET = "s3cret"
 
 
-def formatted(name: str, message: object, *args: object, **more: object) -> str:
+def formatted(name: str, message: object, *args: object, **attributes: object) -> str:
     error = sys.exc_info()
     record = logging.getLogger(name).makeRecord(
-        name, logging.ERROR, __file__, 1, message, args, error if error[0] else None, extra=more
+        name, logging.ERROR, __file__, 1, message, args, error if error[0] else None, extra=attributes
     )
     return SafeFormatter("{name}: {message}", style="{").format(record)
 
 
-class Answer(BaseModel):
-    """What a library may validate."""
+class Model(BaseModel):
+    """A model whose validation error quotes the input."""
 
     number: int
 
 
-def test_ours_keep_their_arguments_and_lose_the_text_of_errors() -> None:
+def test_own_loggers_keep_arguments_without_texts_of_errors() -> None:
     error = psycopg.OperationalError("connection to s3cret failed")
     assert formatted("chat.x", "Turn %s: %s", 7, error) == "chat.x: Turn 7: OperationalError"
     assert formatted("config.x", "%s", OSError(28, "No space left on device", "/s3cret")) == (
@@ -40,7 +40,7 @@ def test_ours_keep_their_arguments_and_lose_the_text_of_errors() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "args", "left"),
+    ("message", "args", "expected"),
     [
         ("Login failed for %s, attempt %d", (SECRET, 3), "Login failed for …, attempt 3"),
         ("Error: %(what)s", ({"what": SECRET},), "Error: …"),
@@ -53,12 +53,12 @@ def test_ours_keep_their_arguments_and_lose_the_text_of_errors() -> None:
         ("Too few %s %s", (SECRET,), "Too few %s %s"),
     ],
 )  # fmt: skip
-def test_libraries_lose_them(message: str, args: tuple[object, ...], left: str) -> None:
-    assert formatted("library.x", message, *args) == f"library.x: {left}"
+def test_library_loggers_omit_text_arguments(message: str, args: tuple[object, ...], expected: str) -> None:
+    assert formatted("library.x", message, *args) == f"library.x: {expected}"
 
 
 @pytest.mark.parametrize(
-    ("text", "left"),
+    ("text", "expected"),
     [
         ("Authorization: Bearer abcdefgh12345678", "Authorization: Bearer …"),
         ("token tk_abcdefgh is wrong", "token tk_… is wrong"),
@@ -68,26 +68,26 @@ def test_libraries_lose_them(message: str, args: tuple[object, ...], left: str) 
         ("\x1b[31mred\x07", "\\x1b[31mred\\x07"),
     ],
 )
-def test_what_is_known_to_be_secret_is_hidden(text: str, left: str) -> None:
-    assert formatted("chat.x", "%s", text) == f"chat.x: {left}"
+def test_known_forms_of_secrets_are_masked(text: str, expected: str) -> None:
+    assert formatted("chat.x", "%s", text) == f"chat.x: {expected}"
 
 
-def test_a_traceback_shows_where_and_what_kind() -> None:
+def test_traceback_shows_functions_and_exception_types() -> None:
     try:
         try:
-            Answer.model_validate({"number": SECRET})
+            Model.model_validate({"number": SECRET})
         except ValueError as error:
             raise ExceptionGroup(SECRET, [KeyError(SECRET), error]) from error
     except ExceptionGroup:
         text = formatted("chat.x", "It failed.")
     assert SECRET not in text
     assert text.startswith("chat.x: It failed.\nTraceback (most recent call last):\n")
-    assert "test_a_traceback_shows_where_and_what_kind" in text
+    assert "test_traceback_shows_functions_and_exception_types" in text
     assert [word for word in ("ValidationError", "ExceptionGroup", "KeyError") if word not in text] == []
 
 
 @pytest.mark.django_db
-def test_a_database_error_shows_its_code_and_its_constraint(owner: User) -> None:
+def test_database_error_shows_its_code_and_constraint(owner: User) -> None:
     try:
         with connection.cursor() as cursor:
             cursor.execute("INSERT INTO chat_user SELECT * FROM chat_user")
@@ -97,7 +97,7 @@ def test_a_database_error_shows_its_code_and_its_constraint(owner: User) -> None
     assert owner.email not in text and str(owner.pk) not in text
 
 
-def test_a_request_is_logged_by_its_pattern(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_request_is_logged_with_its_url_pattern(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     caplog.handler.setFormatter(SafeFormatter("{levelname} {name}: {message}", style="{"))
     with caplog.at_level("WARNING"):
         client.post("/accounts/reset/s3cret/s3cret/", headers={"host": "s3cret.example"})
@@ -110,7 +110,7 @@ def test_a_request_is_logged_by_its_pattern(client: Client, caplog: pytest.LogCa
     ]
 
 
-def test_a_request_names_the_pattern_of_a_secret_path() -> None:
+def test_request_with_secret_in_path_is_logged_with_its_url_pattern() -> None:
     request = RequestFactory().get("/accounts/reset/s3cret/s3cret/?q=s3cret")
     request.resolver_match = resolve("/accounts/reset/s3cret/s3cret/")
     assert formatted("django.request", "Internal Server Error: %s", request.path, request=request, status_code=500) == (
@@ -118,7 +118,7 @@ def test_a_request_names_the_pattern_of_a_secret_path() -> None:
     )
 
 
-def test_an_entry_in_json_is_one_line_of_ascii() -> None:
+def test_json_log_entry_is_one_line_of_ascii() -> None:
     record = logging.getLogger("chat.x").makeRecord(
         "chat.x", logging.INFO, __file__, 1, "a\nb\x85c\u2028d\ud800", (), None
     )

@@ -1,4 +1,4 @@
-"""Words planted through every entry point of a server are in no metric, no trace and no log, PostgreSQL's included."""
+"""Words sent through every entry point of a server appear in no metric, trace or log, including PostgreSQL's."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from config.tests.support import LiveDatabase, ServerProcess, eventually
 pytestmark = pytest.mark.service
 JSON = {"Content-Type": "application/json"}
 METRICS_TOKEN = "plantedtoken of metrics"
-PLANTED = "planted"  # each word that is planted begins with it
+PLANTED = "planted"  # each planted word begins with it
 
 
 @pytest.fixture
@@ -35,26 +35,26 @@ def server(live_database: LiveDatabase, tmp_path: Path, collector: Collector) ->
         yield process
 
 
-def log_of_database(url: str) -> Path | None:
-    """Return the log of the embedded PostgreSQL in which a database is; None if it is another one."""
+def postgres_log(url: str) -> Path | None:
+    """Return the log of a database's embedded PostgreSQL; None for another PostgreSQL."""
     folder = parse_qs(urlsplit(url).query).get("host", [""])[0]
     log = Path(folder) / "log"
     return log if folder and log.exists() else None
 
 
 def plant_in_pages(server: ServerProcess, person: Person) -> None:
-    """Send forms, links and addresses that hold secrets, as a stranger and signed in."""
-    with httpx.Client(base_url=server.url, timeout=30) as stranger:
-        token = stranger.get("/accounts/login/").cookies["csrftoken"]
+    """Send forms and URLs with secrets, anonymously and signed in."""
+    with httpx.Client(base_url=server.url, timeout=30) as anonymous:
+        token = anonymous.get("/accounts/login/").cookies["csrftoken"]
         csrf = {"csrfmiddlewaretoken": token}
         for path, form in {
             "/accounts/login/": {"username": "plantedemail@example.com", "password": "plantedpassword"},
             "/accounts/signup/": {"email": "plantedemail@example.com", "password": "plantedpassword, a long one"},
             "/accounts/reset/": {"email": person.email},
         }.items():
-            stranger.post(path, data={**form, **csrf})
-            stranger.post(path, data=form)  # refused: no token
-            stranger.post(path, content=b"password=plantedpassword&\x00=%00", headers={"Host": "plantedhost.example"})
+            anonymous.post(path, data={**form, **csrf})
+            anonymous.post(path, data=form)  # refused: no token
+            anonymous.post(path, content=b"password=plantedpassword&\x00=%00", headers={"Host": "plantedhost.example"})
         for path in (
             "/accounts/reset/plantedid/plantedtoken/",
             "/accounts/reset/plantedid/plantedtoken",
@@ -66,15 +66,15 @@ def plant_in_pages(server: ServerProcess, person: Person) -> None:
             "/%00plantedpath",
             "/admin/login/?next=/plantedquery",
         ):
-            stranger.get(path, headers={"Referer": "http://plantedreferer.example/?plantedquery"})
-            stranger.put(path, content=b"plantedtext")
+            anonymous.get(path, headers={"Referer": "http://plantedreferer.example/?plantedquery"})
+            anonymous.put(path, content=b"plantedtext")
     with httpx.Client(base_url=server.url, headers={"Cookie": person.cookie}, timeout=30) as browser:
         browser.get("/search/", params={"q": "plantedquery"})
         browser.post("/settings/", data={"email": "plantedemail@example.com", "current_password": "plantedpassword"})
 
 
 def plant_in_programs(server: ServerProcess) -> None:
-    """Send the API and MCP what they take and what they refuse."""
+    """Send valid and invalid requests to the API and MCP."""
     account = {"email": "plantedprogram@example.com", "password": "plantedpassword, a long one"}
     with httpx.Client(base_url=server.url, headers=JSON, timeout=30) as program:
         program.post("/api/auth/register", json={**account, "email": "plantedstranger@example.com"})
@@ -82,8 +82,8 @@ def plant_in_programs(server: ServerProcess) -> None:
         key = program.post("/api/auth/login", json=account).json()["access_token"]
         program.post("/api/auth/login", json={**account, "password": "plantedpassword"})
         program.post("/api/auth/login", content=b'{"password": "plantedpassword')
-        for shown in ("Bearer tk_plantedtoken", f"Bearer {key}"):
-            program.headers["Authorization"] = shown
+        for authorization in ("Bearer tk_plantedtoken", f"Bearer {key}"):
+            program.headers["Authorization"] = authorization
             program.get("/api/auth/me", params={"access_token": "plantedtoken"})
             program.get("/api/search", params={"q": "plantedquery"})
             program.get("/api/sessions/planted", params={"items": "true", "reason": "plantedreason"})
@@ -99,7 +99,7 @@ def plant_in_programs(server: ServerProcess) -> None:
 
 
 async def plant_in_sockets(server: ServerProcess, person: Person) -> None:
-    """Send frames of every kind, good ones and others, and handshakes that are refused."""
+    """Send valid and invalid frames, and handshakes that are refused."""
     for origin in ("http://plantedorigin.example", server.url):
         try:
             async with open_socket(server, person, uuid.uuid4(), origin=origin) as socket:
@@ -113,12 +113,12 @@ async def plant_in_sockets(server: ServerProcess, person: Person) -> None:
             assert origin != server.url
 
 
-async def test_no_planted_word_is_in_a_log(server: ServerProcess, collector: Collector) -> None:
+async def test_planted_words_appear_in_no_log_metric_or_trace(server: ServerProcess, collector: Collector) -> None:
     person = sign_in(server, "plantedperson")
     plant_in_pages(server, person)
     plant_in_programs(server)
     await plant_in_sockets(server, person)
-    # The same again, while each of them ends in an error of the database or of the mail server.
+    # The same again, while each of them causes an error of the database or the mail server.
     server.database.query("ALTER TABLE chat_task RENAME TO plantedrenamed")
     server.database.query("ALTER TABLE chat_apitoken RENAME COLUMN name TO plantedcolumn")
     with httpx.Client(base_url=server.url, headers={"Cookie": person.cookie}, timeout=30) as browser:
@@ -126,9 +126,7 @@ async def test_no_planted_word_is_in_a_log(server: ServerProcess, collector: Col
     with httpx.Client(base_url=server.url, headers=JSON, timeout=30) as program:
         program.post("/api/auth/login", json={"email": person.email, "password": "plantedpassword"})
         program.get("/api/auth/me", headers={"Authorization": "Bearer tk_plantedtoken"})
-    with pytest.raises(
-        (AssertionError, ConnectionClosedError), match="1011"
-    ):  # the list that a socket begins with cannot be read
+    with pytest.raises((AssertionError, ConnectionClosedError), match="1011"):  # a new socket cannot read the task list
         await plant_in_sockets(server, person)
     eventually(lambda: "UndefinedTable" in server.output, what="an error in the log")
 
@@ -142,8 +140,8 @@ async def test_no_planted_word_is_in_a_log(server: ServerProcess, collector: Col
     assert {"session.open", "execute_tool create_task"} <= {span.name for span in collector.spans}
     traces = b"\n".join(collector.bodies).decode(errors="replace")
     logs = {"the server": server.output, "metrics": metrics.text, "traces": traces}
-    if database := log_of_database(os.environ["DATABASE_URL"]):
-        logs["PostgreSQL"] = database.read_text()
-    found = {name: [line for line in log.splitlines() if PLANTED in line] for name, log in logs.items()}
+    if log := postgres_log(os.environ["DATABASE_URL"]):
+        logs["PostgreSQL"] = log.read_text()
+    found = {name: [line for line in text.splitlines() if PLANTED in line] for name, text in logs.items()}
     assert found == {name: [] for name in logs}
-    assert "answered 404" in logs["the server"], "it is a log all the same"
+    assert "answered 404" in logs["the server"], "the log still contains requests"

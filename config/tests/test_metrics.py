@@ -1,4 +1,4 @@
-"""`/metrics` counts what the product does, for whoever has its token."""
+"""`/metrics` reports the metrics of all processes to clients with the token."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ def scrape(server: ServerProcess) -> dict[str, float]:
 
 
 @pytest.mark.service
-async def test_metrics_of_all_processes(live_database: LiveDatabase, tmp_path: Path) -> None:
+async def test_metrics_cover_all_processes(live_database: LiveDatabase, tmp_path: Path) -> None:
     folder = tmp_path / "metrics"
     folder.mkdir()
     look_at(live_database, MINUTELY)
@@ -51,7 +51,9 @@ async def test_metrics_of_all_processes(live_database: LiveDatabase, tmp_path: P
             await socket.end_of(accepted["turn"]["id"])
             httpx.get(f"{other.url}/no-such-page")
             task = "threadkeeper_worker_task_seconds_count done look_after_runs"
-            await asyncio.to_thread(eventually, lambda: scrape(server).get(task), within=NEXT_LOOK, what="its task")
+            await asyncio.to_thread(
+                eventually, lambda: scrape(server).get(task), within=NEXT_LOOK, what="the metric of the worker's task"
+            )
             found = scrape(other)
     expected = {
         "threadkeeper_messages_accepted_total": 1,
@@ -78,7 +80,7 @@ async def test_metrics_of_all_processes(live_database: LiveDatabase, tmp_path: P
 
 
 @pytest.mark.service
-def test_without_a_token_there_are_no_metrics(server: ServerProcess) -> None:
+def test_metrics_are_disabled_without_a_token(server: ServerProcess) -> None:
     answer = httpx.get(f"{server.url}/metrics", headers={"Authorization": "Bearer x"})
     assert answer.status_code == 404
     assert answer.json()["detail"] == "Set METRICS_TOKEN to serve metrics."

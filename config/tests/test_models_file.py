@@ -1,4 +1,4 @@
-"""AGENT_MODELS is read strictly: what is wrong with the file is one sentence with its place, and no secret."""
+"""AGENT_MODELS is validated: an error is one sentence with its place in the file and without secrets."""
 
 import os
 from decimal import Decimal
@@ -15,7 +15,7 @@ LOCAL = 'base_url = "http://127.0.0.1:1/v1"\n'
 
 
 @pytest.fixture(autouse=True)
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
+def api_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIRST_KEY", SECRET)
     monkeypatch.setenv("BROKEN_KEY", f"{SECRET}\n{SECRET}")
 
@@ -30,7 +30,7 @@ def model(lines: str, name: str = "fast") -> str:
     return f'[[models]]\nname = "{name}"\n{lines}\n'
 
 
-def test_a_file_is_read_with_what_it_leaves_out(tmp_path: Path) -> None:
+def test_file_is_read_with_defaults_for_missing_fields(tmp_path: Path) -> None:
     file = read(
         tmp_path,
         """
@@ -108,30 +108,30 @@ def test_a_file_is_read_with_what_it_leaves_out(tmp_path: Path) -> None:
         (model(LOCAL + "label = 3"), "label must be a text of up to 60 characters"),
     ],
 )
-def test_what_is_wrong_is_one_sentence_without_a_secret(tmp_path: Path, text: str, reason: str) -> None:
-    with pytest.raises(CannotStart) as refusal:
+def test_invalid_file_is_reported_in_one_sentence_without_secret(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(CannotStart) as raised:
         read(tmp_path, text)
 
-    sentence = str(refusal.value)
-    assert sentence.startswith(f"AGENT_MODELS, {tmp_path / 'models.toml'}: ")
-    assert reason in sentence
-    assert sentence.endswith(".") and "\n" not in sentence
-    assert SECRET not in sentence
+    message = str(raised.value)
+    assert message.startswith(f"AGENT_MODELS, {tmp_path / 'models.toml'}: ")
+    assert reason in message
+    assert message.endswith(".") and "\n" not in message
+    assert SECRET not in message
 
 
-def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+def test_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CannotStart, match="it cannot be read: No such file or directory"):
         read_models(tmp_path / "models.toml", context_tokens=32_000)
 
 
 @pytest.mark.service
 @pytest.mark.parametrize("command", [["up"], ["qcluster"], ["check"], ["session_stats"]], ids=" ".join)
-def test_every_process_refuses_a_file_alike(tmp_path: Path, command: list[str]) -> None:
+def test_every_process_refuses_an_invalid_file(tmp_path: Path, command: list[str]) -> None:
     (tmp_path / "models.toml").write_text(model(""))
     variables = {"DATA_DIR": str(tmp_path), "AGENT_MODELS": os.fspath(tmp_path / "models.toml")}
 
-    ended = run("manage.py", *command, **variables)
+    result = run("manage.py", *command, **variables)
 
-    assert ended.returncode == 1
-    assert ended.stderr.count("\n") == 1, ended.stderr
-    assert "model 1 (fast): api_key_env is missing" in ended.stderr
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert "model 1 (fast): api_key_env is missing" in result.stderr
