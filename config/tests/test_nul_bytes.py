@@ -1,4 +1,4 @@
-"""A NUL is refused wherever it comes in, since PostgreSQL stores none."""
+"""NUL characters are refused in every part of a request, since PostgreSQL cannot store them."""
 
 import json
 from typing import Any
@@ -11,14 +11,14 @@ PAGES = ("/", "/accounts/login/", "/accounts/signup/", "/admin/", "/admin/chat/u
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("page", PAGES)
-def test_in_an_address(page: str, staff_client: Client) -> None:
-    addresses = (f"{page}?q=a%00b", f"{page}?a%00b=1", f"{page}?next=/%00", f"{page.rstrip('/')}%00/")
-    assert [staff_client.get(address).status_code for address in addresses] == [400] * 4
+def test_nul_in_url_is_refused(page: str, staff_client: Client) -> None:
+    urls = (f"{page}?q=a%00b", f"{page}?a%00b=1", f"{page}?next=/%00", f"{page.rstrip('/')}%00/")
+    assert [staff_client.get(url).status_code for url in urls] == [400] * 4
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["sessionid", "csrftoken", "messages", "anything"])
-def test_in_a_cookie_where_quotes_spell_it_out(name: str, client: Client) -> None:
+def test_escaped_nul_in_quoted_cookie_is_refused(name: str, client: Client) -> None:
     assert client.get("/accounts/login/", headers={"cookie": f'{name}="a\\000b"'}).status_code == 400
 
 
@@ -35,12 +35,12 @@ def test_in_a_cookie_where_quotes_spell_it_out(name: str, client: Client) -> Non
         ("/admin/chat/agentsession/", {"action": "hold", "_selected_action": "1", "reason": "\0", "confirmed": "yes"}),
     ],
 )
-def test_in_a_form(page: str, fields: dict[str, str], staff_client: Client) -> None:
+def test_nul_in_form_is_refused(page: str, fields: dict[str, str], staff_client: Client) -> None:
     assert staff_client.post(page, fields).status_code == 400
     assert staff_client.post(page, fields, headers={"accept": "application/json"}).status_code == 400
 
 
-async def test_in_a_request_that_is_served_asynchronously() -> None:
+async def test_nul_in_asynchronous_request_is_refused() -> None:
     client = AsyncClient()
     assert (await client.get("/?q=%00")).status_code == 400
     assert (await client.post("/accounts/login/", {"username": "\0"})).status_code == 400
@@ -49,7 +49,7 @@ async def test_in_a_request_that_is_served_asynchronously() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("method", "address", "body"),
+    ("method", "url", "body"),
     [
         ("get", "/api/tasks?after=%00", None),
         ("get", "/api/chatkit/threads?after=AAAA", None),
@@ -61,17 +61,17 @@ async def test_in_a_request_that_is_served_asynchronously() -> None:
         ("post", "/api/chatkit/threads", {"title": "\0"}),
     ],
 )
-def test_of_a_program(method: str, address: str, body: Any, staff_client: Client) -> None:
-    how: dict[str, Any] = {"content_type": "application/json", "data": json.dumps(body)} if body else {}
+def test_nul_in_api_request_is_refused(method: str, url: str, body: Any, staff_client: Client) -> None:
+    options: dict[str, Any] = {"content_type": "application/json", "data": json.dumps(body)} if body else {}
 
-    answer = getattr(staff_client, method)(address, **how)
+    answer = getattr(staff_client, method)(url, **options)
 
     assert answer.status_code in (400, 401, 403, 422)
     assert answer.json()["error"]
 
 
 @pytest.mark.parametrize("charset", ["latin-1", "utf-7"])
-async def test_a_form_in_another_charset_is_refused_in_a_sentence(charset: str) -> None:
+async def test_form_in_unsupported_charset_is_refused(charset: str) -> None:
     kind = f"application/x-www-form-urlencoded; charset={charset}"
     answer = await AsyncClient().post("/accounts/login/", data="username=x", content_type=kind)
     assert answer.status_code == 400

@@ -1,4 +1,4 @@
-"""Proxy headers are resolved where requests enter: what runs behind sees the client's address and scheme."""
+"""Proxy headers are resolved at the ASGI entry point: the application sees the client's address and scheme."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def resolved(*headers: tuple[bytes, bytes], kind: str = "http") -> dict[str, Any
         (1, "http://chat.example.com", "", "http"),
     ],
 )
-def test_a_trusted_proxy_states_the_scheme(
+def test_trusted_proxy_sets_the_scheme(
     settings: Settings, count: int, public_url: str, proto: str, scheme: str
 ) -> None:
     settings.TRUSTED_PROXIES, settings.PUBLIC_URL = count, public_url
@@ -50,7 +50,7 @@ def test_a_trusted_proxy_states_the_scheme(
     assert resolved(*headers, kind="websocket")["scheme"] == {"http": "ws", "https": "wss"}[scheme]
 
 
-def test_nothing_behind_reads_the_headers_again(settings: Settings) -> None:
+def test_resolved_proxy_headers_are_removed(settings: Settings) -> None:
     settings.TRUSTED_PROXIES = 1
     scope = resolved((b"x-forwarded-for", b"203.0.113.7"), (b"x-forwarded-proto", b"https"), (b"host", b"localhost"))
     assert scope["client"] == ["203.0.113.7", 0]
@@ -59,15 +59,15 @@ def test_nothing_behind_reads_the_headers_again(settings: Settings) -> None:
 
 
 @pytest.mark.service
-def test_a_client_chooses_neither_its_address_nor_the_path_of_links(live_database: LiveDatabase, tmp_path: Any) -> None:
+def test_client_cannot_set_its_address_or_the_root_path(live_database: LiveDatabase, tmp_path: Any) -> None:
     with ServerProcess(live_database, tmp_path, TRUSTED_PROXIES="1", API_ANONYMOUS_PER_MINUTE="4") as server:
-        # What stands left of the proxy's entry, which is the same throughout, changes nothing.
+        # Entries to the left of the proxy's own entry, which is the same in all requests, have no effect.
         codes = [
-            httpx.get(f"{server.url}/api/auth/me", headers=[("X-Forwarded-For", f"{sent}, 203.0.113.7")]).status_code
-            for sent in ("198.51.100.1", "198.51.100.2:80", "unknown", "[::1]:1", "198.51.100.5", '"', "")
+            httpx.get(f"{server.url}/api/auth/me", headers=[("X-Forwarded-For", f"{forged}, 203.0.113.7")]).status_code
+            for forged in ("198.51.100.1", "198.51.100.2:80", "unknown", "[::1]:1", "198.51.100.5", '"', "")
         ]
         assert codes == [401] * 4 + [429] * 3
         for other in ("203.0.113.8", "unknown"):
             assert httpx.get(f"{server.url}/api/auth/me", headers={"X-Forwarded-For": other}).status_code == 401
-        sent_elsewhere = httpx.get(server.url, headers={"Daphne-Root-Path": "//evil.example"})
-        assert sent_elsewhere.headers["Location"].startswith("/accounts/login/")
+        redirect = httpx.get(server.url, headers={"Daphne-Root-Path": "//evil.example"})
+        assert redirect.headers["Location"].startswith("/accounts/login/")

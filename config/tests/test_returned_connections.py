@@ -1,4 +1,4 @@
-"""Whichever way a request ends, its database connection is returned."""
+"""Every request returns its database connection, however it ends."""
 
 import asyncio
 import contextvars
@@ -30,23 +30,23 @@ from config import asgi
 from config.runtime.embedded_postgres import EmbeddedPostgres, start
 from config.tests.support import LiveDatabase, ServerProcess, eventually, prepare, with_name
 
-BACK_WITHIN = 5.0  # seconds
+RETURNED_WITHIN = 5.0  # seconds
 
 
 @contextmanager
-def pages_wait(database: LiveDatabase) -> Iterator[None]:
-    """Make every page slow: none is there before the table of logins can be read."""
+def blocked_pages(database: LiveDatabase) -> Iterator[None]:
+    """Block every page, by locking the table of login sessions."""
     with psycopg.connect(database.url) as lock:
         lock.execute("LOCK TABLE django_session")
         yield
 
 
-# In this process: what daphne does to the application of a client that has left.
+# In this process: daphne cancels the application of a client that has disconnected.
 
 
-# Django leaves the file that held the body of such a request to the garbage collector.
+# Django leaves the file with the body of such a request to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_a_cancelled_request_returns_its_connection(
+async def test_cancelled_request_returns_its_connection(
     transactional_db: None, owner: User, async_owner_client: AsyncClient
 ) -> None:
     database = LiveDatabase(with_name(os.environ["DATABASE_URL"], connection.settings_dict["NAME"]))
@@ -55,33 +55,33 @@ async def test_a_cancelled_request_returns_its_connection(
     context.run(use_for_async_code, threads)
     cookie = f"sessionid={async_owner_client.cookies['sessionid'].value}"
     before = _connections(database)
-    with pages_wait(database):
+    with blocked_pages(database):
         # More requests than threads: some have not begun when they are cancelled.
         requests = [context.run(asyncio.ensure_future, _request("/", cookie)) for _ in range(5)]
-        while not _waiting(database):
+        while not _is_waiting_for_lock(database):
             await asyncio.sleep(0.02)
         # Daphne cancels an application every second until it has ended.
         while not all(request.done() for request in requests):
             for request in requests:
                 request.cancel()
             await asyncio.sleep(0.05)
-    # Not here: a thread may wait for the event loop.
+    # In a thread, since a database thread may wait for the event loop.
     await asyncio.to_thread(threads.shutdown)
-    # A backend ends a moment after its connection was closed.
-    await asyncio.to_thread(eventually, lambda: _connections(database) <= before, what="all connections closed")
-    # Here, and not in a later test.
+    # A backend exits a moment after its connection is closed.
+    await asyncio.to_thread(eventually, lambda: _connections(database) <= before, what="the end of all connections")
+    # The warning must appear in this test, not in a later one.
     requests.clear()
     del request
     gc.collect()
 
 
 def _connections(database: LiveDatabase) -> set[int]:
-    """Return the backends that serve this database, this question's left out."""
+    """Return the backends that serve this database, without that of this query."""
     backends = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     return {pid for (pid,) in database.query(backends)}
 
 
-def _waiting(database: LiveDatabase) -> bool:
+def _is_waiting_for_lock(database: LiveDatabase) -> bool:
     waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     return bool(database.query(waiting))
 
@@ -117,12 +117,12 @@ async def _request(path: str, cookie: str) -> list[dict[str, Any]]:
     return sent
 
 
-# At a real server.
+# With a real server.
 
 
 @dataclass
 class Attacked:
-    """A server with a PostgreSQL of its own, and a person who chats at it meanwhile."""
+    """A server with a PostgreSQL of its own, and a person who chats during the attack."""
 
     server: ServerProcess
     postgres: EmbeddedPostgres
@@ -131,13 +131,13 @@ class Attacked:
 
     @contextmanager
     def slow(self) -> Iterator[None]:
-        """Let clients wait for what takes longer than they do."""
-        with pages_wait(self.server.database):
+        """Block pages for longer than clients wait."""
+        with blocked_pages(self.server.database):
             yield
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """Suspend PostgreSQL as a whole."""
+        """Suspend all processes of PostgreSQL."""
         assert self.postgres.process
         postmaster = psutil.Process(self.postgres.process.pid)
         processes = [postmaster, *postmaster.children(recursive=True)]
@@ -152,21 +152,21 @@ class Attacked:
                     process.resume()
 
     def disconnect(self, clients: int) -> None:
-        """Ask for a page as many clients at once, all of whom leave after a second."""
+        """Request a page with many clients at once, which disconnect after a second."""
         with ThreadPoolExecutor(clients) as threads:
-            for left in [threads.submit(self._ask_and_leave) for _ in range(clients)]:
-                left.result()
+            for future in [threads.submit(self._request_and_disconnect) for _ in range(clients)]:
+                future.result()
 
-    def _ask_and_leave(self) -> None:
+    def _request_and_disconnect(self) -> None:
         with socket.create_connection(("127.0.0.1", self.server.port)) as client:
             head = f"GET / HTTP/1.1\r\nHost: localhost\r\nCookie: {self.person.cookie}\r\n\r\n"
             client.sendall(head.encode())
             time.sleep(1)
 
     def works(self) -> bool:
-        """Return whether a page is there and all connections are back."""
+        """Return whether pages respond and all connections are returned."""
         headers = {"Cookie": self.person.cookie}
-        page = httpx.get(f"{self.server.url}/", headers=headers, timeout=BACK_WITHIN)
+        page = httpx.get(f"{self.server.url}/", headers=headers, timeout=RETURNED_WITHIN)
         stats = json.loads(self.pool.read_text())
         return page.status_code == 200 and stats["pool_available"] == stats["pool_size"]
 
@@ -194,31 +194,33 @@ ATTACKS: dict[str, tuple[Callable[[Attacked], AbstractContextManager[None]], int
 }
 
 
-async def play(attacked: Attacked, name: str, *, rounds: int, seconds: float) -> None:
-    """Play an attack; all works seconds after each round, and whatever was said meanwhile is answered."""
-    trouble, clients = ATTACKS[name]
+async def run_attack(attacked: Attacked, name: str, *, rounds: int, seconds: float) -> None:
+    """Run an attack; check that the server works seconds after each round, and that each message gets a reply."""
+    fault, clients = ATTACKS[name]
     async with Page(attacked.server.ws_url, attacked.server.url, attacked.person, uuid.uuid4()) as page:
         for number in range(1, rounds + 1):
             await page.send(f"remind me to water plant {number}")
-            with trouble(attacked):
-                began = time.monotonic()
+            with fault(attacked):
+                started = time.monotonic()
                 await asyncio.to_thread(attacked.disconnect, clients)
-                await asyncio.sleep(seconds - (time.monotonic() - began))
-            await asyncio.to_thread(eventually, attacked.works, within=BACK_WITHIN, what=f"round {number} of {name}")
+                await asyncio.sleep(seconds - (time.monotonic() - started))
+            await asyncio.to_thread(
+                eventually, attacked.works, within=RETURNED_WITHIN, what=f"round {number} of {name}"
+            )
             await page.settled(number, within=30)
-    ended = attacked.server.database.query("SELECT status, count(*) FROM chat_turn GROUP BY status")
-    assert ended == [("done", rounds)]
+    turns = attacked.server.database.query("SELECT status, count(*) FROM chat_turn GROUP BY status")
+    assert turns == [("done", rounds)]
     assert attacked.server.process.poll() is None
 
 
 @pytest.mark.service
-async def test_what_slow_requests_borrowed_is_back_seconds_after_their_clients_left(attacked: Attacked) -> None:
-    await play(attacked, "24 clients ask for something slow", rounds=1, seconds=2)
+async def test_connections_are_returned_after_clients_of_slow_requests_disconnect(attacked: Attacked) -> None:
+    await run_attack(attacked, "24 clients ask for something slow", rounds=1, seconds=2)
 
 
 @pytest.mark.long
 @pytest.mark.service
 @pytest.mark.parametrize("name", ATTACKS)
-async def test_attacks_twenty_times(attacked: Attacked, name: str) -> None:
-    # Longer than daphne waits for an application whose client has left.
-    await play(attacked, name, rounds=20, seconds=17)
+async def test_connections_are_returned_after_twenty_attacks(attacked: Attacked, name: str) -> None:
+    # Longer than daphne waits for an application whose client has disconnected.
+    await run_attack(attacked, name, rounds=20, seconds=17)

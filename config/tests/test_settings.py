@@ -1,4 +1,4 @@
-"""Settings are read strictly: what cannot be used stops the start and says what can."""
+"""Settings are validated: an invalid value stops the start with a message that states the allowed values."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ from sessions_admin.health import PROBES
 READ = "from config import settings; print(settings.{})"
 
 
-def refused(tmp_path: Path, name: str, value: str) -> str:
-    ended = run("-m", "config.settings", **{"DATA_DIR": str(tmp_path), name: value})
-    assert ended.returncode == 1
-    assert "Traceback" not in ended.stderr
-    return ended.stderr.strip()
+def startup_error(tmp_path: Path, name: str, value: str) -> str:
+    result = run("-m", "config.settings", **{"DATA_DIR": str(tmp_path), name: value})
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    return result.stderr.strip()
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def refused(tmp_path: Path, name: str, value: str) -> str:
         ("AGENT_EXTRA_TOOLS", "my tools.TOOLS", "a dotted path such as package.module.NAME"),
     ],
 )
-def test_a_value_that_cannot_be_used(tmp_path: Path, name: str, value: str, allowed: str) -> None:
-    assert refused(tmp_path, name, value) == f"{name}={value!r} cannot be used: it must be {allowed}."
+def test_invalid_value_is_reported_with_allowed_values(tmp_path: Path, name: str, value: str, allowed: str) -> None:
+    assert startup_error(tmp_path, name, value) == f"{name}={value!r} cannot be used: it must be {allowed}."
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,11 @@ def test_a_value_that_cannot_be_used(tmp_path: Path, name: str, value: str, allo
         ("foo.bar", "a name with a dot must begin with input, messages or tools"),
     ],
 )
-def test_what_a_request_needs_cannot_be_left_out(monkeypatch: pytest.MonkeyPatch, value: str, reason: str) -> None:
+def test_required_request_parameter_cannot_be_omitted(monkeypatch: pytest.MonkeyPatch, value: str, reason: str) -> None:
     monkeypatch.setenv("AGENT_OMIT", value)
-    with pytest.raises(env.BadSetting) as refused:
+    with pytest.raises(env.BadSetting) as raised:
         env.items("AGENT_OMIT", env.parameter)
-    assert str(refused.value) == f"AGENT_OMIT={value!r} cannot be used: {reason}."
+    assert str(raised.value) == f"AGENT_OMIT={value!r} cannot be used: {reason}."
 
 
 HIDDEN = "s3cret"
@@ -100,7 +100,7 @@ HIDDEN = "s3cret"
         ("OPENAI_API_KEY", "sk-s3cret…"),
     ],
 )
-def test_no_secret_is_repeated(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_error_for_invalid_value_contains_no_secret(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     parse: dict[str, Callable[[], object]] = {
         "DATABASE_URL": lambda: env.parsed(name, None, url_settings.database, secret=True),
@@ -111,18 +111,18 @@ def test_no_secret_is_repeated(monkeypatch: pytest.MonkeyPatch, name: str, value
         "PUBLIC_URL": lambda: env.parsed(name, "", url_settings.site),
         "OPENAI_API_KEY": lambda: env.parsed(name, "", env.api_key, secret=True),
     }
-    with pytest.raises(env.BadSetting) as refused:
+    with pytest.raises(env.BadSetting) as raised:
         parse[name]()
-    sentence = str(refused.value)
-    assert sentence.startswith(f"{name} cannot be used: ") and sentence.endswith(".")
-    assert HIDDEN not in sentence and "\n" not in sentence
+    message = str(raised.value)
+    assert message.startswith(f"{name} cannot be used: ") and message.endswith(".")
+    assert HIDDEN not in message and "\n" not in message
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "EMAIL_URL", "OPENAI_API_KEY"])
-def test_the_start_prints_the_sentence_alone(tmp_path: Path, name: str) -> None:
-    said = refused(tmp_path, name, "smtp://me:s3cret%@localhost\n…")
-    assert said.startswith(f"{name} cannot be used: ") and said.count("\n") == 0
-    assert HIDDEN not in said
+def test_start_prints_only_the_error_message(tmp_path: Path, name: str) -> None:
+    message = startup_error(tmp_path, name, "smtp://me:s3cret%@localhost\n…")
+    assert message.startswith(f"{name} cannot be used: ") and message.count("\n") == 0
+    assert HIDDEN not in message
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_the_start_prints_the_sentence_alone(tmp_path: Path, name: str) -> None:
         ("https://Example.com:443/Team/chat-2/", "https://example.com/Team/chat-2"),
     ],
 )
-def test_a_public_url_is_written_as_browsers_write_it(value: str, origin: str) -> None:
+def test_public_url_is_normalized(value: str, origin: str) -> None:
     assert url_settings.site(value) == origin
 
 
@@ -177,10 +177,10 @@ def test_a_public_url_is_written_as_browsers_write_it(value: str, origin: str) -
         ("ftp://example.com", "it must be a URL that begins with http:// or https://"),
     ],
 )
-def test_a_public_url_that_cannot_be_used(value: str, reason: str) -> None:
-    with pytest.raises(env.InvalidValue) as refused:
+def test_invalid_public_url_is_refused(value: str, reason: str) -> None:
+    with pytest.raises(env.InvalidValue) as raised:
         url_settings.site(value)
-    assert str(refused.value).startswith(reason)
+    assert str(raised.value).startswith(reason)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_public_url_that_cannot_be_used(value: str, reason: str) -> None:
         "rediss://cache/2?ssl_ca_certs=/etc/ca.pem&ssl_certfile=/etc/me.pem&ssl_check_hostname=no",
     ],
 )
-def test_redis_servers(value: str) -> None:
+def test_valid_redis_url_is_accepted(value: str) -> None:
     assert url_settings.redis(value) == value
 
 
@@ -210,30 +210,30 @@ def test_redis_servers(value: str) -> None:
         "rediss://cache?ssl_cert_reqs=perhaps",
     ],
 )
-def test_options_of_a_redis_that_cannot_be_used(value: str) -> None:
+def test_unsupported_redis_option_is_refused(value: str) -> None:
     with pytest.raises(env.InvalidValue, match=r"its options may be db and, with rediss://, those of TLS"):
         url_settings.redis(value)
 
 
-def test_session_stores() -> None:
+def test_session_store_is_file_database_or_postgres_url() -> None:
     for value in ("file", "database", "postgres://me:s3cret@db/sessions"):
         assert url_settings.session_store(value) == value
     with pytest.raises(env.InvalidValue, match="must be file, database, or the URL of a PostgreSQL"):
         url_settings.session_store("redis")
 
 
-def test_the_site_is_at_no_path_of_its_own() -> None:
-    def begins(patterns: Sequence[URLPattern | URLResolver]) -> Iterator[str]:
+def test_reserved_paths_are_the_first_segments_of_all_urls() -> None:
+    def first_segments(patterns: Sequence[URLPattern | URLResolver]) -> Iterator[str]:
         for each in patterns:
             route = str(each.pattern).lstrip("^")
             nested = getattr(each, "url_patterns", []) if not route else []
-            yield from begins(nested) if nested else [route.partition("/")[0]]
+            yield from first_segments(nested) if nested else [route.partition("/")[0]]
 
-    served = {*begins(get_resolver().url_patterns), *(path.strip("/") for path in (*PATHS, *PROBES))}
+    served = {*first_segments(get_resolver().url_patterns), *(path.strip("/") for path in (*PATHS, *PROBES))}
     assert (served | {"static", "ws"}) - {""} == url_settings.OWN_PATHS
 
 
-def test_mail_servers() -> None:
+def test_mail_url_is_parsed() -> None:
     mail, server = url_settings.mail, url_settings.MailServer
     assert mail("console://") == server()
     assert mail("smtp://mail.example.com") == server(backend="smtp", host="mail.example.com", port=587)
@@ -247,24 +247,26 @@ def test_mail_servers() -> None:
     assert mail("smtp://mail.example.com?starttls=on").use_tls is True
 
 
-def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
+def test_data_dir_that_is_a_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "data"
     file.touch()
-    assert refused(tmp_path, "DATA_DIR", str(file)).startswith(f"DATA_DIR='{file}' cannot be used: it must be a folder")
+    assert startup_error(tmp_path, "DATA_DIR", str(file)).startswith(
+        f"DATA_DIR='{file}' cannot be used: it must be a folder"
+    )
 
 
-# The file of settings.
+# The file that ENV_FILE names.
 
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What a file of settings is read into."""
+    """The environment into which the file is loaded."""
     environment = {"SET": "in the environment"}
     monkeypatch.setattr("os.environ", environment)
     return environment
 
 
-def test_a_file_of_settings(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_env_file_is_loaded(tmp_path: Path, environment: dict[str, str]) -> None:
     file = tmp_path / "settings.env"
     file.write_bytes(
         "\ufeffFIRST=1\r\n"
@@ -300,37 +302,37 @@ def test_a_file_of_settings(tmp_path: Path, environment: dict[str, str]) -> None
         ("A=s3cret".encode("utf-16"), "{} cannot be read: it must be a text file in UTF-8."),
     ],
 )
-def test_a_file_of_settings_that_cannot_be_read(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_invalid_env_file_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
     file = tmp_path / "settings.env"
     file.write_bytes(content)
-    with pytest.raises(CannotStart) as refused:
+    with pytest.raises(CannotStart) as raised:
         env.load_dotenv(file)
-    assert str(refused.value).startswith(reason.format(file))
-    assert "s3c" not in str(refused.value)
+    assert str(raised.value).startswith(reason.format(file))
+    assert "s3c" not in str(raised.value)
 
 
-def test_the_file_is_named_by_a_variable_and_the_environment_wins(tmp_path: Path) -> None:
+def test_environment_overrides_the_env_file(tmp_path: Path) -> None:
     file = tmp_path / "settings.env"
     file.write_text("SIGNUP=closed\nAGENT_MODEL=from-the-file\n")
-    shown = run(
+    result = run(
         "-c",
         "from config import settings as s; print(s.SIGNUP, s.AGENT_MODEL)",
         DATA_DIR=str(tmp_path),
         ENV_FILE=str(file),
         AGENT_MODEL="from-the-environment",
     )
-    assert shown.stdout == "closed from-the-environment\n"
+    assert result.stdout == "closed from-the-environment\n"
 
 
-def test_a_key_is_made_once_and_kept_from_others(tmp_path: Path) -> None:
+def test_secret_key_is_created_once_and_private(tmp_path: Path) -> None:
     first, second = (run("-c", READ.format("SECRET_KEY"), DATA_DIR=str(tmp_path)).stdout for _ in range(2))
     assert first == second
     assert len(first.strip()) >= 50
     assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0
 
 
-def test_the_public_url_is_allowed_beside_others(tmp_path: Path) -> None:
-    shown = run(
+def test_public_url_is_added_to_allowed_hosts_and_trusted_origins(tmp_path: Path) -> None:
+    result = run(
         "-c",
         "from config import settings as s; print(s.PUBLIC_URL, s.ALLOWED_HOSTS, s.CSRF_TRUSTED_ORIGINS)",
         DATA_DIR=str(tmp_path),
@@ -338,7 +340,7 @@ def test_the_public_url_is_allowed_beside_others(tmp_path: Path) -> None:
         ALLOWED_HOSTS="Chat.example.com, .bücher.example",
         CSRF_TRUSTED_ORIGINS="https://Chat.example.com:443, https://*.Bücher.example",
     )
-    assert shown.stdout.split(maxsplit=1) == [
+    assert result.stdout.split(maxsplit=1) == [
         "https://[2001:db8::1]:8443",
         "['chat.example.com', '.xn--bcher-kva.example', '[2001:db8::1]'] "
         "['https://chat.example.com', 'https://*.xn--bcher-kva.example', 'https://[2001:db8::1]:8443']\n",

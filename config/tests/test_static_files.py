@@ -1,4 +1,4 @@
-"""Static files over HTTP: hashed names that are kept for ever, and compressed; and pages, compressed too."""
+"""Static files have hashed names, are cached for ever and are compressed, as pages are."""
 
 import os
 import re
@@ -20,15 +20,15 @@ EMAIL = "person@example.com"
 
 
 def collected(folder: Path) -> Path:
-    """Collect the static files into a data folder, as an administrator does without `up`."""
-    done = run(ROOT / "manage.py", "collectstatic", "--noinput", DATA_DIR=str(folder))
-    assert done.returncode == 0, done.stderr
+    """Collect the static files into a data folder with `collectstatic`."""
+    completed = run(ROOT / "manage.py", "collectstatic", "--noinput", DATA_DIR=str(folder))
+    assert completed.returncode == 0, completed.stderr
     return folder
 
 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with collected files, which takes seconds."""
+    """A data folder with collected files, shared since collecting takes seconds."""
     return collected(tmp_path_factory.mktemp("static"))
 
 
@@ -54,7 +54,7 @@ def files_of(page: str) -> set[str]:
 
 
 @pytest.mark.service
-def test_every_file_of_a_page_has_a_hashed_name_and_is_kept_for_ever(browser: httpx.Client) -> None:
+def test_files_of_a_page_have_hashed_names_and_are_immutable(browser: httpx.Client) -> None:
     found = files_of(browser.get("/").text)
     assert any("/js/chat." in name for name in found) and any("/css/chat." in name for name in found)
     for name in found:
@@ -65,8 +65,8 @@ def test_every_file_of_a_page_has_a_hashed_name_and_is_kept_for_ever(browser: ht
 
 
 @pytest.mark.service
-def test_modules_import_each_other_by_their_hashed_names(browser: httpx.Client) -> None:
-    ways = re.compile(r"""(?:^import|^} from|from|await import\(|new URL\()\s*["'](\.[^"']+)["']""", re.M)
+def test_modules_import_each_other_by_hashed_names(browser: httpx.Client) -> None:
+    import_pattern = re.compile(r"""(?:^import|^} from|from|await import\(|new URL\()\s*["'](\.[^"']+)["']""", re.M)
     (entry,) = (name for name in files_of(browser.get("/").text) if "/js/chat." in name)
     to_read, read = [httpx.URL(entry)], set()
     while to_read:
@@ -75,14 +75,14 @@ def test_modules_import_each_other_by_their_hashed_names(browser: httpx.Client) 
         assert answer.status_code == 200, url
         assert "immutable" in answer.headers["Cache-Control"], url
         read.add(url)
-        found = {url.join(name) for name in ways.findall(re.sub(r"/\*.*?\*/", "", answer.text, flags=re.S))}
+        found = {url.join(name) for name in import_pattern.findall(re.sub(r"/\*.*?\*/", "", answer.text, flags=re.S))}
         to_read += [one for one in found - read if "/vendor/" not in url.path]
     assert {"highlight", "icons", "marked", "dom"} <= {url.path.rpartition("/")[2].partition(".")[0] for url in read}
 
 
 @pytest.mark.service
 @pytest.mark.parametrize(("accepted", "encoding"), [("gzip, deflate, br", "br"), ("gzip", "gzip"), ("identity", None)])
-def test_files_come_in_the_best_encoding_that_a_client_accepts(
+def test_files_use_the_best_encoding_that_the_client_accepts(
     browser: httpx.Client, accepted: str, encoding: str | None
 ) -> None:
     (name,) = (name for name in files_of(browser.get("/").text) if "/js/chat." in name)
@@ -101,20 +101,20 @@ def test_pages_are_compressed(browser: httpx.Client, path: str) -> None:
 
 
 @pytest.mark.service
-def test_the_api_is_not_compressed(browser: httpx.Client) -> None:
+def test_api_responses_are_not_compressed(browser: httpx.Client) -> None:
     """A response may hold a token beside what the client has sent."""
     assert "Content-Encoding" not in browser.get("/api/openapi.json").headers
 
 
 @pytest.mark.django_db
-def test_without_a_collection_files_come_from_the_apps_folders(client: Client) -> None:
+def test_uncollected_files_are_served_from_the_folders_of_apps(client: Client) -> None:
     (name,) = (name for name in files_of(client.get("/accounts/login/").content.decode()) if "tokens" in name)
     assert name == "/static/css/tokens.css"
     with closing(client.get(name)) as answer:
         assert answer.status_code == 200
 
 
-def test_files_are_collected_again_only_when_a_source_changed(
+def test_files_are_collected_again_only_after_a_source_has_changed(
     collection: Path, tmp_path: Path, settings: Settings
 ) -> None:
     folder = shutil.copytree(collection / "static", tmp_path / "static")
@@ -129,19 +129,19 @@ def test_files_are_collected_again_only_when_a_source_changed(
     recent.write_text("of the version before")
     os.utime(old, (1, time.time() - KEPT_SECONDS - 60))
     mark.write_text("of other sources")
-    done = run(
+    completed = run(
         "-c",
         "import django; django.setup(); from config.static_files import collect; collect()",
         DATA_DIR=str(tmp_path),
         DJANGO_SETTINGS_MODULE="config.settings",
     )
-    assert done.returncode == 0, done.stderr
+    assert completed.returncode == 0, completed.stderr
     assert manifest.stat().st_mtime > 1
     assert not old.exists()
     assert recent.exists(), "pages of the version before may still import it"
 
 
-def test_files_that_cannot_be_collected_stop_nothing(
+def test_failed_collection_is_logged_without_raising(
     tmp_path: Path, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.STATIC_ROOT = tmp_path / "file"

@@ -1,4 +1,4 @@
-"""A signal stops `up` at whatever moment it arrives."""
+"""A signal stops `up` even if it arrives while `up` waits for one."""
 
 import subprocess
 import sys
@@ -26,5 +26,5 @@ assert request.wait(60)
 """
 
 
-def test_a_signal_may_arrive_at_any_moment() -> None:
+def test_signal_may_arrive_at_any_moment_of_the_wait() -> None:
     subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, check=True, timeout=SECONDS)

@@ -1,4 +1,4 @@
-"""Turns are traced by OpenTelemetry, for whoever has a collector."""
+"""Turns are traced with OpenTelemetry if a collector is configured."""
 
 import json
 import uuid
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.service
 TITLES = ("plantedmilk", "plantedbread")
 
 
-async def test_the_attempts_at_a_turn_are_one_trace(live_database: LiveDatabase, tmp_path: Path) -> None:
+async def test_attempts_of_a_turn_share_one_trace(live_database: LiveDatabase, tmp_path: Path) -> None:
     conversation = uuid.uuid4()
     async with ModelServer() as endpoint:
         endpoint.play(
@@ -46,12 +46,12 @@ async def test_the_attempts_at_a_turn_are_one_trace(live_database: LiveDatabase,
                     await socket.message("Add plantedmilk and plantedbread, and delete both")
                 )
                 turn_id = str(accepted["turn"]["id"])
-                asked = await socket.until(lambda frame: frame["type"] == "approval.requested")
+                approval = await socket.until(lambda frame: frame["type"] == "approval.requested")
             server.restart()
             async with open_socket(server, person, conversation) as socket:
-                await socket.send("approval.decide", turn_id=turn_id, call_id=asked["call_id"], approve=True)
+                await socket.send("approval.decide", turn_id=turn_id, call_id=approval["call_id"], approve=True)
                 await socket.end_of(turn_id)
-            assert server.terminate() == 0  # which sends the rest
+            assert server.terminate() == 0  # this sends the remaining spans
             spans = sorted(collector.spans, key=lambda span: span.began)
             [retried] = [entry for entry in map(json.loads, server.output.splitlines()) if "again" in entry["message"]]
 
@@ -86,11 +86,13 @@ async def test_the_attempts_at_a_turn_are_one_trace(live_database: LiveDatabase,
     }
     [event] = first.events
     assert event.name == "approval.requested"
-    assert event.attributes == {"gen_ai.tool.name": "delete_tasks", "gen_ai.tool.call.id": asked["call_id"]}
+    assert event.attributes == {"gen_ai.tool.name": "delete_tasks", "gen_ai.tool.call.id": approval["call_id"]}
     assert second.attributes["threadkeeper.turn.status"] == "done"
-    asking, created, _, completed, _, deleted, _ = (span for span in spans if span.name.startswith(("chat", "execute")))
-    assert 0 < asking.attributes.pop("gen_ai.response.time_to_first_chunk") < 10
-    assert asking.attributes == {
+    model_request, created, _, completed, _, deleted, _ = (
+        span for span in spans if span.name.startswith(("chat", "execute"))
+    )
+    assert 0 < model_request.attributes.pop("gen_ai.response.time_to_first_chunk") < 10
+    assert model_request.attributes == {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": "gpt-5-mini",
@@ -105,11 +107,11 @@ async def test_the_attempts_at_a_turn_are_one_trace(live_database: LiveDatabase,
         "threadkeeper.model": "gpt-5-mini",
         "threadkeeper.request.purpose": "reply",
     }
-    assert [event.name for event in asking.events] == ["retry"]
-    assert asking.events[0].attributes["error.type"] == "503"
+    assert [event.name for event in model_request.events] == ["retry"]
+    assert model_request.events[0].attributes["error.type"] == "503"
     assert created.attributes["gen_ai.tool.name"] == "create_task"
     assert "threadkeeper.tool.approval" not in created.attributes
-    assert deleted.attributes["gen_ai.tool.call.id"] == asked["call_id"]
+    assert deleted.attributes["gen_ai.tool.call.id"] == approval["call_id"]
     assert deleted.attributes["threadkeeper.tool.approval"] == "approved"
     assert first.resource["service.name"] == "threadkeeper"
     assert first.resource["service.instance.id"] != second.resource["service.instance.id"]
@@ -118,12 +120,12 @@ async def test_the_attempts_at_a_turn_are_one_trace(live_database: LiveDatabase,
     assert all(b"planted" not in body for body in collector.bodies)
 
 
-async def test_a_collector_that_is_away_costs_one_line_of_the_log(live_database: LiveDatabase, tmp_path: Path) -> None:
-    away = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}", "OTEL_BSP_SCHEDULE_DELAY": "50"}
-    with ServerProcess(live_database, tmp_path, **away) as server:
+async def test_unreachable_collector_is_logged_once(live_database: LiveDatabase, tmp_path: Path) -> None:
+    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}", "OTEL_BSP_SCHEDULE_DELAY": "50"}
+    with ServerProcess(live_database, tmp_path, **variables) as server:
         async with open_socket(server, sign_in(server), uuid.uuid4()) as socket:
             await socket.say("Add a task to buy milk")
-            eventually(lambda: "collector" in server.output, what="the line")
+            eventually(lambda: "collector" in server.output, what="a log line about the collector")
             await socket.say("Add a task to buy bread")
         assert server.terminate() == 0
     [line] = [line for line in server.output.splitlines() if "WARNING" in line or "ERROR" in line]

@@ -1,4 +1,4 @@
-"""One command starts everything; one signal, or none at all, ends everything."""
+"""`up` starts and restarts all services, and stops them when it receives a signal or is killed."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from config.runtime.supervisor import SERVER_TIMINGS, Service
 from config.runtime.watchdog import MAX_STUCK_TICKS
 from config.tests.support import ROOT, Up, clean_environment, eventually, free_port, processes_of, run
 
-# One after another, and before the single tests: these start the most, and take the longest.
+# One after another, and before single tests, since these start the most processes and take the longest.
 pytestmark = [pytest.mark.service, pytest.mark.xdist_group("up")]
 
 
@@ -27,16 +27,16 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "data"
     folder.mkdir()
     yield folder
-    # Only where a test has failed.
+    # Processes remain only after a failed test.
     for process in processes_of(folder):
         process.kill()
 
 
-def nothing_left(data_dir: Path) -> bool:
+def no_process_left(data_dir: Path) -> bool:
     return not processes_of(data_dir)
 
 
-def test_an_empty_folder_becomes_a_running_chat_that_outlives_the_end_of_any_part_and_of_all(data_dir: Path) -> None:
+def test_up_starts_with_empty_folder_and_recovers_from_killed_processes(data_dir: Path) -> None:
     up = Up(data_dir).await_ready()
     assert re.search(r"Admin +admin@localhost\n +Password +\S{16}", up.output)
     assert "Traceback" not in up.output
@@ -53,15 +53,15 @@ def test_an_empty_folder_becomes_a_running_chat_that_outlives_the_end_of_any_par
     assert beside.stdout == "1\n", beside.stderr
 
     for times, part in enumerate(["server", "worker", "sentinel", "database"], 1):
-        victim = _part(up, part)
-        victim.kill()
-        eventually(partial(_said_again, up, times), what=f"a word about the {part}")
+        killed = _process_of(up, part)
+        killed.kill()
+        eventually(partial(_was_restarted, up, times), what=f"a restart after the end of the {part}")
         up.await_ready()
 
     worker = up.child("qcluster")
-    left_alone = worker.children(recursive=True)
-    assert left_alone
-    # With their parents gone at once, nobody can tell the worker's own children to stop.
+    orphans = worker.children(recursive=True)
+    assert orphans
+    # All parents are killed at once, so that no process can stop the children of the worker.
     server = up.child("config.runtime.asgi_server")
     os.kill(up.process.pid, signal.SIGSTOP)
     server.kill()
@@ -69,64 +69,64 @@ def test_an_empty_folder_becomes_a_running_chat_that_outlives_the_end_of_any_par
     up.kill9()
 
     up = Up(data_dir).await_ready()
-    assert "Password" not in up.output, "the first sign-in is shown once"
-    assert not any(process.is_running() for process in left_alone)
+    assert "Password" not in up.output, "the password is shown only at the first start"
+    assert not any(process.is_running() for process in orphans)
     up.kill9()
-    eventually(lambda: nothing_left(data_dir), what=f"the end of {processes_of(data_dir)}")
+    eventually(lambda: no_process_left(data_dir), what=f"the end of {processes_of(data_dir)}")
 
 
-def _said_again(up: Up, times: int) -> bool:
+def _was_restarted(up: Up, times: int) -> bool:
     return up.output.count("restarted") == times
 
 
-def _part(up: Up, part: str) -> psutil.Process:
+def _process_of(up: Up, part: str) -> psutil.Process:
     if part == "sentinel":
-        # A worker that starts has other children for a moment: what it imports runs programs.
-        found: psutil.Process = eventually(partial(_guardian, up), what="the worker's sentinel")
+        # A starting worker briefly has other children, since its imports run programs.
+        found: psutil.Process = eventually(partial(_find_sentinel, up), what="the worker's sentinel")
         return found
     return up.child({"server": "config.runtime.asgi_server", "worker": "qcluster", "database": "-D"}[part])
 
 
-def _guardian(up: Up) -> psutil.Process | None:
+def _find_sentinel(up: Up) -> psutil.Process | None:
     with suppress(StopIteration, psutil.Error):
         return next((child for child in up.child("qcluster").children() if child.children()), None)
     return None
 
 
 @pytest.mark.long
-def test_a_worker_that_dies_again_and_again_never_ends_the_server(data_dir: Path) -> None:
+def test_repeatedly_killed_worker_does_not_stop_the_server(data_dir: Path) -> None:
     up = Up(data_dir).await_ready()
     server = up.child("config.runtime.asgi_server")
-    for deaths in range(1, 6):
+    for restarts in range(1, 6):
         eventually(partial(_has_child, up, "qcluster"))
         up.child("qcluster").kill()
-        eventually(partial(_said_again, up, deaths))
+        eventually(partial(_was_restarted, up, restarts))
     assert up.output.rstrip().endswith("it is restarted in 15 s.")
     assert server.is_running()
     health = httpx.get(f"{up.url}/readyz")
     assert (health.status_code, health.json()["worker"]) == (503, False)
     assert up.stop() == 0
-    assert nothing_left(data_dir)
+    assert no_process_left(data_dir)
 
 
-def test_a_service_that_dies_is_started_after_a_minute_at_most() -> None:
+def test_restart_delay_of_a_service_is_at_most_a_minute() -> None:
     service = Service("worker", [], {})
     assert [service.restart_later(now=9.0) for _ in range(9)] == [0, 1, 3, 7, 15, 31, 60, 60, 60]
-    assert service.restart_later(now=1000.0) == 0, "it has lived for a while"
+    assert service.restart_later(now=1000.0) == 0, "the delay is reset after the service has run for a while"
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(("part", "service", "within"), [("server", "server", 60), ("sentinel", "worker", 90)])
-def test_a_part_that_hangs_is_ended_and_started_again(data_dir: Path, part: str, service: str, within: float) -> None:
+def test_hanging_process_is_killed_and_restarted(data_dir: Path, part: str, service: str, within: float) -> None:
     up = Up(data_dir).await_ready()
-    _part(up, part).suspend()
+    _process_of(up, part).suspend()
     eventually(lambda: f"The {service} does not answer" in up.output, within=within)
     up.await_ready()
     assert up.stop() == 0
 
 
 @pytest.mark.long
-def test_after_a_suspension_of_the_machine_nothing_is_ended(data_dir: Path) -> None:
+def test_suspension_of_the_machine_restarts_no_process(data_dir: Path) -> None:
     up = Up(data_dir).await_ready()
     everything = [psutil.Process(up.process.pid), *psutil.Process(up.process.pid).children(recursive=True)]
     for process in everything:
@@ -147,14 +147,14 @@ def _has_child(up: Up, word: str) -> bool:
         return False
 
 
-def test_who_kills_uv_ends_what_it_runs(data_dir: Path) -> None:
+def test_killing_uv_stops_its_children(data_dir: Path) -> None:
     port, log = free_port(), data_dir.parent / "uv.log"
-    boss = {"ADMIN_EMAIL": "Boss@Example.com", "ADMIN_PASSWORD": "correct horse battery"}
+    admin = {"ADMIN_EMAIL": "Boss@Example.com", "ADMIN_PASSWORD": "correct horse battery"}
     with open(log, "wb") as output:
         uv = subprocess.Popen(
             ["uv", "run", "--no-sync", "manage.py", "up", "--no-worker", "--port", str(port)],
             cwd=ROOT,
-            env=clean_environment(DATA_DIR=str(data_dir), **boss),
+            env=clean_environment(DATA_DIR=str(data_dir), **admin),
             stdout=output,
             stderr=output,
             start_new_session=True,
@@ -165,4 +165,4 @@ def test_who_kills_uv_ends_what_it_runs(data_dir: Path) -> None:
     assert httpx.get(f"http://127.0.0.1:{port}/readyz").json()["worker"] is False
     os.kill(uv.pid, signal.SIGKILL)
     uv.wait()
-    eventually(lambda: nothing_left(data_dir))
+    eventually(lambda: no_process_left(data_dir))

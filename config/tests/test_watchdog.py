@@ -1,4 +1,4 @@
-"""A server that can serve no more ends by itself, says why, and is started again; one that was suspended goes on."""
+"""A stuck server logs the reason and exits, so that it is restarted; a server that was suspended continues."""
 
 import os
 import signal
@@ -18,23 +18,23 @@ pytestmark = pytest.mark.service
 SHORT = 3  # ticks
 
 
-class Faulty:
-    """A server that a test can damage."""
+class FaultyServer:
+    """A server with a fault that a test can trigger."""
 
     def __init__(self, database: LiveDatabase, folder: Path, fault: str, *, patience: int) -> None:
-        self.when = folder / "now"
+        self.trigger_file = folder / "now"
         self.server = ServerProcess(
             database,
             folder,
             program="config.tests.tuned_server",
             TUNED=f"config.runtime.watchdog:MAX_STUCK_TICKS={patience} config.runtime.watchdog:END_TIMEOUT=3",
             FAULT=fault,
-            FAULT_WHEN=str(self.when),
+            FAULT_WHEN=str(self.trigger_file),
         )
 
-    def damage(self, *, within: float) -> list[str]:
-        """Do the damage, wait for the end, and return what was logged of it."""
-        self.when.touch()
+    def trigger(self, *, within: float) -> list[str]:
+        """Trigger the fault, wait until the server exits, and return the log lines about it."""
+        self.trigger_file.touch()
         assert self.server.process.wait(within) == EXIT_CODE
         return [line for line in self.server.output.splitlines() if "The server ends" in line]
 
@@ -47,52 +47,52 @@ REASONS = {
 
 
 @pytest.mark.parametrize("fault", ["pool", "threads"])
-def test_a_server_that_is_stuck_ends(live_database: LiveDatabase, tmp_path: Path, fault: str) -> None:
-    faulty = Faulty(live_database, tmp_path, fault, patience=SHORT)
-    (line,) = faulty.damage(within=25)
+def test_stuck_server_exits_with_a_logged_reason(live_database: LiveDatabase, tmp_path: Path, fault: str) -> None:
+    faulty = FaultyServer(live_database, tmp_path, fault, patience=SHORT)
+    (line,) = faulty.trigger(within=25)
     assert REASONS[fault] in line
 
 
-def test_a_server_that_was_suspended_goes_on_and_one_whose_loop_is_stuck_ends(
+def test_suspended_server_continues_and_exits_when_its_loop_is_blocked(
     live_database: LiveDatabase, tmp_path: Path
 ) -> None:
-    faulty = Faulty(live_database, tmp_path, "loop", patience=SHORT)
+    faulty = FaultyServer(live_database, tmp_path, "loop", patience=SHORT)
     os.kill(faulty.server.process.pid, signal.SIGSTOP)
     time.sleep(SHORT + 2)
     os.kill(faulty.server.process.pid, signal.SIGCONT)
     time.sleep(2)
     assert httpx.get(f"{faulty.server.url}/healthz").status_code == 200
-    (line,) = faulty.damage(within=25)
+    (line,) = faulty.trigger(within=25)
     assert REASONS["loop"] in line
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("fault", REASONS)
-def test_it_is_given_fifteen_seconds(live_database: LiveDatabase, tmp_path: Path, fault: str) -> None:
-    faulty = Faulty(live_database, tmp_path, fault, patience=MAX_STUCK_TICKS)
-    began = time.monotonic()
-    faulty.damage(within=40)
-    assert 14 < time.monotonic() - began < 30
+def test_stuck_server_exits_after_fifteen_seconds(live_database: LiveDatabase, tmp_path: Path, fault: str) -> None:
+    faulty = FaultyServer(live_database, tmp_path, fault, patience=MAX_STUCK_TICKS)
+    started = time.monotonic()
+    faulty.trigger(within=40)
+    assert 14 < time.monotonic() - started < 30
 
 
-# What `up` asks its children.
+# Probes of `up`.
 
 
 class Child:
-    """Answers as a test says; each question is counted."""
+    """The function of a probe: it returns what a test sets, and counts its calls."""
 
     def __init__(self) -> None:
-        self.works: bool | None = True
-        self.asked = 0
+        self.result: bool | None = True
+        self.calls = 0
 
     def __call__(self) -> bool | None:
-        self.asked += 1
-        return self.works
+        self.calls += 1
+        return self.result
 
-    def answered(self, times: int) -> None:
-        """Wait until it was asked so often again."""
-        until = self.asked + times
-        eventually(lambda: self.asked >= until)
+    def await_calls(self, times: int) -> None:
+        """Wait for this many more calls."""
+        expected = self.calls + times
+        eventually(lambda: self.calls >= expected)
 
 
 @pytest.fixture
@@ -108,19 +108,19 @@ def probe(child: Child) -> Iterator[Probe]:
     probe.stop()
 
 
-def test_a_child_has_failed_after_a_while_without_an_answer(child: Child, probe: Probe) -> None:
-    child.answered(2)
-    child.works = False
-    child.answered(2)
+def test_probe_fails_after_timeout_and_is_patient_after_reset(child: Child, probe: Probe) -> None:
+    child.await_calls(2)
+    child.result = False
+    child.await_calls(2)
     assert not probe.has_failed
     eventually(lambda: probe.has_failed)
     probe.reset()
-    child.answered(30)
-    assert not probe.has_failed, "it is still starting"
+    child.await_calls(30)
+    assert not probe.has_failed, "the service is starting"
 
 
-def test_a_question_that_cannot_be_asked_says_nothing(child: Child, probe: Probe) -> None:
-    child.answered(2)
-    child.works = None
-    child.answered(30)
+def test_probe_without_result_does_not_fail(child: Child, probe: Probe) -> None:
+    child.await_calls(2)
+    child.result = None
+    child.await_calls(30)
     assert not probe.has_failed

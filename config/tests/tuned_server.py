@@ -1,8 +1,8 @@
-"""The server with other limits, and with faults: `python -m config.tests.tuned_server`.
+"""The server with other limits and with faults: `python -m config.tests.tuned_server`.
 
-TUNED="module:NAME=number …" sets constants, so that a test need not wait for the limit itself. FAULT=loop blocks the
-event loop, FAULT=pool and FAULT=threads take everything that is lent out and return nothing, each when the file
-FAULT_WHEN appears. POOL_FILE is where the pool's figures are written, ten times a second.
+TUNED="module:NAME=number …" sets constants, so that a test need not wait for the real limits. When the file FAULT_WHEN
+appears, FAULT=loop blocks the event loop, and FAULT=pool and FAULT=threads take all pooled connections or threads and
+return none. The statistics of the pool are written to POOL_FILE ten times a second.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from pathlib import Path
 
 from psycopg_pool import PoolTimeout
 
-from config.runtime import asgi_server  # first: it decides which loop there is
+from config.runtime import asgi_server  # first, since it chooses the event loop
 from config.runtime.database import PoolGauge
 from config.runtime.watchdog import Gauge
 
 
 def tune(words: str) -> None:
-    """Set constants."""
+    """Set constants of modules."""
     for word in words.split():
         place, _, number = word.partition("=")
         name, _, constant = place.partition(":")
@@ -37,23 +37,23 @@ def block_the_loop(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def sleep_in_the_loop() -> None:
-    """Sleep where nothing else can run."""
+    """Sleep, which blocks the event loop."""
     time.sleep(60)
 
 
 def lose_connections(loop: asyncio.AbstractEventLoop) -> None:
-    """Take all connections of the pool and forget them; then wait for another, as a request would."""
+    """Take all connections of the pool and return none; then wait for another, as a request does."""
     from django.db import connection
 
     pool = connection.pool  # type: ignore[attr-defined]
-    lost = [pool.getconn() for _ in range(pool.max_size)]
-    while lost:
+    taken = [pool.getconn() for _ in range(pool.max_size)]
+    while taken:
         with suppress(PoolTimeout):
-            lost.append(pool.getconn())
+            taken.append(pool.getconn())
 
 
 def occupy_threads(loop: asyncio.AbstractEventLoop) -> None:
-    """Run calls that never end, and wait with another."""
+    """Occupy all threads with long calls, and queue one more."""
     from chat.infra.db_threads import threads
 
     for _ in range(threads()._max_workers + 1):
@@ -64,14 +64,14 @@ FAULTS = {"loop": block_the_loop, "pool": lose_connections, "threads": occupy_th
 
 
 def fail_when(path: Path, fault: str, loop: asyncio.AbstractEventLoop) -> None:
-    """Wait for a file, then do the damage."""
+    """Wait for a file, then trigger a fault."""
     while not path.exists():
         time.sleep(0.05)
     FAULTS[fault](loop)
 
 
 def report_pool(path: Path) -> None:
-    """Write the pool's figures for ever."""
+    """Write the statistics of the pool repeatedly."""
     draft = path.with_suffix(".draft")
     while True:
         draft.write_text(json.dumps(PoolGauge().stats()))
@@ -79,8 +79,10 @@ def report_pool(path: Path) -> None:
         time.sleep(0.1)
 
 
-def lend(loop: asyncio.AbstractEventLoop, *, before: object = asgi_server._create_thread_pools) -> list[Gauge]:
-    """Do what a test asks for, once the server is set up."""
+def create_thread_pools(
+    loop: asyncio.AbstractEventLoop, *, before: object = asgi_server._create_thread_pools
+) -> list[Gauge]:
+    """Create the thread pools of the server, then apply the variables of a test."""
     gauges: list[Gauge] = before(loop)  # type: ignore[operator]
     tune(os.environ.get("TUNED", ""))
     if fault := os.environ.get("FAULT"):
@@ -91,5 +93,5 @@ def lend(loop: asyncio.AbstractEventLoop, *, before: object = asgi_server._creat
 
 
 if __name__ == "__main__":
-    asgi_server._create_thread_pools = lend
+    asgi_server._create_thread_pools = create_thread_pools
     asgi_server.main()
