@@ -280,11 +280,11 @@ class ServerProcess:
                 browser.cookies.set(name, value, domain="127.0.0.1")
             return browser
         browser.get("/accounts/login/")
-        answer = browser.post(
+        response = browser.post(
             "/accounts/login/",
             data={"username": email, "password": password, "csrfmiddlewaretoken": browser.cookies["csrftoken"]},
         )
-        assert "sessionid" in browser.cookies, f"{answer.status_code} {answer.text[:500]}"
+        assert "sessionid" in browser.cookies, f"{response.status_code} {response.text[:500]}"
         return browser
 
     def cookie(self, email: str) -> str:

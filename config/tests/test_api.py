@@ -25,11 +25,11 @@ def operations() -> dict[str, dict[str, object]]:
 
 
 def test_health_reports_each_component(client: Client) -> None:
-    answer = client.get("/api/health")
-    assert set(answer.json()) == {"status", "database", "sessions", "worker", "schedule", "version"}
-    assert answer.json()["version"] == settings.VERSION
+    response = client.get("/api/health")
+    assert set(response.json()) == {"status", "database", "sessions", "worker", "schedule", "version"}
+    assert response.json()["version"] == settings.VERSION
     # No worker runs in a test.
-    assert (answer.status_code, answer.json()["status"], answer.json()["worker"]) == (503, "not ready", False)
+    assert (response.status_code, response.json()["status"], response.json()["worker"]) == (503, "not ready", False)
 
 
 @pytest.mark.parametrize("path", ["", "nothing", "nothing/", "auth/me/", "auth/me/x", "tasks/"])
@@ -41,15 +41,15 @@ def test_unknown_path_returns_json_404_before_authentication(owner: User, path: 
 
 
 def test_wrong_method_and_unknown_host_return_json_errors(client: Client) -> None:
-    answer = client.delete("/api/auth/me")
-    assert error_of(answer, 405) == "method_not_allowed"
-    assert answer["Allow"] == "GET"
+    response = client.delete("/api/auth/me")
+    assert error_of(response, 405) == "method_not_allowed"
+    assert response["Allow"] == "GET"
     assert error_of(client.get("/api/health", headers={"host": "elsewhere.example"}), 400) == "bad_request"
 
 
 def test_responses_are_not_cached(client: Client, owner: User) -> None:
-    for answer in (client.get("/api/auth/me", headers=bearer(owner)), client.get("/api/auth/me")):
-        assert "no-store" in answer["Cache-Control"]
+    for response in (client.get("/api/auth/me", headers=bearer(owner)), client.get("/api/auth/me")):
+        assert "no-store" in response["Cache-Control"]
 
 
 def test_unexpected_error_is_logged_and_not_sent_to_client(
@@ -57,17 +57,17 @@ def test_unexpected_error_is_logged_and_not_sent_to_client(
 ) -> None:
     # A limit that is not a number raises an error.
     monkeypatch.setattr(settings, "API_REQUESTS_PER_MINUTE", "secret words")
-    answer = client.get("/api/auth/me", headers=bearer(owner))
-    assert error_of(answer, 500) == "server_error"
-    assert "secret words" not in answer.content.decode()
+    response = client.get("/api/auth/me", headers=bearer(owner))
+    assert error_of(response, 500) == "server_error"
+    assert "secret words" not in response.content.decode()
     assert "secret words" in caplog.text
 
 
 def test_every_operation_has_unique_id_for_generated_clients() -> None:
-    found = operations()
-    assert all(name.isidentifier() and name == name.lower() for name in found)
+    by_id = operations()
+    assert all(name.isidentifier() and name == name.lower() for name in by_id)
     named = [op["operationId"] for path in api.get_openapi_schema()["paths"].values() for op in path.values()]
-    assert sorted(named) == sorted(found)
+    assert sorted(named) == sorted(by_id)
 
 
 def test_every_operation_requires_a_scope() -> None:
@@ -124,20 +124,22 @@ def parameters_of(operation: dict[str, object]) -> list[dict[str, Any]]:
 
 
 def test_unknown_field_or_parameter_is_refused_by_name(client: Client, owner: User) -> None:
-    answer = client.post("/api/tasks", {"title": "Buy milk", "prio": "high"}, "application/json", headers=bearer(owner))
-    assert error_of(answer, 422) == "invalid"
-    assert answer.json()["error"]["fields"] == {"prio": "There is no such field"}
-    answer = client.get("/api/tasks?state=pending&limit=5", headers=bearer(owner))
-    assert error_of(answer, 422) == "invalid"
-    assert answer.json()["error"]["fields"] == {"state": "There is no such parameter"}
+    response = client.post(
+        "/api/tasks", {"title": "Buy milk", "prio": "high"}, "application/json", headers=bearer(owner)
+    )
+    assert error_of(response, 422) == "invalid"
+    assert response.json()["error"]["fields"] == {"prio": "There is no such field"}
+    response = client.get("/api/tasks?state=pending&limit=5", headers=bearer(owner))
+    assert error_of(response, 422) == "invalid"
+    assert response.json()["error"]["fields"] == {"state": "There is no such parameter"}
     assert error_of(client.get("/api/tasks?state=pending"), 401) == "not_signed_in"
 
 
 def test_unknown_parameter_gets_documented_status(client: Client, owner: User, document: Any) -> None:
     plain = {path: each["get"] for path, each in document["paths"].items() if "get" in each and "{" not in path}
-    answers = {path: client.get(f"{path}?zzz=1", headers=bearer(owner)).status_code for path in plain}
-    assert answers
-    assert {path: status for path, status in answers.items() if str(status) not in plain[path]["responses"]} == {}
+    statuses = {path: client.get(f"{path}?zzz=1", headers=bearer(owner)).status_code for path in plain}
+    assert statuses
+    assert {path: status for path, status in statuses.items() if str(status) not in plain[path]["responses"]} == {}
 
 
 def test_every_body_and_response_has_a_valid_example(document: Any) -> None:
@@ -159,8 +161,8 @@ def test_every_stream_event_is_documented() -> None:
 
 
 def test_docs_page_uses_no_other_host(client: Client) -> None:
-    answer = client.get("/api/docs")
-    page = answer.content.decode()
-    assert answer.status_code == 200
-    assert "unsafe" not in answer["Content-Security-Policy"]
+    response = client.get("/api/docs")
+    page = response.content.decode()
+    assert response.status_code == 200
+    assert "unsafe" not in response["Content-Security-Policy"]
     assert "//" not in page.replace("</", "").replace("/>", "")

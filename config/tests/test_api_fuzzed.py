@@ -76,14 +76,14 @@ class Trial:
             case.path_parameters[name] = self.ids.get(name, case.path_parameters[name])
         own = {name: value for name, value in (case.headers or {}).items() if name.lower() != "authorization"}
         case.headers = own | dict(self.headers)
-        answer = self.send(case, self.headers)
+        response = self.send(case, self.headers)
         self.cases += 1
-        assert answer.status_code not in (500, 502), answer.text  # 503 reports a missing file or worker
-        case.validate_response(answer, checks=list(CHECKS))
+        assert response.status_code not in (500, 502), response.text  # 503 reports a missing file or worker
+        case.validate_response(response, checks=list(CHECKS))
         if self.caller != "owner":
-            assert SECRET not in answer.text
+            assert SECRET not in response.text
             if self.caller != "outsider" and is_closed:
-                assert answer.status_code in (401, 422), answer.text
+                assert response.status_code in (401, 422), response.text
 
 
 # In this process.
@@ -129,16 +129,16 @@ def test_every_operation_matches_its_schema_in_process(
 def send_in_process(case: Any, headers: Mapping[str, str]) -> httpx.Response:
     """Send a case in this process, which uses the test's database."""
     prepared = requests.Request(**(case.as_transport_kwargs(base_url="http://testserver"))).prepare()
-    answer = Client().generic(
+    response = Client().generic(
         prepared.method or "",
         prepared.path_url,
         prepared.body or b"",
         content_type=str(prepared.headers.get("Content-Type", "")),
         headers=dict(headers),
     )
-    content = b"" if answer.streaming else answer.content
+    content = b"" if response.streaming else response.content
     request = httpx.Request(prepared.method or "", prepared.url or "")
-    reply = httpx.Response(answer.status_code, headers=dict(answer.items()), content=content, request=request)
+    reply = httpx.Response(response.status_code, headers=dict(response.items()), content=content, request=request)
     reply.elapsed = timedelta(0)
     return reply
 

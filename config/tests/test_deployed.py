@@ -51,8 +51,8 @@ def browser(deployed: ServerProcess) -> Iterator[httpx.Client]:
         form = {"username": EMAIL, "password": PASSWORD, "csrfmiddlewaretoken": token}
         # The client does not send Secure cookies over the plain connection of the proxy by itself.
         form_headers = {"Origin": f"https://{HOST}", "Cookie": f"csrftoken={token}"}
-        answer = browser.post("/accounts/login/", data=form, headers=form_headers)
-        browser.headers["Cookie"] = f"sessionid={answer.cookies['sessionid']}"
+        response = browser.post("/accounts/login/", data=form, headers=form_headers)
+        browser.headers["Cookie"] = f"sessionid={response.cookies['sessionid']}"
         yield browser
 
 
@@ -89,9 +89,9 @@ def test_cookies_are_secure_and_same_site(deployed: ServerProcess, browser: http
     ],
 )
 def test_every_response_has_security_headers(browser: httpx.Client, method: str, path: str, status: int) -> None:
-    answer = browser.request(method, path)
-    assert answer.status_code == status
-    headers = answer.headers
+    response = browser.request(method, path)
+    assert response.status_code == status
+    headers = response.headers
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
     assert headers["Referrer-Policy"] == "same-origin"
@@ -114,9 +114,9 @@ def test_static_file_has_only_security_headers_for_files(browser: httpx.Client) 
 
 @pytest.mark.service
 def test_response_to_unknown_host_has_security_headers(deployed: ServerProcess) -> None:
-    answer = httpx.get(f"{deployed.url}/", headers={"Host": "evil.example"})
-    assert answer.status_code == 400
-    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    response = httpx.get(f"{deployed.url}/", headers={"Host": "evil.example"})
+    assert response.status_code == 400
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
 
 
 @pytest.mark.service
@@ -131,12 +131,12 @@ def test_http_reported_by_proxy_is_redirected_to_https(deployed: ServerProcess) 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 @pytest.mark.parametrize("host", ["10.0.0.7:8000", "evil.example", "_", "a b", "["])
 def test_probes_accept_any_host(deployed: ServerProcess, path: str, host: str) -> None:
-    answer = httpx.get(f"{deployed.url}{path}", headers={"Host": host, "X-Forwarded-Proto": "http"})
-    assert answer.status_code == (200 if path == "/healthz" else 503)
-    assert answer.json()["status"] == ("ok" if path == "/healthz" else "not ready")
-    assert "version" not in answer.json()
-    assert "Set-Cookie" not in answer.headers
-    assert "no-store" in answer.headers["Cache-Control"]
+    response = httpx.get(f"{deployed.url}{path}", headers={"Host": host, "X-Forwarded-Proto": "http"})
+    assert response.status_code == (200 if path == "/healthz" else 503)
+    assert response.json()["status"] == ("ok" if path == "/healthz" else "not ready")
+    assert "version" not in response.json()
+    assert "Set-Cookie" not in response.headers
+    assert "no-store" in response.headers["Cache-Control"]
 
 
 @pytest.mark.service

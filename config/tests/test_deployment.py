@@ -176,9 +176,9 @@ def test_compose_deployment_serves_chat_and_stops_cleanly(deployment: Deployment
         site.headers["Authorization"] = f"Bearer {key}"
         thread = site.post("/api/chatkit/threads", json={}).json()["thread_id"]
         messages, message = f"/api/chatkit/threads/{thread}/messages", {"text": "Add a task to rest"}
-        with site.stream("POST", messages, json=message) as answer:
-            assert answer.status_code == 200
-            kinds = [json.loads(line[5:])["type"] for line in answer.iter_lines() if line.startswith("data:")]
+        with site.stream("POST", messages, json=message) as response:
+            assert response.status_code == 200
+            kinds = [json.loads(line[5:])["type"] for line in response.iter_lines() if line.startswith("data:")]
         assert kinds[0] == "message_start" and kinds[-1] == "message_end" and "content_delta" in kinds
         assert site.get("/api/tasks").json()["items"][0]["title"] == "Rest"
         page = site.get("/accounts/login/")

@@ -61,17 +61,17 @@ async def test_readyz_returns_200_when_all_components_work(
     transactional_db: None, worker: None, settings: Settings, store: str
 ) -> None:
     settings.AGENT_SESSION_STORE = store
-    answer = await probe("/readyz", Host="10.0.0.1:8000")
-    assert answer.status_code == 200
+    response = await probe("/readyz", Host="10.0.0.1:8000")
+    assert response.status_code == 200
     components = {"database": True, "sessions": True, "worker": True, "schedule": True}
-    assert answer.json() == {"status": "ready", **components, "store": store}
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert response.json() == {"status": "ready", **components, "store": store}
+    assert response.headers["Cache-Control"] == "no-store"
 
 
 async def test_readyz_reports_missing_worker(transactional_db: None) -> None:
-    answer = await probe("/readyz")
-    assert answer.status_code == 503
-    assert answer.json() == {
+    response = await probe("/readyz")
+    assert response.status_code == 503
+    assert response.json() == {
         "status": "not ready",
         "database": True,
         "sessions": True,
@@ -89,8 +89,8 @@ async def test_concurrent_probes_query_blocked_database_once_and_time_out(
     database = LiveDatabase(with_name(os.environ["DATABASE_URL"], connection.settings_dict["NAME"]))
     with psycopg.connect(database.url) as lock:
         lock.execute("LOCK TABLE sessions_admin_workerheartbeat")
-        answers = await asyncio.gather(*(probe("/readyz") for _ in range(30)))
-        assert {(answer.status_code, answer.json()["database"]) for answer in answers} == {(503, False)}
+        responses = await asyncio.gather(*(probe("/readyz") for _ in range(30)))
+        assert {(response.status_code, response.json()["database"]) for response in responses} == {(503, False)}
         waiting = (
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
@@ -99,8 +99,8 @@ async def test_concurrent_probes_query_blocked_database_once_and_time_out(
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 async def test_probes_accept_only_get_and_head(path: str) -> None:
-    answer = await probe(path, "POST")
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+    response = await probe(path, "POST")
+    assert (response.status_code, response.headers["Allow"]) == (405, "GET, HEAD")
 
 
 @pytest.mark.parametrize("kind", ["missing folder", "dangling link", "pipe", "other tables", "view", "encrypted"])

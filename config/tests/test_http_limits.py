@@ -161,8 +161,8 @@ def test_incomplete_request_is_closed_after_timeout(server: ServerProcess) -> No
         dribbling.sendall(b"GET /healthz HTTP/1.1\r\n")
         threading.Thread(target=dribble, args=[dribbling], daemon=True).start()
         with ThreadPoolExecutor(len(partial_requests)) as clients:
-            answers = clients.map(lambda partial: exchange(server, partial, seconds=20), partial_requests.values())
-        for name, response in zip(partial_requests, answers, strict=True):
+            responses = clients.map(lambda partial: exchange(server, partial, seconds=20), partial_requests.values())
+        for name, response in zip(partial_requests, responses, strict=True):
             assert response.is_closed, name
             assert TIMEOUT - 1 < response.seconds < 20, name
             if name != "nothing":

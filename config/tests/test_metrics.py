@@ -20,10 +20,10 @@ TOKEN = "a token of Prometheus"
 
 def scrape(server: ServerProcess) -> dict[str, float]:
     """Return the value of each sample, by its name and labels."""
-    answer = httpx.get(f"{server.url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["Content-Type"].startswith("text/plain")
-    samples = (sample for family in text_string_to_metric_families(answer.text) for sample in family.samples)
+    response = httpx.get(f"{server.url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert response.status_code == 200, response.text
+    assert response.headers["Content-Type"].startswith("text/plain")
+    samples = (sample for family in text_string_to_metric_families(response.text) for sample in family.samples)
     return {" ".join([name, *labels.values()]): value for name, labels, value, *_ in samples}
 
 
@@ -54,7 +54,7 @@ async def test_metrics_cover_all_processes(live_database: LiveDatabase, tmp_path
             await asyncio.to_thread(
                 eventually, lambda: scrape(server).get(task), within=NEXT_LOOK, what="the metric of the worker's task"
             )
-            found = scrape(other)
+            samples = scrape(other)
     expected = {
         "threadkeeper_messages_accepted_total": 1,
         "threadkeeper_turns_total done": 1,
@@ -73,14 +73,14 @@ async def test_metrics_cover_all_processes(live_database: LiveDatabase, tmp_path
         "threadkeeper_backup_last_success_timestamp_seconds": 0,
         "threadkeeper_http_request_seconds_count pages 4xx": 1,
     }
-    assert {name: found.get(name) for name in expected} == expected
+    assert {name: samples.get(name) for name in expected} == expected
     for example in ("alerts.yml", "grafana.json"):
         named = set(re.findall(r"threadkeeper_\w+", (ROOT / "docs/examples" / example).read_text()))
-        assert named <= {name.split()[0] for name in found}
+        assert named <= {name.split()[0] for name in samples}
 
 
 @pytest.mark.service
 def test_metrics_are_disabled_without_a_token(server: ServerProcess) -> None:
-    answer = httpx.get(f"{server.url}/metrics", headers={"Authorization": "Bearer x"})
-    assert answer.status_code == 404
-    assert answer.json()["detail"] == "Set METRICS_TOKEN to serve metrics."
+    response = httpx.get(f"{server.url}/metrics", headers={"Authorization": "Bearer x"})
+    assert response.status_code == 404
+    assert response.json()["detail"] == "Set METRICS_TOKEN to serve metrics."

@@ -64,14 +64,14 @@ async def test_nul_in_asynchronous_request_is_refused() -> None:
 def test_nul_in_api_request_is_refused(method: str, url: str, body: Any, staff_client: Client) -> None:
     options: dict[str, Any] = {"content_type": "application/json", "data": json.dumps(body)} if body else {}
 
-    answer = getattr(staff_client, method)(url, **options)
+    response = getattr(staff_client, method)(url, **options)
 
-    assert answer.status_code in (400, 401, 403, 422)
-    assert answer.json()["error"]
+    assert response.status_code in (400, 401, 403, 422)
+    assert response.json()["error"]
 
 
 @pytest.mark.parametrize("charset", ["latin-1", "utf-7"])
 async def test_form_in_unsupported_charset_is_refused(charset: str) -> None:
     kind = f"application/x-www-form-urlencoded; charset={charset}"
-    answer = await AsyncClient().post("/accounts/login/", data="username=x", content_type=kind)
-    assert answer.status_code == 400
+    response = await AsyncClient().post("/accounts/login/", data="username=x", content_type=kind)
+    assert response.status_code == 400

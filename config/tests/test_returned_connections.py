@@ -56,7 +56,7 @@ async def test_cancelled_request_returns_its_connection(
     cookie = f"sessionid={async_owner_client.cookies['sessionid'].value}"
     before = _connections(database)
     with blocked_pages(database):
-        # More requests than threads: some have not begun when they are cancelled.
+        # More requests than threads: some have not started when they are cancelled.
         requests = [context.run(asyncio.ensure_future, _request("/", cookie)) for _ in range(5)]
         while not _is_waiting_for_lock(database):
             await asyncio.sleep(0.02)
@@ -69,7 +69,7 @@ async def test_cancelled_request_returns_its_connection(
     await asyncio.to_thread(threads.shutdown)
     # A backend exits a moment after its connection is closed.
     await asyncio.to_thread(eventually, lambda: _connections(database) <= before, what="the end of all connections")
-    # The warning must appear in this test, not in a later one.
+    # Collect the request in this test, not in a later one.
     requests.clear()
     del request
     gc.collect()

@@ -59,9 +59,12 @@ def test_files_of_a_page_have_hashed_names_and_are_immutable(browser: httpx.Clie
     assert any("/js/chat." in name for name in found) and any("/css/chat." in name for name in found)
     for name in found:
         assert re.search(r"\.[0-9a-f]{12}\.\w+$", name), name
-        answer = browser.get(name)
-        assert answer.status_code == 200
-        assert "immutable" in answer.headers["Cache-Control"] and "max-age=315360000" in answer.headers["Cache-Control"]
+        response = browser.get(name)
+        assert response.status_code == 200
+        assert (
+            "immutable" in response.headers["Cache-Control"]
+            and "max-age=315360000" in response.headers["Cache-Control"]
+        )
 
 
 @pytest.mark.service
@@ -71,11 +74,11 @@ def test_modules_import_each_other_by_hashed_names(browser: httpx.Client) -> Non
     to_read, read = [httpx.URL(entry)], set()
     while to_read:
         url = to_read.pop()
-        answer = browser.get(url)
-        assert answer.status_code == 200, url
-        assert "immutable" in answer.headers["Cache-Control"], url
+        response = browser.get(url)
+        assert response.status_code == 200, url
+        assert "immutable" in response.headers["Cache-Control"], url
         read.add(url)
-        found = {url.join(name) for name in import_pattern.findall(re.sub(r"/\*.*?\*/", "", answer.text, flags=re.S))}
+        found = {url.join(name) for name in import_pattern.findall(re.sub(r"/\*.*?\*/", "", response.text, flags=re.S))}
         to_read += [one for one in found - read if "/vendor/" not in url.path]
     assert {"highlight", "icons", "marked", "dom"} <= {url.path.rpartition("/")[2].partition(".")[0] for url in read}
 
@@ -86,18 +89,18 @@ def test_files_use_the_best_encoding_that_the_client_accepts(
     browser: httpx.Client, accepted: str, encoding: str | None
 ) -> None:
     (name,) = (name for name in files_of(browser.get("/").text) if "/js/chat." in name)
-    with browser.stream("GET", name, headers={"Accept-Encoding": accepted}) as answer:
-        assert answer.headers.get("Content-Encoding") == encoding
-        assert answer.headers["Vary"] == "Accept-Encoding"
+    with browser.stream("GET", name, headers={"Accept-Encoding": accepted}) as response:
+        assert response.headers.get("Content-Encoding") == encoding
+        assert response.headers["Vary"] == "Accept-Encoding"
 
 
 @pytest.mark.service
 @pytest.mark.parametrize("path", ["/", "/settings/"])
 def test_pages_are_compressed(browser: httpx.Client, path: str) -> None:
-    answer = browser.get(path)
-    assert answer.headers["Content-Encoding"] == "gzip"
-    assert "Accept-Encoding" in answer.headers["Vary"]
-    assert answer.headers["Content-Security-Policy"]
+    response = browser.get(path)
+    assert response.headers["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in response.headers["Vary"]
+    assert response.headers["Content-Security-Policy"]
 
 
 @pytest.mark.service
@@ -110,8 +113,8 @@ def test_api_responses_are_not_compressed(browser: httpx.Client) -> None:
 def test_uncollected_files_are_served_from_the_folders_of_apps(client: Client) -> None:
     (name,) = (name for name in files_of(client.get("/accounts/login/").content.decode()) if "tokens" in name)
     assert name == "/static/css/tokens.css"
-    with closing(client.get(name)) as answer:
-        assert answer.status_code == 200
+    with closing(client.get(name)) as response:
+        assert response.status_code == 200
 
 
 def test_files_are_collected_again_only_after_a_source_has_changed(
@@ -138,7 +141,7 @@ def test_files_are_collected_again_only_after_a_source_has_changed(
     assert completed.returncode == 0, completed.stderr
     assert manifest.stat().st_mtime > 1
     assert not old.exists()
-    assert recent.exists(), "pages of the version before may still import it"
+    assert recent.exists(), "pages of the previous version may still import it"
 
 
 def test_failed_collection_is_logged_without_raising(

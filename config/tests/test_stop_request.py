@@ -5,7 +5,7 @@ import sys
 
 from config.tests.support import ROOT, SECONDS
 
-# A signal every 50 microseconds of processor time, in the middle of the waiting as well.
+# A signal every 50 microseconds of processor time, also during the wait.
 PROGRAM = """
 import signal, time
 from config.runtime.stop_request import StopRequest

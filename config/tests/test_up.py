@@ -82,8 +82,8 @@ def _was_restarted(up: Up, times: int) -> bool:
 def _process_of(up: Up, part: str) -> psutil.Process:
     if part == "sentinel":
         # A starting worker briefly has other children, since its imports run programs.
-        found: psutil.Process = eventually(partial(_find_sentinel, up), what="the worker's sentinel")
-        return found
+        sentinel: psutil.Process = eventually(partial(_find_sentinel, up), what="the worker's sentinel")
+        return sentinel
     return up.child({"server": "config.runtime.asgi_server", "worker": "qcluster", "database": "-D"}[part])
 
 

@@ -138,8 +138,8 @@ def new_person(product: Product, name: str = "person", *, staff: bool = False) -
     email = f"{name}-{uuid.uuid4().hex[:8]}@example.com"
     user_id = product.database.add_user(email, staff=staff)
     browser = Browser(product)
-    answer = browser.sign_in(email)
-    assert answer.status_code == 302, answer.text
+    response = browser.sign_in(email)
+    assert response.status_code == 302, response.text
     _, token = new_token(browser, "chat", "tasks", *(["sessions"] if staff else []))
     return Person(product, user_id, email, browser, token)
 

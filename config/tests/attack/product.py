@@ -76,8 +76,8 @@ class Product(Up):
     def healthz_seconds(self) -> float:
         """Return how long /healthz takes to respond, which includes the time for which the event loop is blocked."""
         started = time.monotonic()
-        answer = fetch(f"{self.url}/healthz", timeout=SECONDS)
-        assert answer.status_code == 200, answer.text
+        response = fetch(f"{self.url}/healthz", timeout=SECONDS)
+        assert response.status_code == 200, response.text
         return time.monotonic() - started
 
     def answers(self, path: str = "/accounts/login/", *, timeout: float = 5) -> bool:

@@ -37,9 +37,9 @@ OFFSITE_URLS = [
 ]
 
 
-def redirects_offsite(answer: httpx.Response) -> bool:
+def redirects_offsite(response: httpx.Response) -> bool:
     """Return whether a response redirects a browser to another site."""
-    location = answer.headers.get("location", "")
+    location = response.headers.get("location", "")
     # As a browser normalizes it.
     cleaned = re.sub(r"[\t\r\n]", "", location).strip("\x00\x20").replace("\\", "/")
     target = urlsplit(cleaned)
@@ -79,9 +79,9 @@ def test_form_without_csrf_token_is_refused(person: Person) -> None:
             {"Origin": "null"},
             {"Referer": f"{ORIGIN}/"},
         ):
-            answer = browser.post(path, data=fields, headers=headers)
-            assert answer.status_code in (302, 403, 404, 405), (path, headers, answer.status_code)
-            if answer.status_code == 302:
+            response = browser.post(path, data=fields, headers=headers)
+            assert response.status_code in (302, 403, 404, 405), (path, headers, response.status_code)
+            if response.status_code == 302:
                 # A user who is not staff is redirected to the sign-in page.
                 assert path.startswith("/admin/"), path
         token = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
@@ -125,16 +125,16 @@ def test_site_never_redirects_to_another_site(product: Product, person: Person) 
                 assert page.status_code < 500
                 assert not redirects_offsite(page), (path, offsite_url)
                 assert 'value="javascript' not in page.text.lower()
-            answer = anonymous.submit(
+            response = anonymous.submit(
                 f"/accounts/login/?next={quoted}", username=person.email, password="correct horse battery"
             )
-            assert not redirects_offsite(answer), offsite_url
+            assert not redirects_offsite(response), offsite_url
         browser = person.browser
         for path in ("/accounts/login/", "/accounts/signup/"):
             assert not redirects_offsite(browser.get(f"{path}?next={quoted}")), (path, offsite_url)
         data = {"do": "pin", "next": offsite_url, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
-        answer = browser.post(f"/c/{person.new_thread()}/shelf/", data=data, headers={"Referer": f"{ORIGIN}/"})
-        assert not redirects_offsite(answer), offsite_url
-        assert "\n" not in answer.headers.get("location", "")
+        response = browser.post(f"/c/{person.new_thread()}/shelf/", data=data, headers={"Referer": f"{ORIGIN}/"})
+        assert not redirects_offsite(response), offsite_url
+        assert "\n" not in response.headers.get("location", "")
     for path in ["//evil.test/..", "//evil.test", "/%2f/evil.test", "/\\evil.test", "//evil.test/%2e%2e"]:
         assert not redirects_offsite(httpx.get(f"{product.url}{path}", headers={"Host": HOST})), path

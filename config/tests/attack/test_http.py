@@ -86,11 +86,11 @@ def test_no_path_causes_server_error(product: Product, person: Person) -> None:
     failed = []
     for path in PATHS:
         for credentials in ("X-A: b", signed_in, bearer):
-            answer = exchange(product, head("GET", path, "Connection: close", credentials).encode())
-            if any(status >= 500 for status in statuses(answer)):
+            response = exchange(product, head("GET", path, "Connection: close", credentials).encode())
+            if any(status >= 500 for status in statuses(response)):
                 failed.append((path, credentials[:8]))
-            assert b"Traceback" not in answer
-            assert b"root:" not in answer
+            assert b"Traceback" not in response
+            assert b"root:" not in response
     assert failed == []
 
 
@@ -98,9 +98,9 @@ def test_no_method_causes_server_error(product: Product) -> None:
     failed = []
     for path in ("/", "/healthz", "/accounts/login/", "/api/tasks", "/api/auth/login", "/mcp", "/static/css/app.css"):
         for method in METHODS:
-            answer = exchange(product, head(method, path, "Connection: close", "Content-Length: 0").encode(), 3)
+            response = exchange(product, head(method, path, "Connection: close", "Content-Length: 0").encode(), 3)
             # 501 refuses a method that the server does not know.
-            if any(status >= 500 and status != 501 for status in statuses(answer)):
+            if any(status >= 500 and status != 501 for status in statuses(response)):
                 failed.append((method, path))
     assert failed == []
 
@@ -135,10 +135,10 @@ HEADS = {
 
 @pytest.mark.parametrize("name", HEADS)
 def test_no_request_head_causes_server_error(product: Product, name: str) -> None:
-    answer = exchange(product, HEADS[name].encode("latin1", "replace"), 2)
-    assert not any(status >= 500 for status in statuses(answer)), answer[:300]
-    assert b"Traceback" not in answer
-    assert b"evil.test" not in answer
+    response = exchange(product, HEADS[name].encode("latin1", "replace"), 2)
+    assert not any(status >= 500 for status in statuses(response)), response[:300]
+    assert b"Traceback" not in response
+    assert b"evil.test" not in response
     assert product.answers("/healthz")
 
 
@@ -226,10 +226,10 @@ def test_no_json_body_causes_server_error(product: Product, person: Person) -> N
         for method, path in targets:
             for body in JSON_BODIES:
                 try:
-                    answer = program.request(method, path, content=body, timeout=20)
+                    response = program.request(method, path, content=body, timeout=20)
                 except httpx.TransportError as error:
                     failed.append((path, body[:80], repr(error)))
                     continue
-                if answer.status_code >= 500 and answer.status_code != 503:
-                    failed.append((path, body[:80], str(answer.status_code)))
+                if response.status_code >= 500 and response.status_code != 503:
+                    failed.append((path, body[:80], str(response.status_code)))
     assert failed == []

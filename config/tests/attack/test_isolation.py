@@ -106,13 +106,13 @@ def test_api_response_for_foreign_id_equals_that_for_unknown_id(belongings: Belo
                 continue
             url = PARAMETER.sub(lambda match: belongings.ids[match[1]], path)
             for body in BODIES:
-                answer = program.request(method, url, json=None if method == "get" else body)
-                assert answer.status_code in DENIED, (method, path, answer.status_code)
-                assert "rhubarb" not in answer.text
+                response = program.request(method, url, json=None if method == "get" else body)
+                assert response.status_code in DENIED, (method, path, response.status_code)
+                assert "rhubarb" not in response.text
                 # The same response as for an id that does not exist.
                 other = PARAMETER.sub(lambda match: _unknown_id(belongings.ids[match[1]]), path)
                 unknown = program.request(method, other, json=None if method == "get" else body)
-                assert (unknown.status_code, unknown.text) == (answer.status_code, answer.text), (method, path)
+                assert (unknown.status_code, unknown.text) == (response.status_code, response.text), (method, path)
 
 
 def _unknown_id(known: str) -> str:
@@ -128,20 +128,20 @@ def test_own_thread_does_not_give_access_to_foreign_turn_or_message(belongings: 
                 continue
             url = PARAMETER.sub(lambda match: ids[match[1]], path)
             for body in BODIES:
-                answer = program.request(method, url, json=None if method == "get" else body)
-                assert answer.status_code in DENIED, (method, path, answer.status_code)
+                response = program.request(method, url, json=None if method == "get" else body)
+                assert response.status_code in DENIED, (method, path, response.status_code)
 
 
 def test_page_with_foreign_id_returns_404(belongings: Belongings, person: Person) -> None:
     ids, browser = belongings.ids, person.browser
     thread, turn = ids["thread_id"], ids["turn_id"]
     for path in [f"/c/{thread}/state/", f"/c/{thread}/versions/{turn}/", f"/trash/{thread}/"]:
-        answer = browser.get(path)
-        assert answer.status_code == 404, (path, answer.status_code)
+        response = browser.get(path)
+        assert response.status_code == 404, (path, response.status_code)
     # The page does not reveal whether the chat exists.
-    answer = browser.get(f"/c/{thread}/")
-    assert answer.status_code == 404
-    assert answer.text == browser.get(f"/c/{uuid.uuid4()}/").text
+    response = browser.get(f"/c/{thread}/")
+    assert response.status_code == 404
+    assert response.text == browser.get(f"/c/{uuid.uuid4()}/").text
     token = browser.cookies["csrftoken"]
     headers = {"Referer": str(browser.base_url)}
     for verb in ("pin", "unpin", "archive", "unarchive", "trash", "restore", "keep", "purge"):
@@ -172,14 +172,18 @@ def test_chatkit_request_with_foreign_id_is_refused(belongings: Belongings, pers
     ]
     for kind, params in requests:
         with person.program() as program:
-            answer = program.post("/api/chatkit", json={"type": kind, "params": params})
-            assert answer.status_code == 404 or answer.status_code == 400, (kind, answer.status_code, answer.text)
-            assert "rhubarb" not in answer.text
+            response = program.post("/api/chatkit", json={"type": kind, "params": params})
+            assert response.status_code == 404 or response.status_code == 400, (
+                kind,
+                response.status_code,
+                response.text,
+            )
+            assert "rhubarb" not in response.text
         own = {**params, "thread_id": person.new_thread()}
         with person.program() as program:
-            answer = program.post("/api/chatkit", json={"type": kind, "params": own})
-            assert answer.status_code < 500, (kind, answer.status_code)
-            assert "rhubarb" not in answer.text
+            response = program.post("/api/chatkit", json={"type": kind, "params": own})
+            assert response.status_code < 500, (kind, response.status_code)
+            assert "rhubarb" not in response.text
 
 
 def call(program: httpx.Client, tool: str, arguments: dict[str, Any]) -> httpx.Response:

@@ -243,10 +243,10 @@ def test_thread_title_cannot_choose_export_file_name(writer: Person) -> None:
             title = " ".join(name.split())
             thread = program.post("/api/chatkit/threads", json={"title": title}).json()["thread_id"]
             for kind in ("json", "markdown"):
-                answer = program.get(f"/api/chatkit/threads/{thread}/export?format={kind}")
-                assert answer.status_code == 200
-                disposition = answer.headers["content-disposition"]
+                response = program.get(f"/api/chatkit/threads/{thread}/export?format={kind}")
+                assert response.status_code == 200
+                disposition = response.headers["content-disposition"]
                 assert disposition.startswith("attachment")
                 assert ".." not in disposition and "/" not in disposition.replace("filename*=utf-8''", "")
-                assert "set-cookie" not in answer.headers
-                assert answer.headers["x-content-type-options"] == "nosniff"
+                assert "set-cookie" not in response.headers
+                assert response.headers["x-content-type-options"] == "nosniff"

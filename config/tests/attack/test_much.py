@@ -57,7 +57,7 @@ def test_concurrent_exports_do_not_block_other_users(product: Product, victim: P
             headers = {"Cookie": heavy_user.browser.cookie, "Referer": product.origin + "/"}
             data = {"csrfmiddlewaretoken": heavy_user.browser.cookies["csrftoken"]}
             posts = (client.post("/settings/data/export/", data=data, headers=headers) for _ in range(24))
-            return [answer.status_code for answer in await asyncio.gather(*posts)]
+            return [response.status_code for response in await asyncio.gather(*posts)]
 
     async def measure_other_user() -> list[float]:
         loop, seconds = asyncio.get_running_loop(), []
@@ -86,13 +86,13 @@ def test_export_archive_has_only_safe_unique_names(product: Product) -> None:
             title = title.replace("\x00", "")
             thread = program.post("/api/chatkit/threads", json={"title": title}).json()["thread_id"]
             program.post(f"/api/chatkit/threads/{thread}/messages", json={"text": "Hello"})
-    answer = person.browser.post(
+    response = person.browser.post(
         "/settings/data/export/",
         data={"csrfmiddlewaretoken": person.browser.cookies["csrftoken"]},
         headers={"Referer": product.origin + "/"},
     )
-    assert answer.status_code == 200
-    names = zipfile.ZipFile(io.BytesIO(answer.content)).namelist()
+    assert response.status_code == 200
+    names = zipfile.ZipFile(io.BytesIO(response.content)).namelist()
     assert [name for name in names if ".." in name or name.startswith("/") or "\\" in name] == []
     assert len(names) == len(set(names))
 
@@ -130,10 +130,10 @@ async def test_page_flood_of_one_user_does_not_block_other_users(
         await asyncio.sleep(2)
         started = asyncio.get_running_loop().time()
         async with many_clients(product, timeout=60) as other:
-            answer = await other.get("/", headers={"Cookie": victim.browser.cookie})
+            response = await other.get("/", headers={"Cookie": victim.browser.cookie})
         seconds = asyncio.get_running_loop().time() - started
         finished.set()
-    assert answer.status_code == 200
+    assert response.status_code == 200
     assert seconds < 15, f"{seconds:.1f} s"
 
 

@@ -16,8 +16,8 @@ pytestmark = with_much
 async def send_at_once(person: Person, count: int, method: str, path: str, **options: Any) -> list[int]:
     """Send a request many times at once and return the status codes."""
     async with person.many_programs() as program:
-        answers = await asyncio.gather(*(program.request(method, path, **options) for _ in range(count)))
-        return [answer.status_code for answer in answers]
+        responses = await asyncio.gather(*(program.request(method, path, **options) for _ in range(count)))
+        return [response.status_code for response in responses]
 
 
 async def test_approval_is_decided_once(person: Person) -> None:
@@ -30,7 +30,7 @@ async def test_approval_is_decided_once(person: Person) -> None:
         path = f"/api/chatkit/threads/{thread}/turns/{turn}/approvals/{call}"
         async with person.many_programs() as program:
             posts = (program.post(path, json={"approve": n % 2 == 0}) for n in range(16))
-            statuses = [answer.status_code for answer in await asyncio.gather(*posts)]
+            statuses = [response.status_code for response in await asyncio.gather(*posts)]
         end = await socket.end_of(turn)
     assert sorted(statuses) == [200, *[409] * 15]
     assert end["type"] == "turn.finished"
@@ -67,7 +67,7 @@ async def test_limits_hold_for_concurrent_requests(product: Product) -> None:
     csrf = {"X-CSRFToken": person.browser.cookies["csrftoken"], "Referer": f"{product.origin}/"}
     async with many_clients(product, headers=csrf | {"Cookie": person.browser.cookie}) as client:
         posts = (client.post("/api/auth/tokens", json=body) for _ in range(130))
-        created = [answer.status_code for answer in await asyncio.gather(*posts)]
+        created = [response.status_code for response in await asyncio.gather(*posts)]
     assert 0 < created.count(201) < 100, "the person's first token counts towards the limit of 100"
     assert set(created) <= {201, 409, 429}
 
@@ -86,9 +86,9 @@ async def test_deleting_conversation_in_use_causes_no_server_error(person: Perso
                 program.get(path),
                 program.post(f"{path}/archive"),
             ]
-        answers: list[httpx.Response] = await asyncio.gather(*work)
-    assert max(answer.status_code for answer in answers) < 500, [
-        answer.text for answer in answers if answer.is_server_error
+        responses: list[httpx.Response] = await asyncio.gather(*work)
+    assert max(response.status_code for response in responses) < 500, [
+        response.text for response in responses if response.is_server_error
     ]
 
 

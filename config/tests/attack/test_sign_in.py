@@ -33,6 +33,6 @@ def test_emailed_link_uses_public_url_despite_forged_host(product: Product, mail
         fields = {"email": person.email, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
         headers = {"Host": "localhost", "X-Forwarded-Host": "evil.test", "Referer": "https://localhost/accounts/reset/"}
         headers["Cookie"] = f"csrftoken={browser.cookies['csrftoken']}"
-        answer = browser.post("/accounts/reset/", data=fields, headers=headers)
-    assert answer.status_code == 302
+        response = browser.post("/accounts/reset/", data=fields, headers=headers)
+    assert response.status_code == 302
     assert mailbox.link_to(person.email).startswith(f"{ORIGIN}/")
