@@ -1,4 +1,4 @@
-"""What tests of the lifecycle share: sessions of any age in a real file, and staff with some permissions."""
+"""Shared fixtures: sessions of any age in a real store, and staff with chosen permissions."""
 
 import asyncio
 import re
@@ -36,14 +36,14 @@ from chat.turns.accept import accept
 from config.runtime import clocks
 from config.tests.support import PASSWORD
 
-# Fixtures of the chat, for what people notice of a clean-up.
+# Fixtures of the chat, for the effects of a clean-up on conversations.
 __all__ = ["chat", "each_store", "offline_chat", "script", "start_runner"]
 
 OLD = timedelta(days=8)
 
 
 class GivenSession(Protocol):
-    """Makes a conversation with a session that has been silent for a while."""
+    """Makes a conversation with a session that has been idle for a while."""
 
     def __call__(self, user: User, *, idle: timedelta = OLD, items: int = 4, title: str = "Party") -> AgentSession: ...
 
@@ -53,7 +53,7 @@ BOTH_STORES = pytest.mark.parametrize("store_kind", [FILE, DATABASE], indirect=T
 
 @pytest.fixture
 def store_kind(request: pytest.FixtureRequest, settings: Settings) -> Iterator[str]:
-    """The kind of the session store: a file, unless a test is for both."""
+    """The kind of session store: a file, unless the test is parametrized with both."""
     kind: str = getattr(request, "param", FILE)
     settings.AGENT_SESSION_STORE = kind
     yield kind
@@ -63,7 +63,7 @@ def store_kind(request: pytest.FixtureRequest, settings: Settings) -> Iterator[s
 
 @pytest.fixture
 def session_file(store_kind: str, tmp_path: Path, settings: Settings) -> Path:
-    """The session file of this test alone; with the other kind of store there is none."""
+    """The path of this test's own session file, which only the file store creates."""
     path = tmp_path / "agent_sessions.db"
     settings.AGENT_SESSION_DB_PATH = path
     return path
@@ -71,7 +71,7 @@ def session_file(store_kind: str, tmp_path: Path, settings: Settings) -> Path:
 
 @pytest.fixture
 def given_session(db: None, session_file: Path) -> GivenSession:
-    """Make sessions as turns do: items in the store, then the mirror."""
+    """Make sessions as turns do: items in the store, then the metadata."""
 
     def make(user: User, *, idle: timedelta = OLD, items: int = 4, title: str = "Party") -> AgentSession:
         then = timezone.now() - idle
@@ -84,10 +84,9 @@ def given_session(db: None, session_file: Path) -> GivenSession:
 
 
 def remember(path: Path, session_id: str, items: int) -> Size:
-    """Write items into a session through the store, and return how much it then holds."""
-
-    said = [{"role": "user", "content": f"message {n} of the party – café"} for n in range(items)]
-    return write(path, [Append(session_id, Fence(1, 1), said)])
+    """Append items to a session through the store; return its size."""
+    messages = [{"role": "user", "content": f"message {n} of the party – café"} for n in range(items)]
+    return write(path, [Append(session_id, Fence(1, 1), messages)])
 
 
 def write(path: Path, appends: Sequence[Append]) -> Size:
@@ -112,7 +111,7 @@ def write(path: Path, appends: Sequence[Append]) -> Size:
 
 @pytest.fixture
 def uncounted_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have a machine without a clock that nobody sets: the test itself sets the other one."""
+    """Simulate a machine whose monotonic clock has no identifier; the test sets the wall clock."""
     monkeypatch.setattr(clocks, "BOOT_ID", Path("/nowhere"))
     clocks.machine_clock.cache_clear()
     yield
@@ -121,14 +120,14 @@ def uncounted_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def forgetful_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have SQLite as many build it: unless a connection asks for more, what it deletes can be read in the file."""
+    """Turn secure_delete off by default, as many builds of SQLite do: deleted data stays in the file."""
 
     def connect(*args: Any, **kwargs: Any) -> sqlite3.Connection:
-        connection: sqlite3.Connection = made(*args, **kwargs)
+        connection: sqlite3.Connection = real_connect(*args, **kwargs)
         connection.execute("PRAGMA secure_delete=OFF")
         return connection
 
-    made = sqlite3.connect
+    real_connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", connect)
 
 
@@ -142,7 +141,7 @@ def stored(path: Path, session_id: object) -> list[int]:
 
 
 def sql(path: Path, statement: str, *values: object) -> list[tuple[object, ...]]:
-    """Do something to the store by hand."""
+    """Run a statement on the session store, whichever its kind."""
     if settings.AGENT_SESSION_STORE == DATABASE:
         with connection.cursor() as cursor:
             cursor.execute(statement.replace("%", "%%").replace("?", "%s"), cast(Any, values))
@@ -152,7 +151,7 @@ def sql(path: Path, statement: str, *values: object) -> list[tuple[object, ...]]
 
 
 def give_turn(session: AgentSession, status: Status) -> Turn:
-    """Let the person say something in the conversation, answered as far as the status says."""
+    """Add a turn with this status to the session's conversation."""
     accepted = accept(
         user_id=session.user_id,
         conversation_id=session.conversation_id,
@@ -166,19 +165,19 @@ def give_turn(session: AgentSession, status: Status) -> Turn:
 
 
 def shown(page: str) -> str:
-    """Return what a page says, without its markup."""
+    """Return the text of a page, without its markup."""
     return " ".join(re.sub("<[^>]*>", " ", page).split())
 
 
-def printed(name: str, *words: object) -> str:
+def printed(name: str, *arguments: object) -> str:
     """Run a command; return what it prints."""
     out = StringIO()
-    call_command(name, *map(str, words), stdout=out, stderr=StringIO())
+    call_command(name, *map(str, arguments), stdout=out, stderr=StringIO())
     return out.getvalue()
 
 
 def queries_of(browser: Client, page: str) -> list[str]:
-    """Open a page; return the queries that it takes."""
+    """Open a page; return its SQL queries."""
     with CaptureQueriesContext(connection) as captured:
         assert browser.get(page).status_code == 200
     return [query["sql"] for query in captured.captured_queries]
@@ -210,18 +209,18 @@ class InThread:
         return self.result
 
 
-# Staff who may do less than everything.
+# Staff with limited permissions.
 
 
 class Hire(Protocol):
-    """Makes a browser in which staff with some permissions is signed in."""
+    """Makes a client that is signed in as staff with these permissions."""
 
     def __call__(self, *codenames: str) -> Client: ...
 
 
 @pytest.fixture
 def hire(db: None) -> Hire:
-    """Take on staff with permissions of the two apps, by their code names."""
+    """Create staff with permissions given by their code names."""
 
     def make(*codenames: str) -> Client:
         user = User.objects.create_user(f"staff{User.objects.count()}@example.com", PASSWORD, is_staff=True)
@@ -236,19 +235,19 @@ def hire(db: None) -> Hire:
 
 @pytest.fixture
 def newcomer_client(hire: Hire) -> Client:
-    """Staff with no permission at all."""
+    """Staff without permissions."""
     return hire()
 
 
 @pytest.fixture
 def viewer_client(hire: Hire) -> Client:
-    """Staff who may look, and run nothing."""
+    """Staff who may view sessions and runs, and start none."""
     return hire("view_agentsession", "view_cleanuprun")
 
 
 @pytest.fixture
 def manager_client(hire: Hire) -> Client:
-    """Staff who may look, and run clean-ups."""
+    """Staff who may view sessions and runs, and start clean-ups."""
     return hire("view_agentsession", "view_cleanuprun", "run_cleanup")
 
 
@@ -257,10 +256,10 @@ Browsers = Callable[[str], Client]
 
 @pytest.fixture
 def browser_of(request: pytest.FixtureRequest) -> Browsers:
-    """Give the browser of a member of the cast by name."""
+    """Return the client of a role by its name."""
 
-    def give(who: str) -> Client:
-        client: Client = Client() if who == "anonymous" else request.getfixturevalue(f"{who}_client")
+    def give(role: str) -> Client:
+        client: Client = Client() if role == "anonymous" else request.getfixturevalue(f"{role}_client")
         return client
 
     return give

@@ -7,7 +7,7 @@ from pathlib import Path
 from config.tests.forked import Forked
 from config.tests.support import ROOT, SECONDS, LiveDatabase, clean_environment
 
-# The worker looks at its schedule at its start and every 30 seconds.
+# The worker checks its schedule at its start and every 30 seconds.
 NEXT_LOOK = 120.0
 
 
@@ -24,6 +24,6 @@ def worker(database: LiveDatabase, data_dir: Path, **variables: str) -> Iterator
 
 
 def look_at(database: LiveDatabase, func: str) -> None:
-    """Let one schedule be due, and no other."""
+    """Make one schedule due, and no other."""
     database.query("UPDATE django_q_schedule SET next_run = now() + interval '1 day'")
     database.query("UPDATE django_q_schedule SET next_run = now() - interval '1 minute' WHERE func = %s", func)

@@ -1,4 +1,4 @@
-"""Conversations as turns leave them, in the record, in the session store and in the mirror."""
+"""Conversations as turns leave them: in the database, the session store and the metadata."""
 
 import uuid
 from collections.abc import Sequence
@@ -19,24 +19,24 @@ from sessions_admin.tests.conftest import write
 
 
 def talked(user: User, path: Path, *, turns: int = 3, idle: timedelta = timedelta(0)) -> AgentSession:
-    """Make a conversation of some turns; return the mirror of its session."""
+    """Make a conversation of some turns; return its `AgentSession`."""
     then = timezone.now() - idle
     conversation = Conversation.objects.create(
         user=user, title="Party", updated_at=then, last_seq=turns, last_position=2 * turns
     )
-    said = [_items(seq) for seq in range(1, turns + 1)]
+    history = [_items(seq) for seq in range(1, turns + 1)]
     with transaction.atomic():
-        for seq, items in enumerate(said, 1):
+        for seq, items in enumerate(history, 1):
             _turn(conversation, seq, items, then)
         session_id = SessionId(user.pk, conversation.pk)
-        update_metadata(session_id, size=_remember(path, str(session_id), said), now=then)
+        update_metadata(session_id, size=_remember(path, str(session_id), history), now=then)
     return AgentSession.objects.select_related("conversation").get(conversation=conversation)
 
 
 def _items(seq: int) -> list[Item]:
-    said = {"role": "user", "content": f"message {seq} of the party – café"}
+    message = {"role": "user", "content": f"message {seq} of the party – café"}
     reply = [{"type": "output_text", "text": f"reply {seq}", "annotations": []}]
-    return [said, {"type": "message", "role": "assistant", "content": reply}]
+    return [message, {"type": "message", "role": "assistant", "content": reply}]
 
 
 def _turn(conversation: Conversation, seq: int, items: Sequence[Item], then: datetime) -> None:
@@ -67,5 +67,5 @@ def _turn(conversation: Conversation, seq: int, items: Sequence[Item], then: dat
     Message.objects.create(conversation=conversation, created_at=then, **reply)
 
 
-def _remember(path: Path, session_id: str, said: Sequence[Sequence[Item]]) -> Size:
-    return write(path, [Append(session_id, Fence(seq, 1), items) for seq, items in enumerate(said, 1)])
+def _remember(path: Path, session_id: str, history: Sequence[Sequence[Item]]) -> Size:
+    return write(path, [Append(session_id, Fence(seq, 1), items) for seq, items in enumerate(history, 1)])

@@ -1,4 +1,4 @@
-"""Who may open which page of the admin, and press which button."""
+"""The permissions that each page and action of the admin requires."""
 
 import uuid
 
@@ -19,13 +19,13 @@ from sessions_admin.models import AuditRecord, CleanupRun, RunStatus, Trigger
 from sessions_admin.people.erase import erase_person
 from sessions_admin.tests.conftest import Browsers, GivenSession, Hire
 
-PEOPLE = ("anonymous", "outsider", "owner")
+NOT_STAFF = ("anonymous", "outsider", "owner")
 NEWCOMER, VIEWER, MANAGER, SUPERUSER = "newcomer", "viewer", "manager", "staff"
-EVERYBODY = (*PEOPLE, NEWCOMER, VIEWER, MANAGER, SUPERUSER)
+ROLES = (*NOT_STAFF, NEWCOMER, VIEWER, MANAGER, SUPERUSER)
 
 SESSIONS, RUNS, USERS = "/admin/chat/agentsession/", "/admin/sessions_admin/cleanuprun/", "/admin/chat/user/"
 AUDIT, TOKENS = "/admin/sessions_admin/auditrecord/", "/admin/chat/apitoken/"
-# A page, and who may open it.
+# The roles that may open each page.
 READERS = (VIEWER, MANAGER, SUPERUSER)
 RUNNERS = (MANAGER, SUPERUSER)
 PAGES = {
@@ -66,73 +66,73 @@ PAGES = {
 
 
 @pytest.fixture
-def address(given_session: GivenSession, owner: User) -> dict[str, object]:
-    """What the pages' addresses name."""
+def url_ids(given_session: GivenSession, owner: User) -> dict[str, object]:
+    """The ids in the URLs of the pages."""
     session = given_session(owner)
     run = CleanupRun.objects.create(trigger=Trigger.ADMIN, status=RunStatus.DONE, ended_at=timezone.now())
     return {"session": session.pk, "run": run.pk, "owner": owner.pk}
 
 
-def expected(who: str, allowed: tuple[str, ...]) -> int:
-    """Say what somebody is answered: the sign-in page, a refusal, or the page."""
-    return 302 if who in PEOPLE else 200 if who in allowed else 403
+def expected(role: str, allowed: tuple[str, ...]) -> int:
+    """Return the expected status: a redirect to the sign-in page, the page, or a refusal."""
+    return 302 if role in NOT_STAFF else 200 if role in allowed else 403
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
-def test_every_page_opens_for_those_who_may_and_nobody_else(
-    who: str, browser_of: Browsers, address: dict[str, object]
-) -> None:
-    browser = browser_of(who)
+@pytest.mark.parametrize("role", ROLES)
+def test_page_opens_only_for_roles_with_permission(role: str, browser_of: Browsers, url_ids: dict[str, object]) -> None:
+    browser = browser_of(role)
 
-    answers = {page: browser.get(page.format(**address)) for page in PAGES}
+    responses = {page: browser.get(page.format(**url_ids)) for page in PAGES}
 
-    assert {page: answer.status_code for page, answer in answers.items()} == {
-        page: expected(who, allowed) for page, allowed in PAGES.items()
+    assert {page: response.status_code for page, response in responses.items()} == {
+        page: expected(role, allowed) for page, allowed in PAGES.items()
     }
-    redirects = [answer.headers["Location"] for answer in answers.values() if answer.status_code == 302]
+    redirects = [response.headers["Location"] for response in responses.values() if response.status_code == 302]
     assert all(location.startswith("/admin/login/?next=") for location in redirects)
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("button", ["run", "preview"])
-def test_a_button_works_for_those_who_may_and_does_nothing_for_anybody_else(
-    who: str, button: str, browser_of: Browsers, address: dict[str, object]
+def test_run_and_preview_require_permission(
+    role: str, button: str, browser_of: Browsers, url_ids: dict[str, object]
 ) -> None:
-    answer = browser_of(who).post(f"{RUNS}{button}/")
+    response = browser_of(role).post(f"{RUNS}{button}/")
 
-    asked = CleanupRun.objects.filter(status=RunStatus.QUEUED)
-    if who in RUNNERS:
-        assert answer.status_code == 302
-        assert answer.headers["Location"] == f"{RUNS}{asked.get().pk}/change/"
+    queued = CleanupRun.objects.filter(status=RunStatus.QUEUED)
+    if role in RUNNERS:
+        assert response.status_code == 302
+        assert response.headers["Location"] == f"{RUNS}{queued.get().pk}/change/"
     else:
-        assert answer.status_code == expected(who, ())
-        assert not asked.exists()
+        assert response.status_code == expected(role, ())
+        assert not queued.exists()
 
 
-@pytest.mark.parametrize("who", [*PEOPLE, NEWCOMER, VIEWER, MANAGER])
-def test_nothing_is_done_or_shown_for_those_who_may_not(
-    who: str, browser_of: Browsers, address: dict[str, object], owner: User
+@pytest.mark.parametrize("role", [*NOT_STAFF, NEWCOMER, VIEWER, MANAGER])
+def test_actions_without_permission_change_and_disclose_nothing(
+    role: str, browser_of: Browsers, url_ids: dict[str, object], owner: User
 ) -> None:
     token = tokens.make(user=owner, name="My script", scopes=["tasks"]).token
-    gone = User.objects.create_user("gone@example.com").pk
-    erase_person(gone, actor="os:root", reason="asked for it")
+    erased_id = User.objects.create_user("gone@example.com").pk
+    erase_person(erased_id, actor="os:root", reason="asked for it")
     running = CleanupRun.objects.create(trigger=Trigger.ADMIN, status=RunStatus.RUNNING, heartbeat_at=timezone.now())
     audited = AuditRecord.objects.count()
-    why: dict[str, object] = {"confirmed": "yes", "reason": "Curious", "email": owner.email, "repair": "Repair"}
-    chosen = {SESSIONS: address["session"], USERS: owner.pk, TOKENS: token.pk}
+    form_data: dict[str, object] = {"confirmed": "yes", "reason": "Curious", "email": owner.email, "repair": "Repair"}
+    chosen = {SESSIONS: url_ids["session"], USERS: owner.pk, TOKENS: token.pk}
     verbs = {SESSIONS: ("export", "clear"), USERS: ("deactivate", "erase", "export"), TOKENS: ("revoke",)}
     forms = [
-        (page, {"action": verb, "_selected_action": chosen[page], **why}) for page in verbs for verb in verbs[page]
+        (page, {"action": verb, "_selected_action": chosen[page], **form_data})
+        for page in verbs
+        for verb in verbs[page]
     ]
-    forms += [(f"{SESSIONS}{address['session']}/inspect/", why), ("/admin/compare/", why)]
-    forms += [(f"{RUNS}{running.pk}/stop/", why)] if who not in RUNNERS else []
-    browser = browser_of(who)
+    forms += [(f"{SESSIONS}{url_ids['session']}/inspect/", form_data), ("/admin/compare/", form_data)]
+    forms += [(f"{RUNS}{running.pk}/stop/", form_data)] if role not in RUNNERS else []
+    browser = browser_of(role)
 
-    answers = [browser.post(page, form) for page, form in forms]
-    answers += [browser.get(f"{USERS}{gone}/erased/"), browser.get(f"{TOKENS}{token.pk}/change/")]
+    responses = [browser.post(page, form) for page, form in forms]
+    responses += [browser.get(f"{USERS}{erased_id}/erased/"), browser.get(f"{TOKENS}{token.pk}/change/")]
 
-    assert {answer.status_code for answer in answers[-2:]} == {expected(who, ())}
-    text = b"".join(b"".join(answer) for answer in answers).decode()
+    assert {response.status_code for response in responses[-2:]} == {expected(role, ())}
+    text = b"".join(b"".join(response) for response in responses).decode()
     assert "message 1 of the party" not in text and "My script" not in text
     assert (AuditRecord.objects.count(), OrmQ.objects.exists()) == (audited, False)
     assert (CleanupRun.objects.get(pk=running.pk).status, tokens.holds(token.pk)) == (RunStatus.RUNNING, True)
@@ -140,20 +140,20 @@ def test_nothing_is_done_or_shown_for_those_who_may_not(
     assert owner.is_active
 
 
-@pytest.mark.parametrize("who", [VIEWER, MANAGER, SUPERUSER])
-def test_nobody_edits_a_session_or_a_run_by_hand(who: str, browser_of: Browsers, address: dict[str, object]) -> None:
-    browser = browser_of(who)
+@pytest.mark.parametrize("role", [VIEWER, MANAGER, SUPERUSER])
+def test_sessions_and_runs_cannot_be_edited(role: str, browser_of: Browsers, url_ids: dict[str, object]) -> None:
+    browser = browser_of(role)
 
-    for page in (f"{SESSIONS}{address['session']}/change/", f"{RUNS}{address['run']}/change/"):
+    for page in (f"{SESSIONS}{url_ids['session']}/change/", f"{RUNS}{url_ids['run']}/change/"):
         assert browser.post(page, {"item_count": 1, "status": "queued", "session_id": "x"}).status_code == 403
-    chosen = {"action": "delete_selected", "_selected_action": address["session"], "post": "yes"}
+    chosen = {"action": "delete_selected", "_selected_action": url_ids["session"], "post": "yes"}
     browser.post(SESSIONS, chosen)
 
     assert AgentSession.objects.get().item_count == 4
     assert CleanupRun.objects.get().status == RunStatus.DONE
 
 
-def test_buttons_are_shown_to_those_who_may_use_them(viewer_client: Client, manager_client: Client) -> None:
+def test_run_button_is_shown_only_with_permission(viewer_client: Client, manager_client: Client) -> None:
     assert "Run now" not in viewer_client.get(RUNS).text
     assert "Run now" in manager_client.get(RUNS).text
 
@@ -163,19 +163,19 @@ def test_buttons_are_shown_to_those_who_may_use_them(viewer_client: Client, mana
     [f"{RUNS}run/", f"{RUNS}{{run}}/stop/", SESSIONS, USERS, "/admin/chat/apitoken/", "/admin/compare/"]
     + [f"{SESSIONS}{{session}}/inspect/", f"{USERS}{{owner}}/change/", f"{USERS}{{owner}}/password/", f"{USERS}add/"],
 )
-def test_a_form_needs_its_token(page: str, staff: User, address: dict[str, object]) -> None:
+def test_form_without_csrf_token_is_rejected(page: str, staff: User, url_ids: dict[str, object]) -> None:
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
-    form = {"action": "deactivate", "_selected_action": address["owner"], "confirmed": "yes", "reason": "why not"}
+    form = {"action": "deactivate", "_selected_action": url_ids["owner"], "confirmed": "yes", "reason": "why not"}
 
-    assert browser.post(page.format(**address), form).status_code == 403
+    assert browser.post(page.format(**url_ids), form).status_code == 403
     assert not AuditRecord.objects.exists()
 
 
-def test_the_queue_is_for_superusers_even_where_somebody_holds_every_permission(hire: Hire) -> None:
+def test_queue_pages_require_superuser_despite_all_permissions(hire: Hire) -> None:
     browser = hire()
-    all_of_it = Permission.objects.filter(content_type__app_label__in=("django_q", "auth", "axes"))
-    User.objects.get(is_staff=True).user_permissions.set(all_of_it)
+    worker_permissions = Permission.objects.filter(content_type__app_label__in=("django_q", "auth", "axes"))
+    User.objects.get(is_staff=True).user_permissions.set(worker_permissions)
 
     pages = [page for page in PAGES if "django_q" in page or "auth/group" in page or "axes" in page]
 
@@ -185,11 +185,11 @@ def test_the_queue_is_for_superusers_even_where_somebody_holds_every_permission(
 
 @pytest.fixture
 def queue(db: None) -> dict[str, object]:
-    """A row of each model of the worker's queue, with words in what a task was given and what it returned."""
-    what = {"func": "builtins.print", "args": ("sekret",), "kwargs": {"a": "sekret"}, "result": "sekret"}
+    """A row of each model of the worker's queue, with secrets in arguments and results."""
+    task_fields = {"func": "builtins.print", "args": ("sekret",), "kwargs": {"a": "sekret"}, "result": "sekret"}
     times = {"started": timezone.now(), "stopped": timezone.now()}
     done, failed = (
-        QueueTask.objects.create(id=uuid.uuid4().hex, name=f"task {success}", success=success, **what, **times)
+        QueueTask.objects.create(id=uuid.uuid4().hex, name=f"task {success}", success=success, **task_fields, **times)
         for success in (True, False)
     )
     schedule = Schedule.objects.create(name="often", func="builtins.print", args="'sekret'", kwargs="a='sekret'")
@@ -197,7 +197,7 @@ def queue(db: None) -> dict[str, object]:
     return {"schedule": schedule.pk, "success": done.pk, "failure": failed.pk, "ormq": OrmQ.objects.get().pk}
 
 
-def test_nobody_has_the_worker_run_what_the_code_does_not(staff_client: Client, queue: dict[str, object]) -> None:
+def test_superuser_cannot_add_or_change_worker_tasks(staff_client: Client, queue: dict[str, object]) -> None:
     fields = {"func": "os.system", "args": "'touch /tmp/x'", "schedule_type": "O", "repeats": -1, "cluster": ""}
     before = list(Schedule.objects.values())
 
@@ -219,16 +219,16 @@ def test_nobody_has_the_worker_run_what_the_code_does_not(staff_client: Client, 
     assert (OrmQ.objects.count(), QueueTask.objects.count()) == (1, 2)
 
 
-def test_what_a_task_was_given_and_returned_is_not_shown(staff_client: Client, queue: dict[str, object]) -> None:
+def test_task_arguments_and_results_are_not_shown(staff_client: Client, queue: dict[str, object]) -> None:
     pages = [f"/admin/django_q/{model}/{page}" for model, pk in queue.items() for page in ("", f"{pk}/change/")]
 
-    answers = [staff_client.get(page) for page in pages]
+    responses = [staff_client.get(page) for page in pages]
 
-    assert [answer.status_code for answer in answers] == [200] * 8
-    assert [answer for answer in answers if "sekret" in answer.text] == []
+    assert [response.status_code for response in responses] == [200] * 8
+    assert [response for response in responses if "sekret" in response.text] == []
 
 
-def test_the_log_of_sign_ins_shows_no_form_and_is_not_changed(staff_client: Client) -> None:
+def test_sign_in_log_hides_form_data_and_is_read_only(staff_client: Client) -> None:
     secret = {"post_data": "old_password=sekret", "get_data": "sekret", "http_accept": "sekret"}
     attempt = AccessAttempt.objects.create(username="a@example.com", failures_since_start=10, **secret)
     page = "/admin/axes/accessattempt/"
@@ -239,31 +239,29 @@ def test_the_log_of_sign_ins_shows_no_form_and_is_not_changed(staff_client: Clie
     assert AccessAttempt.objects.exists()
 
 
-# People.
+# Users.
 
 
-def test_staff_who_look_after_people_touch_no_staff_and_see_nothing_of_a_password(
-    hire: Hire, owner: User, staff: User
-) -> None:
+def test_user_managers_cannot_change_staff_or_see_password_hashes(hire: Hire, owner: User, staff: User) -> None:
     browser, colleague = (
         hire("view_user", "change_user", "add_user"),
         User.objects.create_user("c@example.com", PASSWORD),
     )
-    for person, may in ((owner, True), (colleague, False), (staff, False)):
+    for person, is_allowed in ((owner, True), (colleague, False), (staff, False)):
         User.objects.filter(pk=colleague.pk).update(is_staff=True)
         page = f"{USERS}{person.pk}/"
-        status = 302 if may else 403
+        status = 302 if is_allowed else 403
         new = {"password1": "another-pass-9", "password2": "another-pass-9", "usable_password": "true"}
         assert browser.post(f"{page}password/", new).status_code == status
         fields = {"email": f"new-{person.email}", "time_zone": "UTC"}
         assert browser.post(f"{page}change/", fields).status_code == status
         person.refresh_from_db()
-        assert person.check_password("another-pass-9") == person.email.startswith("new-") == may
+        assert person.check_password("another-pass-9") == person.email.startswith("new-") == is_allowed
         shown = browser.get(f"{page}change/").text
-        assert (person.password[-6:] in shown, "algorithm" in shown) == (False, may)
+        assert (person.password[-6:] in shown, "algorithm" in shown) == (False, is_allowed)
 
 
-def test_nobody_gives_themselves_a_right(hire: Hire, owner: User) -> None:
+def test_user_managers_cannot_escalate_privileges(hire: Hire, owner: User) -> None:
     browser = hire("view_user", "change_user", "add_user")
     me = User.objects.get(is_staff=True)
     group = Group.objects.create(name="all of it")
@@ -284,7 +282,7 @@ def test_nobody_gives_themselves_a_right(hire: Hire, owner: User) -> None:
     assert not group.permissions.exists()
 
 
-def test_staff_whose_account_is_closed_are_let_in_no_more(hire: Hire) -> None:
+def test_deactivated_staff_lose_access(hire: Hire) -> None:
     browser = hire("view_agentsession")
     assert browser.get(SESSIONS).status_code == 200
     User.objects.update(is_active=False)
@@ -292,17 +290,15 @@ def test_staff_whose_account_is_closed_are_let_in_no_more(hire: Hire) -> None:
 
 
 @pytest.mark.parametrize("page", ["/admin/", SESSIONS, f"{USERS}{{owner}}/password/", f"{USERS}{{owner}}/do/erase/"])
-def test_no_page_is_shown_in_a_frame_of_another_site(
-    page: str, staff_client: Client, address: dict[str, object]
-) -> None:
-    answer = staff_client.get(page.format(**address))
+def test_pages_cannot_be_framed(page: str, staff_client: Client, url_ids: dict[str, object]) -> None:
+    response = staff_client.get(page.format(**url_ids))
 
-    assert answer.status_code == 200
-    assert answer.headers["X-Frame-Options"] == "DENY"
-    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    assert response.status_code == 200
+    assert response.headers["X-Frame-Options"] == "DENY"
+    assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
 
 
-def test_a_superuser_makes_an_account_by_its_address_in_any_letter_case(staff_client: Client) -> None:
+def test_email_of_a_new_account_is_case_insensitive(staff_client: Client) -> None:
     form = {"email": " Anna@Example.COM", "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
 
     staff_client.post(f"{USERS}add/", form)
@@ -312,12 +308,14 @@ def test_a_superuser_makes_an_account_by_its_address_in_any_letter_case(staff_cl
     assert "There is an account with this e-mail address." in again.text
 
 
-# The way in.
+# Sign-in.
 
 
-def test_there_is_one_sign_in_page_and_no_loop(client: Client, staff: User, owner_client: Client) -> None:
-    answer = client.get(f"{USERS}", follow=True)
-    assert answer.redirect_chain[-1][0] == f"/accounts/login/?next={USERS}"
+def test_admin_uses_the_site_sign_in_page_without_redirect_loop(
+    client: Client, staff: User, owner_client: Client
+) -> None:
+    response = client.get(f"{USERS}", follow=True)
+    assert response.redirect_chain[-1][0] == f"/accounts/login/?next={USERS}"
     form = {"username": " STAFF@example.com ", "password": PASSWORD, "next": USERS}
     assert client.post("/admin/login/", form)["Location"] == "/accounts/login/?next=/admin/"
     assert client.post("/accounts/login/", form, follow=True).status_code == 200
@@ -329,13 +327,11 @@ def test_there_is_one_sign_in_page_and_no_loop(client: Client, staff: User, owne
     assert owner_client.get(f"/accounts/login/?next={USERS}", follow=True).status_code == 403
 
 
-def test_a_password_that_staff_set_ends_logins_and_tokens(
-    staff_client: Client, owner: User, owner_client: Client
-) -> None:
-    named = tokens.make(user=owner, name="script", scopes=["tasks"])
+def test_password_set_by_staff_ends_logins_and_tokens(staff_client: Client, owner: User, owner_client: Client) -> None:
+    api_token = tokens.make(user=owner, name="script", scopes=["tasks"])
     form = {"usable_password": "true", "password1": "staple battery horse", "password2": "staple battery horse"}
     assert staff_client.post(f"{USERS}{owner.pk}/password/", form).status_code == 302
     owner.refresh_from_db()
     assert owner.check_password("staple battery horse")
     assert owner_client.get("/").status_code == 302
-    assert owner_client.get("/api/tasks", headers={"Authorization": f"Bearer {named.key}"}).status_code == 401
+    assert owner_client.get("/api/tasks", headers={"Authorization": f"Bearer {api_token.key}"}).status_code == 401

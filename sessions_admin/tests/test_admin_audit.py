@@ -1,4 +1,4 @@
-"""The audit as staff read it: narrowed, with links, and taken along as a file."""
+"""The audit log in the admin: filters, search, links and export."""
 
 import csv
 import io
@@ -27,23 +27,23 @@ FORMULA = '=HYPERLINK("http://bad.example")'
 
 @pytest.fixture
 def reader(hire: Hire) -> Client:
-    """Staff who may read the audit, and nothing else."""
+    """Staff who may view the audit log, and nothing else."""
     return hire("view_auditrecord")
 
 
-def reasons(browser: Client, **narrowed: str) -> list[str]:
-    """The reasons of the records that a list shows."""
-    return [record.reason for record in browser.get(AUDIT, narrowed).context["cl"].result_list]
+def reasons(client: Client, **filters: str) -> list[str]:
+    """Return the reasons of the listed records."""
+    return [record.reason for record in client.get(AUDIT, filters).context["cl"].result_list]
 
 
-def taken(browser: Client, kind: str, **narrowed: str) -> str:
-    """What a file of the list holds."""
-    answer = browser.get(f"{AUDIT}export/{kind}/", narrowed)
-    assert answer.status_code == 200
-    return b"".join(answer).decode()
+def exported(client: Client, kind: str, **filters: str) -> str:
+    """Return the exported list."""
+    response = client.get(f"{AUDIT}export/{kind}/", filters)
+    assert response.status_code == 200
+    return b"".join(response).decode()
 
 
-def test_it_is_narrowed_by_what_was_done_who_did_it_and_about_whom(
+def test_list_is_filtered_by_action_actor_person_session_and_date(
     reader: Client, owner: User, outsider: User, staff: User
 ) -> None:
     audit.record(Action.HOLD, actor=audit.user_actor(staff), person=owner.pk, session_id="s1", reason="one")
@@ -59,7 +59,7 @@ def test_it_is_narrowed_by_what_was_done_who_did_it_and_about_whom(
     assert reasons(reader, at__year="1999") == []
 
 
-def test_each_record_shows_how_the_action_ended(reader: Client, owner: User, given_session: GivenSession) -> None:
+def test_list_shows_the_outcome_of_each_action(reader: Client, owner: User, given_session: GivenSession) -> None:
     session = given_session(owner)
     hold_session(session.session_id, actor="os:root", reason="asked for")
     with pytest.raises(Conflict):
@@ -75,7 +75,7 @@ def test_each_record_shows_how_the_action_ended(reader: Client, owner: User, giv
     ]
 
 
-def test_it_is_searched_by_an_address_that_it_does_not_know(reader: Client, owner: User, staff: User) -> None:
+def test_search_by_email_finds_records_that_store_only_ids(reader: Client, owner: User, staff: User) -> None:
     audit.record(Action.HOLD, actor=audit.user_actor(staff), person=owner.pk, reason="one")
     audit.record(Action.HOLD, actor="os:root", reason="two")
 
@@ -85,7 +85,7 @@ def test_it_is_searched_by_an_address_that_it_does_not_know(reader: Client, owne
     assert reasons(reader, q=str(owner.pk)) == ["one"]
 
 
-def test_people_are_named_in_one_query_and_lead_to_their_records(
+def test_people_are_linked_by_email_without_a_query_per_record(
     reader: Client, owner: User, given_session: GivenSession
 ) -> None:
     session = given_session(owner)
@@ -95,8 +95,8 @@ def test_people_are_named_in_one_query_and_lead_to_their_records(
     assert f'href="{AUDIT}?person={owner.pk}">owner@example.com</a>' in page
     assert f'href="/admin/chat/agentsession/?q={session.session_id}"' in page
     for n in range(5):
-        someone = User.objects.create_user(f"someone{n}@example.com", PASSWORD)
-        audit.record(Action.HOLD, actor=audit.user_actor(someone), person=someone.pk)
+        user = User.objects.create_user(f"someone{n}@example.com", PASSWORD)
+        audit.record(Action.HOLD, actor=audit.user_actor(user), person=user.pk)
 
     with CaptureQueriesContext(connection) as many:
         assert "someone4@example.com" in reader.get(AUDIT).text
@@ -104,7 +104,7 @@ def test_people_are_named_in_one_query_and_lead_to_their_records(
     assert len(many) == len(one)
 
 
-def test_a_session_and_a_person_lead_to_their_records(
+def test_session_and_user_pages_link_to_their_records(
     staff_client: Client, owner: User, given_session: GivenSession
 ) -> None:
     session = given_session(owner)
@@ -118,32 +118,32 @@ def test_a_session_and_a_person_lead_to_their_records(
     assert f"/admin/chat/agentsession/?user__id__exact={owner.pk}" in page
 
 
-def test_what_the_list_is_narrowed_to_is_taken_along(reader: Client, owner: User) -> None:
+def test_export_contains_the_filtered_records(reader: Client, owner: User) -> None:
     audit.record(Action.HOLD, actor="os:root", person=owner.pk, reason="one", items=3)
     audit.record(Action.CLEAR, actor="os:root", reason="two")
 
-    table = list(csv.DictReader(io.StringIO(taken(reader, "csv", action="hold"))))
-    (found,) = json.loads(taken(reader, "json", person=str(owner.pk)))
+    table = list(csv.DictReader(io.StringIO(exported(reader, "csv", action="hold"))))
+    (found,) = json.loads(exported(reader, "json", person=str(owner.pk)))
 
     assert [(row["action"], row["reason"], row["result"]) for row in table] == [("hold", "one", '{"items": 3}')]
     assert (found["action"], found["person"], found["result"]) == ("hold", str(owner.pk), {"items": 3})
-    assert len(json.loads(taken(reader, "json"))) == 2
+    assert len(json.loads(exported(reader, "json"))) == 2
     link = re.search(rf'href="({AUDIT}export/csv/[^"]*)"', reader.get(AUDIT, {"action": "hold"}).text)
     assert link
     assert link[1].endswith("?action=hold")
 
 
 @pytest.mark.parametrize("text", [FORMULA, "+1", "-1", "@SUM(A1)", "\t=1", " =1"])
-def test_no_spreadsheet_takes_a_reason_for_a_formula(reader: Client, text: str) -> None:
+def test_csv_export_escapes_formulas(reader: Client, text: str) -> None:
     AuditRecord.objects.create(action=Action.HOLD, actor="os:root", reason=text)
 
-    (row,) = csv.DictReader(io.StringIO(taken(reader, "csv")))
+    (row,) = csv.DictReader(io.StringIO(exported(reader, "csv")))
 
     assert row["reason"] == f"'{text}"
-    assert json.loads(taken(reader, "json"))[0]["reason"] == text
+    assert json.loads(exported(reader, "json"))[0]["reason"] == text
 
 
-def test_a_long_audit_is_read_a_piece_at_a_time(db: None) -> None:
+def test_records_are_read_in_batches(db: None) -> None:
     for n in range(5):
         audit.record(Action.HOLD, actor="os:root", reason=str(n))
 
@@ -154,22 +154,22 @@ def test_a_long_audit_is_read_a_piece_at_a_time(db: None) -> None:
     assert all("LIMIT 2" in query["sql"] for query in queries)
 
 
-def test_what_cannot_be_asked_is_refused(reader: Client) -> None:
+def test_unknown_export_format_or_filter_is_rejected(reader: Client) -> None:
     assert reader.get(f"{AUDIT}export/xml/").status_code == 403
     assert reader.get(f"{AUDIT}export/csv/", {"action__nothing": "x"}).status_code == 400
 
 
-async def test_a_server_sends_a_file_as_it_is_read() -> None:
+async def test_attachment_is_streamed_under_asgi() -> None:
     read: list[str] = []
 
-    def pieces() -> Iterator[str]:
-        for piece in ("one", "two"):
-            read.append(piece)
-            yield piece
+    def chunks() -> Iterator[str]:
+        for chunk in ("one", "two"):
+            read.append(chunk)
+            yield chunk
 
-    answer = attachment(AsyncRequestFactory().get("/"), pieces(), name="audit.csv", kind="text/csv")
+    response = attachment(AsyncRequestFactory().get("/"), chunks(), name="audit.csv", kind="text/csv")
 
-    sent = aiter(answer)
-    assert await anext(sent) == b"one"
+    stream = aiter(response)
+    assert await anext(stream) == b"one"
     assert read == ["one"]
-    assert [piece async for piece in sent] == [b"two"]
+    assert [chunk async for chunk in stream] == [b"two"]

@@ -1,4 +1,4 @@
-"""The pages by which staff look into a session, and take sessions along as a file."""
+"""The admin pages that inspect a session and export sessions."""
 
 import json
 import re
@@ -21,100 +21,96 @@ WORDS = "message 2 of the party"
 
 @pytest.fixture
 def session(given_session: GivenSession, owner: User) -> AgentSession:
-    """A session with somebody's words in it."""
+    """A session with messages of its owner."""
     return given_session(owner, title="Summer party")
 
 
 @pytest.fixture
 def auditor(hire: Hire) -> Client:
-    """Staff who may look into sessions."""
+    """Staff who may inspect sessions."""
     return hire("view_agentsession", "view_session_items")
 
 
-def page_of(session: AgentSession) -> str:
+def inspect_url(session: AgentSession) -> str:
     return f"{SESSIONS}{session.pk}/inspect/"
 
 
-def test_it_asks_why_first_and_says_that_the_person_will_see_it(auditor: Client, session: AgentSession) -> None:
-    answer = auditor.get(page_of(session))
+def test_page_asks_for_a_reason_and_warns_that_the_user_sees_it(auditor: Client, session: AgentSession) -> None:
+    response = auditor.get(inspect_url(session))
 
-    assert "the person can see in their settings when and why you inspected it" in shown(answer.text)
-    assert WORDS not in answer.text
+    assert "the person can see in their settings when and why you inspected it" in shown(response.text)
+    assert WORDS not in response.text
     assert not AuditRecord.objects.exists()
 
 
-def test_with_a_reason_the_items_are_shown_and_it_is_recorded(
+def test_inspection_with_a_reason_shows_the_items_and_is_recorded(
     auditor: Client, session: AgentSession, owner: User
 ) -> None:
-    answer = auditor.post(page_of(session), {"reason": "She asked for help"})
+    response = auditor.post(inspect_url(session), {"reason": "She asked for help"})
 
-    assert WORDS in answer.text
-    assert "Conversation" in answer.text
+    assert WORDS in response.text
+    assert "Conversation" in response.text
     (record,) = AuditRecord.objects.all()
     assert (record.action, record.reason) == (Action.INSPECT, "She asked for help")
     assert record.actor == auditor.session["_auth_user_id"]
-    assert [look.reason for look in audit.staff_accesses(owner.pk)] == ["She asked for help"]
+    assert [access.reason for access in audit.staff_accesses(owner.pk)] == ["She asked for help"]
 
 
-def test_without_a_reason_nothing_is_shown(auditor: Client, session: AgentSession) -> None:
-    answer = auditor.post(page_of(session), {"reason": "  "})
+def test_inspection_without_a_reason_shows_nothing(auditor: Client, session: AgentSession) -> None:
+    response = auditor.post(inspect_url(session), {"reason": "  "})
 
-    assert "requires a reason" in answer.text
-    assert WORDS not in answer.text
+    assert "requires a reason" in response.text
+    assert WORDS not in response.text
     assert not AuditRecord.objects.exists()
 
 
-def test_no_cache_keeps_it_and_no_address_has_anything_of_it(auditor: Client, session: AgentSession) -> None:
-    answer = auditor.post(page_of(session), {"reason": "She asked"})
+def test_page_is_not_cached_and_no_url_contains_its_content(auditor: Client, session: AgentSession) -> None:
+    response = auditor.post(inspect_url(session), {"reason": "She asked"})
 
-    assert "no-store" in answer.headers["Cache-Control"]
-    assert not re.findall(r'href="[^"]*(party|asked)[^"]*"', answer.text, re.IGNORECASE)
+    assert "no-store" in response.headers["Cache-Control"]
+    assert not re.findall(r'href="[^"]*(party|asked)[^"]*"', response.text, re.IGNORECASE)
 
 
-def test_what_somebody_wrote_is_shown_as_text_and_never_as_a_page(
-    auditor: Client, session: AgentSession, session_file: Path
-) -> None:
+def test_session_content_is_html_escaped(auditor: Client, session: AgentSession, session_file: Path) -> None:
     page = "<img src=x onerror=alert(1)>"
     turn = give_turn(session, Status.DONE)
     turn.messages.update(text=page)
     with opened(session_file) as file:
         file.replace(session.session_id, [{"role": "user", "content": page}], Fence(1, 1))
 
-    answer = auditor.post(page_of(session), {"reason": page})
+    response = auditor.post(inspect_url(session), {"reason": page})
 
-    assert answer.text.count("&lt;img src=x") >= 4  # the reason, the item, the whole of it, the message
-    assert "<img src=x" not in answer.text
+    assert response.text.count("&lt;img src=x") >= 4  # the reason, the item, the complete item, the message
+    assert "<img src=x" not in response.text
 
 
-def test_a_session_that_is_not_there_is_not_found(auditor: Client) -> None:
+def test_unknown_session_gets_404(auditor: Client) -> None:
     assert auditor.get(f"{SESSIONS}999/inspect/").status_code == 404
 
 
-def test_chosen_sessions_are_taken_along_as_a_file(
+def test_selected_sessions_are_exported_as_json(
     auditor: Client, session: AgentSession, given_session: GivenSession, owner: User
 ) -> None:
     other = given_session(owner, title="Work")
     chosen = {"action": "export", "_selected_action": [session.pk, other.pk]}
-    asked = auditor.post(SESSIONS, chosen)
-    assert "Exported" in asked.text
-    assert WORDS not in asked.text
+    confirmation = auditor.post(SESSIONS, chosen)
+    assert "Exported" in confirmation.text
+    assert WORDS not in confirmation.text
     assert "Please enter a reason." in auditor.post(SESSIONS, {**chosen, "confirmed": "yes"}).text
     assert not AuditRecord.objects.exists()
 
-    answer = auditor.post(SESSIONS, {**chosen, "confirmed": "yes", "reason": "For the court"})
+    response = auditor.post(SESSIONS, {**chosen, "confirmed": "yes", "reason": "For the court"})
 
-    found = json.loads(b"".join(answer))["sessions"]
+    found = json.loads(b"".join(response))["sessions"]
     assert {each["title"] for each in found} == {"Summer party", "Work"}
     assert len(found[0]["memory"]["stored"]) == 4
-    assert re.fullmatch(r'attachment; filename="sessions-[\d-]+\.json"', answer.headers["Content-Disposition"])
-    assert "no-store" in answer.headers["Cache-Control"]
+    assert re.fullmatch(r'attachment; filename="sessions-[\d-]+\.json"', response.headers["Content-Disposition"])
+    assert "no-store" in response.headers["Cache-Control"]
     assert list(AuditRecord.objects.values_list("action", "reason")) == [("export", "For the court")] * 2
 
 
-def test_a_sessions_page_has_the_button_for_those_who_may(
-    auditor: Client, viewer_client: Client, session: AgentSession
-) -> None:
+def test_inspect_link_requires_permission(auditor: Client, viewer_client: Client, session: AgentSession) -> None:
     page = f"{SESSIONS}{session.pk}/change/"
 
-    assert page_of(session) in auditor.get(page).text
-    assert page_of(session) not in viewer_client.get(page).text
+    assert inspect_url(session) in auditor.get(page).text
+    assert inspect_url(session) not in viewer_client.get(page).text

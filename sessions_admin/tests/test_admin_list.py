@@ -1,4 +1,4 @@
-"""The list of sessions: narrowed, searched, drilled into by date, and no slower for being very long."""
+"""The list of sessions: filters, search, date hierarchy, and a bounded number of queries."""
 
 import re
 import uuid
@@ -17,16 +17,16 @@ from sessions_admin.tests.crowd import fill
 SESSIONS = "/admin/chat/agentsession/"
 
 
-def found(browser: Client, **narrowed: str) -> list[str]:
-    """The titles that a list shows."""
-    return [str(each.conversation) for each in browser.get(SESSIONS, narrowed).context["cl"].result_list]
+def found(client: Client, **filters: str) -> list[str]:
+    """Return the titles of the listed sessions."""
+    return [str(each.conversation) for each in client.get(SESSIONS, filters).context["cl"].result_list]
 
 
 @pytest.mark.parametrize(
     ("days", "shown"),
     [(0, ["week", "month"]), (5, ["week", "month"]), (20, ["month"]), (31, ["older"])],
 )
-def test_narrowed_by_activity(
+def test_list_is_filtered_by_activity(
     viewer_client: Client, given_session: GivenSession, owner: User, days: int, shown: list[str]
 ) -> None:
     given_session(owner, idle=timedelta(days=days))
@@ -48,7 +48,7 @@ def test_narrowed_by_activity(
         (1_048_576, "huge"),
     ],
 )
-def test_narrowed_by_size(
+def test_list_is_filtered_by_size(
     viewer_client: Client, given_session: GivenSession, owner: User, size: int, window: str
 ) -> None:
     given_session(owner)
@@ -57,7 +57,7 @@ def test_narrowed_by_size(
     assert [each for each in ("small", "middle", "large", "huge") if found(viewer_client, size=each)] == [window]
 
 
-def test_narrowed_by_hold(viewer_client: Client, given_session: GivenSession, owner: User) -> None:
+def test_list_is_filtered_by_hold(viewer_client: Client, given_session: GivenSession, owner: User) -> None:
     ends = {"Soon": timedelta(days=6), "Later": timedelta(days=8), "For ever": None}
     for title, end in ends.items():
         until = timezone.now() + end if end else None
@@ -69,7 +69,7 @@ def test_narrowed_by_hold(viewer_client: Client, given_session: GivenSession, ow
     assert found(viewer_client, hold="free") == ["Free"]
 
 
-def test_narrowed_to_one_person_and_said_whom(
+def test_list_is_filtered_by_person_and_shows_the_filter(
     viewer_client: Client, given_session: GivenSession, owner: User, outsider: User
 ) -> None:
     given_session(owner, title="Mine")
@@ -82,7 +82,7 @@ def test_narrowed_to_one_person_and_said_whom(
     assert found(viewer_client, user__id__exact="nobody") == []
 
 
-def test_found_by_the_whole_id_of_a_session_a_conversation_or_a_person(
+def test_search_matches_full_ids_and_email_prefixes(
     viewer_client: Client, given_session: GivenSession, owner: User, outsider: User
 ) -> None:
     session = given_session(owner, title="Mine")
@@ -93,36 +93,36 @@ def test_found_by_the_whole_id_of_a_session_a_conversation_or_a_person(
     assert found(viewer_client, q=session.session_id[:-1]) == []
 
 
-def test_dates_lead_from_a_year_to_a_day_and_back(
+def test_date_hierarchy_leads_from_year_to_day_and_back(
     viewer_client: Client, given_session: GivenSession, owner: User
 ) -> None:
     for day in (datetime(2024, 11, 3, tzinfo=UTC), datetime(2026, 1, 30, tzinfo=UTC), datetime(2026, 2, 2, tzinfo=UTC)):
         session = given_session(owner, title=f"{day:%Y-%m-%d}")
         AgentSession.objects.filter(pk=session.pk).update(last_activity_at=day)
 
-    def offered(**narrowed: str) -> str:
-        page = viewer_client.get(SESSIONS, narrowed).text
+    def date_navigation(**filters: str) -> str:
+        page = viewer_client.get(SESSIONS, filters).text
         shown = re.search(r'<nav class="toplinks">(.*?)</nav>', page, re.DOTALL)
         assert shown
         return shown[1]
 
-    def links(**narrowed: str) -> list[str]:
-        return [" ".join(link.split()) for link in re.findall(r"<a [^>]*>([^<]*)</a>", offered(**narrowed))]
+    def links(**filters: str) -> list[str]:
+        return [" ".join(link.split()) for link in re.findall(r"<a [^>]*>([^<]*)</a>", date_navigation(**filters))]
 
     at = "last_activity_at__"
     assert links() == ["2024", "2025", "2026"]
     assert links(**{f"{at}year": "2026"}) == ["‹ All dates".replace("‹", "&lsaquo;"), "January 2026", "February 2026"]
     assert links(**{f"{at}year": "2026", f"{at}month": "2"}) == ["&lsaquo; 2026", "February 1", "February 2"]
-    whole = {f"{at}year": "2026", f"{at}month": "2", f"{at}day": "2"}
-    assert links(**whole) == ["&lsaquo; February 2026"]
-    assert "February 2" in offered(**whole) and "February 1" not in offered(**whole)
-    assert found(viewer_client, **whole) == ["2026-02-02"]
+    day_filter = {f"{at}year": "2026", f"{at}month": "2", f"{at}day": "2"}
+    assert links(**day_filter) == ["&lsaquo; February 2026"]
+    assert "February 2" in date_navigation(**day_filter) and "February 1" not in date_navigation(**day_filter)
+    assert found(viewer_client, **day_filter) == ["2026-02-02"]
     assert found(viewer_client, **{f"{at}year": "2026"}) == ["2026-02-02", "2026-01-30"]
 
 
-def test_thousands_of_sessions_take_as_many_queries_as_one(hire: Hire, owner: User) -> None:
+def test_number_of_queries_does_not_grow_with_sessions(hire: Hire, owner: User) -> None:
     viewer_client = hire("view_session_items")
-    fill(people=300, sessions=6_000, turns=0)  # the paginator counts no further than 5,000
+    fill(people=300, sessions=6_000, turns=0)  # the paginator counts at most 5,000
     pages = {
         "all": {},
         **{f"state {state}": {"state": state} for state in ("active", "idle", "due", "held", "quarantined", "gone")},
@@ -140,11 +140,11 @@ def test_thousands_of_sessions_take_as_many_queries_as_one(hire: Hire, owner: Us
     }
     viewer_client.get(SESSIONS)
 
-    for name, narrowed in pages.items():
-        queries = queries_of(viewer_client, f"{SESSIONS}?{urlencode(narrowed)}")
+    for name, filters in pages.items():
+        queries = queries_of(viewer_client, f"{SESSIONS}?{urlencode(filters)}")
         assert len(queries) <= 7, (name, [query[:200] for query in queries])
         counts = [query for query in queries if "COUNT(*)" in query]
-        assert [query for query in counts if "LIMIT 5001" not in query] == [], name  # no count over all there are
+        assert [query for query in counts if "LIMIT 5001" not in query] == [], name  # no count without a limit
         assert not any("DISTINCT" in query for query in queries), name
 
     page = viewer_client.get(SESSIONS)

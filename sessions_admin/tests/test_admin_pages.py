@@ -1,4 +1,4 @@
-"""What staff read in the admin, and what its buttons set going."""
+"""The list of sessions, and what all pages of the admin have in common."""
 
 import re
 
@@ -16,9 +16,7 @@ INLINE = re.compile(r"<style|\sstyle=|<script(?![^>]*\ssrc=)|\son\w+=|javascript
 # The list of sessions.
 
 
-def test_the_list_shows_each_session_with_its_state_and_size(
-    given_session: GivenSession, owner: User, hire: Hire
-) -> None:
+def test_list_shows_state_and_size_of_each_session(given_session: GivenSession, owner: User, hire: Hire) -> None:
     session = given_session(owner, title="Groceries")
     viewer_client = hire("view_session_items")
     AgentSession.objects.update(byte_count=2048, pruned_count=17)
@@ -31,16 +29,14 @@ def test_the_list_shows_each_session_with_its_state_and_size(
     assert session.session_id in viewer_client.get(f"{SESSIONS}{session.pk}/change/").text
 
 
-# The page as a whole.
+# All pages.
 
 
-def test_the_admin_carries_the_products_name(staff_client: Client) -> None:
+def test_admin_header_shows_the_product_name(staff_client: Client) -> None:
     assert '<a href="/admin/">Threadkeeper</a>' in staff_client.get("/admin/").text
 
 
-def test_no_page_has_a_script_or_style_that_the_policy_would_refuse(
-    given_session: GivenSession, owner: User, staff_client: Client
-) -> None:
+def test_pages_have_no_inline_script_or_style(given_session: GivenSession, owner: User, staff_client: Client) -> None:
     session = given_session(owner)
     run = cleanup(trigger=Trigger.COMMAND, dry_run=True).run_id
     pages = (
@@ -56,6 +52,6 @@ def test_no_page_has_a_script_or_style_that_the_policy_would_refuse(
     )
 
     for page in pages:
-        answer = staff_client.get(page)
-        assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
-        assert not INLINE.search(answer.text), page
+        response = staff_client.get(page)
+        assert "script-src 'self'" in response.headers["Content-Security-Policy"]
+        assert not INLINE.search(response.text), page

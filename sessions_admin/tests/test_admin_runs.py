@@ -1,4 +1,4 @@
-"""What staff see of clean-ups in the admin: the buttons that ask for one and stop it, and the page of each."""
+"""Clean-up runs in the admin: their pages, and the buttons that start and stop them."""
 
 import os
 import pydoc
@@ -23,23 +23,23 @@ RUNS = "/admin/sessions_admin/cleanuprun/"
 
 
 def given_run(status: RunStatus, *, dry_run: bool = False, **fields: object) -> CleanupRun:
-    """Make a run in a state."""
+    """Make a run with this status."""
     now = timezone.now()
     ended = now if status in (RunStatus.DONE, RunStatus.FAILED, RunStatus.STOPPED) else None
-    begun = None if status == RunStatus.QUEUED else now
+    started = None if status == RunStatus.QUEUED else now
     return CleanupRun.objects.create(
         trigger=Trigger.ADMIN,
         status=status,
         dry_run=dry_run,
-        started_at=begun,
-        heartbeat_at=begun,
+        started_at=started,
+        heartbeat_at=started,
         ended_at=ended,
         **fields,
     )
 
 
-def work_off_the_queue() -> dict[str, object]:
-    """Do the one queued task as the worker does: by the names in the queue."""
+def run_queued_task() -> dict[str, object]:
+    """Run the one queued task as the worker does, by the name of its function."""
     queued = OrmQ.objects.get()
     task = queued.task
     queued.delete()
@@ -50,9 +50,7 @@ def work_off_the_queue() -> dict[str, object]:
 # Runs.
 
 
-def test_a_runs_page_shows_its_figures_and_its_sessions(
-    given_session: GivenSession, owner: User, viewer_client: Client
-) -> None:
+def test_run_page_shows_totals_and_sessions(given_session: GivenSession, owner: User, viewer_client: Client) -> None:
     session = given_session(owner, items=37)
     report = cleanup(trigger=Trigger.COMMAND)
 
@@ -61,15 +59,15 @@ def test_a_runs_page_shows_its_figures_and_its_sessions(
     text = shown(page)
     assert "1 of 1 session examined Sessions 1 Items 37 Memory " in text
     assert "0 on hold skipped. " in text
-    held = " ".join(size(session.byte_count).split())
-    assert f"By person Person Sessions Items Size owner@example.com 1 37 {held} Total 1 37 {held} " in text
+    size_text = " ".join(size(session.byte_count).split())
+    assert f"By person Person Sessions Items Size owner@example.com 1 37 {size_text} Total 1 37 {size_text} " in text
     assert session.session_id in page
     assert "owner@example.com" in page
     assert '<span class="badge badge--done">Done</span>' in page
     assert 'http-equiv="refresh"' not in page
 
 
-def test_a_runs_sessions_are_shown_a_page_at_a_time(
+def test_sessions_of_a_run_are_paginated(
     given_session: GivenSession, owner: User, viewer_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sessions_admin.retention.run_results.PER_PAGE", 2)
@@ -82,12 +80,12 @@ def test_a_runs_sessions_are_shown_a_page_at_a_time(
     assert [[session.items for session in page] for page in pages] == [[3, 2], [1], [3, 2], [1]]
 
 
-def test_a_run_that_is_not_there_is_answered_as_the_admin_does(viewer_client: Client) -> None:
+def test_unknown_run_redirects_to_the_admin_index(viewer_client: Client) -> None:
     for name in ("nonsense", "00000000-0000-4000-8000-000000000000"):
         assert viewer_client.get(f"{RUNS}{name}/change/").headers["Location"] == "/admin/"
 
 
-def test_runs_ask_no_more_for_many_than_for_one(
+def test_number_of_queries_does_not_grow_with_sessions(
     given_session: GivenSession, owner: User, viewer_client: Client
 ) -> None:
     def run_one(sessions: int) -> tuple[int, int]:
@@ -95,7 +93,7 @@ def test_runs_ask_no_more_for_many_than_for_one(
             given_session(owner)
         run = cleanup(trigger=Trigger.ADMIN, actor=owner).run_id
         page = f"{RUNS}{run}/change/"
-        viewer_client.get(page)  # content types are asked for once a process
+        viewer_client.get(page)  # content types are queried once per process
         return len(queries_of(viewer_client, RUNS)), len(queries_of(viewer_client, page))
 
     few, many = run_one(1), run_one(5)
@@ -108,7 +106,7 @@ def test_runs_ask_no_more_for_many_than_for_one(
 
 
 @pytest.mark.parametrize("button", ["run", "preview"])
-def test_a_button_first_says_what_would_go(
+def test_confirmation_page_shows_what_would_be_removed(
     given_session: GivenSession, owner: User, manager_client: Client, button: str
 ) -> None:
     given_session(owner, items=5)
@@ -122,15 +120,15 @@ def test_a_button_first_says_what_would_go(
 
 
 @pytest.mark.parametrize(("button", "removed"), [("run", True), ("preview", False)])
-def test_a_button_has_the_worker_do_it_and_leads_to_the_run(
+def test_button_queues_a_run_and_redirects_to_its_page(
     given_session: GivenSession, owner: User, manager_client: Client, button: str, removed: bool
 ) -> None:
     session = given_session(owner)
 
-    answer = manager_client.post(f"{RUNS}{button}/", follow=True)
-    waiting = answer.text
-    result = work_off_the_queue()
-    done = manager_client.get(answer.redirect_chain[-1][0]).text
+    response = manager_client.post(f"{RUNS}{button}/", follow=True)
+    waiting = response.text
+    result = run_queued_task()
+    done = manager_client.get(response.redirect_chain[-1][0]).text
 
     assert "Waiting for the worker, but none is running." in waiting
     assert '<span class="badge badge--queued">Queued</span>' in waiting
@@ -142,9 +140,9 @@ def test_a_button_has_the_worker_do_it_and_leads_to_the_run(
     assert bool(session.gone_at) == removed
 
 
-def test_who_asked_is_written_down(session_file: Path, staff: User, staff_client: Client) -> None:
+def test_requester_of_a_run_is_recorded(session_file: Path, staff: User, staff_client: Client) -> None:
     staff_client.post(f"{RUNS}run/")
-    work_off_the_queue()
+    run_queued_task()
     staff_client.post(f"{RUNS}preview/")
 
     assert [run.actor for run in CleanupRun.objects.all()] == [staff, staff]
@@ -158,7 +156,7 @@ def test_who_asked_is_written_down(session_file: Path, staff: User, staff_client
     assert "Requested a clean-up." in staff_client.get(f"{RUNS}{run.pk}/history/").text
 
 
-def test_a_second_one_is_refused_with_a_sentence(given_session: GivenSession, manager_client: Client) -> None:
+def test_second_run_is_refused_with_a_message(given_session: GivenSession, manager_client: Client) -> None:
     given_run(RunStatus.RUNNING)
 
     page = manager_client.post(f"{RUNS}run/", follow=True)
@@ -171,37 +169,37 @@ def test_a_second_one_is_refused_with_a_sentence(given_session: GivenSession, ma
 # Progress.
 
 
-def test_a_waiting_run_says_whether_a_worker_is_there(viewer_client: Client) -> None:
+def test_queued_run_shows_whether_a_worker_runs(viewer_client: Client) -> None:
     run = given_run(RunStatus.QUEUED)
 
-    def told() -> str:
+    def progress_text() -> str:
         return shown(viewer_client.get(f"{RUNS}{run.pk}/progress/").text)
 
-    assert "Waiting for the worker, but none is running." in told()
+    assert "Waiting for the worker, but none is running." in progress_text()
     heartbeat.beat(uuid.uuid4(), pid=os.getpid(), passed=True)
-    assert "Waiting for the worker." in told()
+    assert "Waiting for the worker." in progress_text()
 
 
-def test_a_run_under_way_shows_how_far_it_is(viewer_client: Client) -> None:
+def test_running_run_shows_progress_and_log(viewer_client: Client) -> None:
     log = [["2026-05-01T12:00:00+00:00", "Begun."], ["2026-05-01T12:00:07+00:00", "1,000 of 4,000 looked at."]]
     run = given_run(RunStatus.RUNNING, total=4000, examined=1000, removed_sessions=999, removed_items=29970, log=log)
 
     page = viewer_client.get(f"{RUNS}{run.pk}/change/").text
-    part = viewer_client.get(f"{RUNS}{run.pk}/progress/")
+    fragment = viewer_client.get(f"{RUNS}{run.pk}/progress/")
 
-    for each in (page, part.text):
+    for each in (page, fragment.text):
         assert '<progress max="4000" value="1000">' in each
         assert "1,000 of 4,000 sessions examined Sessions 999 Items 29,970 Memory" in shown(each)
         assert "12:00:00 Begun. 12:00:07 1,000 of 4,000 looked at." in shown(each)
         assert f'data-url="{RUNS}{run.pk}/progress/"' in each
     assert '<noscript><meta http-equiv="refresh" content="3"></noscript>' in page
     assert re.search(r'<script type="module" src="/static/sessions_admin/run[.\w]*.js">', page)
-    assert "no-store" in part.headers["Cache-Control"]
-    assert "<html" not in part.text
+    assert "no-store" in fragment.headers["Cache-Control"]
+    assert "<html" not in fragment.text
 
 
 @pytest.mark.parametrize("status", [RunStatus.DONE, RunStatus.FAILED, RunStatus.STOPPED])
-def test_a_run_that_has_ended_asks_for_nothing_more(manager_client: Client, status: RunStatus) -> None:
+def test_page_of_an_ended_run_does_not_poll(manager_client: Client, status: RunStatus) -> None:
     run = given_run(status, error="No room.", total=0)
 
     page = manager_client.get(f"{RUNS}{run.pk}/change/").text
@@ -211,7 +209,7 @@ def test_a_run_that_has_ended_asks_for_nothing_more(manager_client: Client, stat
     assert "No room." in page
 
 
-def test_a_session_that_is_still_known_is_linked_for_those_who_may_see_it(
+def test_run_page_links_existing_sessions_for_staff_with_permission(
     given_session: GivenSession, owner: User, viewer_client: Client, hire: Hire
 ) -> None:
     kept, purged = given_session(owner), given_session(owner)
@@ -225,15 +223,15 @@ def test_a_session_that_is_still_known_is_linked_for_those_who_may_see_it(
     assert "/agentsession/" not in hire("run_cleanup").get(f"{RUNS}{run}/change/").text
 
 
-# Stopping one.
+# Stopping.
 
 
-def test_the_button_is_there_for_those_who_may_and_stops_the_run(viewer_client: Client, manager_client: Client) -> None:
+def test_stop_button_requires_permission_and_stops_the_run(viewer_client: Client, manager_client: Client) -> None:
     run = given_run(RunStatus.RUNNING)
-    address = f"{RUNS}{run.pk}/change/"
+    run_url = f"{RUNS}{run.pk}/change/"
 
-    assert "stop-run" not in viewer_client.get(address).text
-    assert f'action="{RUNS}{run.pk}/stop/"' in manager_client.get(address).text
+    assert "stop-run" not in viewer_client.get(run_url).text
+    assert f'action="{RUNS}{run.pk}/stop/"' in manager_client.get(run_url).text
     assert manager_client.get(f"{RUNS}{run.pk}/stop/").status_code == 405
     page = manager_client.post(f"{RUNS}{run.pk}/stop/", follow=True).text
 
@@ -242,15 +240,15 @@ def test_the_button_is_there_for_those_who_may_and_stops_the_run(viewer_client: 
     assert "stop-run" not in page
 
 
-def test_a_waiting_run_is_stopped_at_once_and_a_run_that_has_ended_cannot_be(manager_client: Client) -> None:
+def test_queued_run_stops_at_once_and_cannot_be_stopped_again(manager_client: Client) -> None:
     run = given_run(RunStatus.QUEUED)
 
     assert "The run has stopped." in manager_client.post(f"{RUNS}{run.pk}/stop/", follow=True).text
     assert "This run has already ended." in manager_client.post(f"{RUNS}{run.pk}/stop/", follow=True).text
 
 
-def test_a_run_that_is_not_there_has_no_progress_and_is_not_stopped(manager_client: Client) -> None:
-    nowhere = f"{RUNS}{uuid.uuid4()}"
+def test_unknown_run_has_no_progress_and_cannot_be_stopped(manager_client: Client) -> None:
+    unknown_url = f"{RUNS}{uuid.uuid4()}"
 
-    assert manager_client.get(f"{nowhere}/progress/").status_code == 404
-    assert "There is no such run." in manager_client.post(f"{nowhere}/stop/", follow=True).text
+    assert manager_client.get(f"{unknown_url}/progress/").status_code == 404
+    assert "There is no such run." in manager_client.post(f"{unknown_url}/stop/", follow=True).text

@@ -1,4 +1,4 @@
-"""Verbs of the admin's list of sessions: each says first what it will do, and to which."""
+"""Actions on the admin's list of sessions ask for confirmation and report their results."""
 
 from pathlib import Path
 
@@ -17,18 +17,18 @@ SESSIONS = "/admin/chat/agentsession/"
 
 @pytest.fixture
 def manager(hire: Hire) -> Client:
-    """Staff who look after sessions, and into them."""
+    """Staff who manage and inspect sessions."""
     return hire("manage_agentsession", "view_session_items")
 
 
-def press(browser: Client, verb: str, *sessions: AgentSession, **more: str) -> str:
-    """Choose sessions and a verb; return the page that comes of it."""
+def press(client: Client, verb: str, *sessions: AgentSession, **more: str) -> str:
+    """Choose an action for sessions; return the page that follows."""
     chosen = {"_selected_action": [str(session.pk) for session in sessions]}
-    return browser.post(SESSIONS, {"action": verb, **chosen, **more}, follow=True).content.decode()
+    return client.post(SESSIONS, {"action": verb, **chosen, **more}, follow=True).content.decode()
 
 
 @pytest.mark.parametrize("verb", [verb.name for verb in VERBS])
-def test_each_asks_first_and_names_what_it_is_about(
+def test_action_asks_for_confirmation_and_names_its_session(
     manager: Client, given_session: GivenSession, owner: User, session_file: Path, verb: str
 ) -> None:
     session = given_session(owner, title="Summer party")
@@ -41,7 +41,7 @@ def test_each_asks_first_and_names_what_it_is_about(
     assert not AuditRecord.objects.exists()
 
 
-def test_what_is_confirmed_is_done_to_each_and_told(
+def test_confirmed_action_runs_on_each_session_and_reports_results(
     manager: Client, given_session: GivenSession, owner: User, session_file: Path
 ) -> None:
     one, other, busy = (given_session(owner) for _ in range(3))
@@ -77,7 +77,7 @@ def test_rebuilding_reports_that_nothing_is_left_to_rebuild_from(
     assert "1 session: no messages to rebuild from" in page and "1 session rebuilt." in page
 
 
-def test_a_hold_needs_a_reason(manager: Client, given_session: GivenSession, owner: User) -> None:
+def test_hold_requires_a_reason(manager: Client, given_session: GivenSession, owner: User) -> None:
     session = given_session(owner)
 
     assert "Please enter a reason." in press(manager, "hold", session, confirmed="yes", reason=" ")

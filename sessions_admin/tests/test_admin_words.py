@@ -1,4 +1,4 @@
-"""Staff who may not look into sessions read nobody's words on any page, and find nobody by them."""
+"""Staff without `view_session_items` see no user content on any page, and cannot search by it."""
 
 import re
 from collections import deque
@@ -20,14 +20,14 @@ from sessions_admin.tests.conftest import GivenSession, remember
 
 SESSIONS = "/admin/chat/agentsession/"
 LINK = re.compile(r'(?:href|action|src)="([^"]*)"')
-OURS = re.compile("/admin/(?!logout|password)")
+ADMIN_URL = re.compile("/admin/(?!logout|password)")
 VERBS = ("prune", "expire", "clear", "hold", "release", "rebuild")
-AT_MOST = 400  # pages
+MAX_PAGES = 400
 
 
 @pytest.fixture
-def looker(db: None) -> Client:
-    """Staff with every permission but the one to look into sessions."""
+def limited_client(db: None) -> Client:
+    """Staff with every permission except `view_session_items`."""
     user = User.objects.create_user("looker@example.com", PASSWORD, is_staff=True)
     user.user_permissions.set(Permission.objects.exclude(codename="view_session_items"))
     client = Client()
@@ -36,8 +36,8 @@ def looker(db: None) -> Client:
 
 
 @pytest.fixture
-def planted(given_session: GivenSession, owner: User, session_file: Path) -> AgentSession:
-    """Words of a person wherever there can be some, each with “sekret” in it."""
+def secret_session(given_session: GivenSession, owner: User, session_file: Path) -> AgentSession:
+    """A session of a user whose content contains “sekret” wherever it is stored."""
     old = given_session(owner, title="sekret of long ago")
     talk.say(old.conversation, "The sekret said long ago")
     cleanup(trigger=Trigger.COMMAND, dry_run=True)
@@ -56,65 +56,75 @@ def planted(given_session: GivenSession, owner: User, session_file: Path) -> Age
     return session
 
 
-def crawl(browser: Client, *begin: str) -> dict[str, str]:
-    """Open all pages of the admin to which links lead; return their text by address."""
+def crawl(browsing_client: Client, *start: str) -> dict[str, str]:
+    """Follow all links within the admin; return the text of the pages by URL."""
     found: dict[str, str] = {}
-    ahead = deque(begin)
-    while ahead and len(found) < AT_MOST:
-        page = ahead.popleft()
+    pending = deque(start)
+    while pending and len(found) < MAX_PAGES:
+        page = pending.popleft()
         if page in found:
             continue
-        answer = browser.get(page)
-        found[page] = "" if answer.streaming else answer.text
-        found[page] += b"".join(answer).decode() if answer.streaming else ""
+        response = browsing_client.get(page)
+        found[page] = "" if response.streaming else response.text
+        found[page] += b"".join(response).decode() if response.streaming else ""
         links = (urljoin(page, unescape(link)).partition("#")[0] for link in LINK.findall(found[page]))
-        # Of the filters of a list each is tried, but not all of them together.
-        ahead.extend(link for link in links if OURS.match(link) and not ("?" in link and "?" in page))
-    assert len(found) < AT_MOST
+        # Each filter of a list is followed, but not their combinations.
+        pending.extend(link for link in links if ADMIN_URL.match(link) and not ("?" in link and "?" in page))
+    assert len(found) < MAX_PAGES
     return found
 
 
-def test_on_no_page_of_the_admin(looker: Client, planted: AgentSession, owner: User) -> None:
-    pages = crawl(looker, "/admin/", f"{SESSIONS}{planted.pk}/inspect/", f"/admin/chat/user/{owner.pk}/do/erase/")
+def test_admin_pages_show_no_user_content(limited_client: Client, secret_session: AgentSession, owner: User) -> None:
+    pages = crawl(
+        limited_client, "/admin/", f"{SESSIONS}{secret_session.pk}/inspect/", f"/admin/chat/user/{owner.pk}/do/erase/"
+    )
     for verb in VERBS:
         chosen = {"action": verb, "_selected_action": list(AgentSession.objects.values_list("pk", flat=True))}
-        pages[verb] = looker.post(SESSIONS, chosen).text
-        pages[f"{verb}, refused"] = looker.post(SESSIONS, {**chosen, "confirmed": "yes"}, follow=True).text
+        pages[verb] = limited_client.post(SESSIONS, chosen).text
+        pages[f"{verb}, refused"] = limited_client.post(SESSIONS, {**chosen, "confirmed": "yes"}, follow=True).text
 
     assert [page for page, text in pages.items() if "sekret" in text] == []
     assert len(pages) > 60
     assert all(any(part in page for page in pages) for part in ("/history/", "/change/", "export/csv", "do/deactivate"))
-    assert pages["hold"].count("A court asked") == 1  # what staff wrote is theirs to read
+    assert pages["hold"].count("A court asked") == 1  # a reason that staff wrote is no user content
 
 
-def test_nor_by_a_search_or_an_order(looker: Client, planted: AgentSession, staff_client: Client) -> None:
-    def found(browser: Client, query: str) -> list[int]:
-        return [each.pk for each in browser.get(f"{SESSIONS}?{query}").context["cl"].result_list]
+def test_search_and_ordering_ignore_titles(
+    limited_client: Client, secret_session: AgentSession, staff_client: Client
+) -> None:
+    def found(browsing_client: Client, query: str) -> list[int]:
+        return [each.pk for each in browsing_client.get(f"{SESSIONS}?{query}").context["cl"].result_list]
 
-    assert found(looker, "q=sekret") == found(looker, "q=sekret+title") == []
-    assert found(staff_client, "q=SEKRET+ti") == [planted.pk]
-    assert len(found(looker, "q=owner%40")) == 2
-    shown = looker.get(SESSIONS).context["cl"]
+    assert found(limited_client, "q=sekret") == found(limited_client, "q=sekret+title") == []
+    assert found(staff_client, "q=SEKRET+ti") == [secret_session.pk]
+    assert len(found(limited_client, "q=owner%40")) == 2
+    shown = limited_client.get(SESSIONS).context["cl"]
     ordered_by = [shown.get_ordering_field(name) for name in shown.list_display]
     assert "conversation__title" not in ordered_by
 
 
-def test_nor_by_a_program(looker: Client, planted: AgentSession, staff_client: Client) -> None:
-    one = f"/api/sessions/{planted.session_id}"
+def test_api_returns_no_user_content(
+    limited_client: Client, secret_session: AgentSession, staff_client: Client
+) -> None:
+    session_url = f"/api/sessions/{secret_session.session_id}"
 
-    answers = [looker.get("/api/sessions"), looker.get(one), looker.get(f"{one}?items=true&reason=curious")]
+    responses = [
+        limited_client.get("/api/sessions"),
+        limited_client.get(session_url),
+        limited_client.get(f"{session_url}?items=true&reason=curious"),
+    ]
 
-    assert [answer.status_code for answer in answers] == [200, 200, 403]
-    assert [answer for answer in answers if "sekret" in answer.text] == []
-    assert answers[1].json()["title"] is None
-    assert staff_client.get(one).json()["title"] == "sekret title"
+    assert [response.status_code for response in responses] == [200, 200, 403]
+    assert [response for response in responses if "sekret" in response.text] == []
+    assert responses[1].json()["title"] is None
+    assert staff_client.get(session_url).json()["title"] == "sekret title"
 
 
-def test_nor_in_a_file(looker: Client, planted: AgentSession) -> None:
-    form = {"action": "export", "_selected_action": planted.pk, "confirmed": "yes", "reason": "curious"}
+def test_export_is_refused(limited_client: Client, secret_session: AgentSession) -> None:
+    form = {"action": "export", "_selected_action": secret_session.pk, "confirmed": "yes", "reason": "curious"}
 
-    answer = looker.post(SESSIONS, form, follow=True)
+    response = limited_client.post(SESSIONS, form, follow=True)
 
-    assert not answer.streaming
-    assert "sekret" not in answer.text
+    assert not response.streaming
+    assert "sekret" not in response.text
     assert not AuditRecord.objects.filter(action="export").exists()

@@ -1,4 +1,4 @@
-"""What people notice of a clean-up: nothing that they can read is missing, and the next message is understood."""
+"""The effect of a clean-up on conversations: the next turn rebuilds its context from the database."""
 
 import asyncio
 from datetime import timedelta
@@ -18,24 +18,24 @@ from sessions_admin.models import Trigger
 from sessions_admin.retention.cleanup import CleanupReport, cleanup
 
 
-async def clean_up_a_week_later(chat: Chat, settings: Settings) -> CleanupReport:
-    """Let the conversation be silent for eight days, then clean up while the server still has the file open."""
+async def clean_up_idle_conversation(chat: Chat, settings: Settings) -> CleanupReport:
+    """Make the conversation idle for eight days, then clean up while the server has the file open."""
     await chat.settled()
     settings.AGENT_SESSION_DB_PATH = chat.session_file
     await in_database(AgentSession.objects.update, last_activity_at=timezone.now() - timedelta(days=8))
     async with asyncio.timeout(30):
-        # After a turn the runner looks for the next one; a conversation that it looks at is passed over.
+        # After a turn the runner looks for the next one, and a clean-up skips a conversation that it has locked.
         while not (report := await in_database(cleanup, trigger=Trigger.SCHEDULE)).sessions:
             assert report.examined == 1
     return report
 
 
-async def test_the_next_message_gets_its_memory_back_from_the_record(
+async def test_next_turn_rebuilds_its_context_from_the_database(
     chat: Chat, script: ScriptedModel, settings: Settings
 ) -> None:
     script.extend([[assistant_message("Hello Zebra!")], [assistant_message("Zebra.")]])
     await chat.reply("call me Zebra")
-    report = await clean_up_a_week_later(chat, settings)
+    report = await clean_up_idle_conversation(chat, settings)
 
     accepted = await chat.send("what do you call me?")
     warnings = [entry.event.code for entry in await chat.log(accepted.turn) if isinstance(entry.event, Warned)]
@@ -49,17 +49,17 @@ async def test_the_next_message_gets_its_memory_back_from_the_record(
         "call me Zebra",
         "what do you call me?",
     ]
-    theirs = SQLiteSession(str(SessionId(chat.user.pk, chat.conversation_id)), chat.session_file)
-    assert len(await theirs.get_items()) == 4
-    theirs.close()
+    sdk_session = SQLiteSession(str(SessionId(chat.user.pk, chat.conversation_id)), chat.session_file)
+    assert len(await sdk_session.get_items()) == 4
+    sdk_session.close()
 
 
-async def test_after_a_clearing_the_next_message_gets_a_fresh_session_with_nothing_from_before(
+async def test_turn_after_clearing_starts_with_an_empty_context(
     chat: Chat, script: ScriptedModel, settings: Settings
 ) -> None:
     script.extend([[assistant_message("Hello Zebra!")], [assistant_message("I do not know.")]])
     await chat.reply("call me Zebra")
-    await clean_up_a_week_later(chat, settings)
+    await clean_up_idle_conversation(chat, settings)
     await in_database(lambda: Conversation.objects.update(memory_from=F("last_seq")))
 
     await chat.reply("what do you call me?")
@@ -72,11 +72,9 @@ async def test_after_a_clearing_the_next_message_gets_a_fresh_session_with_nothi
     assert "the beginning of this conversation is no longer remembered" in last.system_instructions
 
 
-async def test_the_offline_model_still_knows_the_first_thing_that_was_asked(
-    offline_chat: Chat, settings: Settings
-) -> None:
+async def test_offline_model_recalls_the_first_request_after_cleanup(offline_chat: Chat, settings: Settings) -> None:
     await offline_chat.reply("Add a task to buy groceries for the party")
-    await clean_up_a_week_later(offline_chat, settings)
+    await clean_up_idle_conversation(offline_chat, settings)
 
     answer = await offline_chat.reply("What was the first thing I asked you to do?")
 
@@ -84,11 +82,13 @@ async def test_the_offline_model_still_knows_the_first_thing_that_was_asked(
     assert "groceries" in (await offline_chat.reply("show my tasks")).lower()
 
 
-async def test_the_offline_model_looks_up_what_it_was_filled_without(offline_chat: Chat, settings: Settings) -> None:
+async def test_offline_model_recalls_messages_beyond_its_rebuilt_context(
+    offline_chat: Chat, settings: Settings
+) -> None:
     settings.AGENT_SESSION_MAX_MESSAGES = 4
     for text in ("add buy soap", "hello", "thanks", "good morning"):
         await offline_chat.reply(text)
-    await clean_up_a_week_later(offline_chat, settings)
+    await clean_up_idle_conversation(offline_chat, settings)
 
     assert await offline_chat.reply("What was the first thing I asked?") == (
         "The first thing you asked was: “add buy soap”"

@@ -14,7 +14,7 @@ from sessions_admin.stores.comparisons import COMPARE
 from sessions_admin.tests.conftest import Hire
 from sessions_admin.tests.talks import talked
 from sessions_admin.tests.test_admin_pages import INLINE
-from sessions_admin.tests.test_admin_runs import work_off_the_queue
+from sessions_admin.tests.test_admin_runs import run_queued_task
 
 PAGE = "/admin/compare/"
 
@@ -32,7 +32,7 @@ def ask(browser: Client, **form: str) -> str:
 def carry_out(address: str) -> None:
     """Do the queued task as the worker does, and keep its result as the worker does."""
     (task,) = parse_qs(urlsplit(address).query)["task"]
-    result = work_off_the_queue()
+    result = run_queued_task()
     Task.objects.create(
         id=task, name="x", func=COMPARE, started=timezone.now(), stopped=timezone.now(), success=True, result=result
     )

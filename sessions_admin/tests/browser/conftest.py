@@ -1,4 +1,4 @@
-"""Staff at a real browser, before all that `up` starts."""
+"""Staff in a real browser, with everything that `up` starts."""
 
 import os
 import signal
@@ -14,17 +14,17 @@ __all__ = ["chromium"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of this folder, which share a site, and begin with them: they take a minute."""
-    here = [item for item in items if item.path.is_relative_to(os.path.dirname(__file__))]
-    for item in here:
+    """Mark the tests of this folder, which share one site, and run them first: they take a minute."""
+    own_items = [item for item in items if item.path.is_relative_to(os.path.dirname(__file__))]
+    for item in own_items:
         item.add_marker("browser")
         item.add_marker("service")
         item.add_marker(pytest.mark.xdist_group("staff"))
-    items[:] = here + [item for item in items if item not in here]
+    items[:] = own_items + [item for item in items if item not in own_items]
 
 
 class Site:
-    """All that `up` starts, and people who come to it."""
+    """A site started by `up`, and the visitors' browsers."""
 
     def __init__(self, up: Up, live_database: LiveDatabase, chromium: Browser) -> None:
         self.up = up
@@ -34,16 +34,16 @@ class Site:
         self._chromium = chromium
 
     def person(self, email: str, *, group: str | None = None) -> Visitor:
-        """Let somebody in at a browser of their own, who is staff with a group's rights where one is named."""
+        """Add a user with a browser of their own; with `group`, staff with the permissions of that group."""
         user_id = self.database.add_user(email)
         if group is not None:
             self.database.query("UPDATE chat_user SET is_staff = true WHERE id = %s", user_id)
             join = "INSERT INTO chat_user_groups (user_id, group_id) SELECT %s, id FROM auth_group WHERE name = %s"
             self.database.query(join, user_id, group)
         context = self._chromium.new_context(locale="en-GB", viewport={"width": 1280, "height": 900})
-        someone = Visitor(self.url, self.database, self.up.data_dir, context, email)
-        self.people.append(someone)
-        return someone
+        visitor = Visitor(self.url, self.database, self.up.data_dir, context, email)
+        self.people.append(visitor)
+        return visitor
 
 
 @pytest.fixture(scope="package")
@@ -55,14 +55,14 @@ def _up(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> It
         try:
             yield up.await_ready(), LiveDatabase(url)
         finally:
-            # As Ctrl-C does it, with the worker.
+            # As Ctrl-C stops it, the worker included.
             assert up.stop(signal.SIGINT) == 0
             assert not processes_of(data_dir)
 
 
 @pytest.fixture
 def site(_up: tuple[Up, LiveDatabase], chromium: Browser) -> Iterator[Site]:
-    """What `up` runs for all tests of this folder, its worker included."""
+    """The site that all tests of this folder share, its worker included."""
     site = Site(*_up, chromium)
     yield site
     for person in site.people:
