@@ -1,4 +1,4 @@
-"""What a clean-up removes, what it keeps, and what it says."""
+"""What a clean-up removes, keeps and records."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -17,16 +17,16 @@ from sessions_admin.tests.conftest import BOTH_STORES, GivenSession, give_turn, 
 
 
 @BOTH_STORES
-def test_a_session_that_was_silent_for_eight_days_is_removed_from_the_store_and_gone_in_the_mirror(
+def test_session_idle_for_eight_days_is_removed_and_marked_as_gone(
     given_session: GivenSession, session_file: Path, owner: User
 ) -> None:
     session = given_session(owner, items=4)
-    held = session.byte_count
+    old_size = session.byte_count
     assert stored(session_file, session) == [4, 1, 1]
 
     report = cleanup(trigger=Trigger.COMMAND)
 
-    assert (report.sessions, report.items, report.bytes) == (1, 4, held)
+    assert (report.sessions, report.items, report.bytes) == (1, 4, old_size)
     assert stored(session_file, session) == [0, 0, 0]
     session.refresh_from_db()
     assert session.gone_at is not None
@@ -34,7 +34,7 @@ def test_a_session_that_was_silent_for_eight_days_is_removed_from_the_store_and_
 
 
 @BOTH_STORES
-def test_the_moment_a_session_expires_is_the_retention_after_its_last_activity(
+def test_session_expires_exactly_when_its_retention_ends(
     given_session: GivenSession, owner: User, settings: Settings
 ) -> None:
     settings.AGENT_SESSION_RETENTION_DAYS = 3
@@ -48,7 +48,7 @@ def test_the_moment_a_session_expires_is_the_retention_after_its_last_activity(
 
 @BOTH_STORES
 @pytest.mark.parametrize("status", Status)
-def test_a_session_whose_turn_has_not_ended_is_kept(
+def test_session_with_an_unfinished_turn_is_kept(
     given_session: GivenSession, session_file: Path, owner: User, status: Status
 ) -> None:
     session = given_session(owner)
@@ -60,25 +60,25 @@ def test_a_session_whose_turn_has_not_ended_is_kept(
 
 
 @BOTH_STORES
-def test_a_run_is_recorded_with_its_sessions(given_session: GivenSession, owner: User, staff: User) -> None:
+def test_run_is_recorded_with_its_sessions(given_session: GivenSession, owner: User, staff: User) -> None:
     session = given_session(owner)
-    held = (session.item_count, session.byte_count)
+    old_size = (session.item_count, session.byte_count)
 
     report = cleanup(trigger=Trigger.ADMIN, actor=staff)
 
     run = CleanupRun.objects.get()
     assert (run.pk, run.trigger, run.actor, run.status) == (report.run_id, Trigger.ADMIN, staff, RunStatus.DONE)
-    assert (run.examined, run.removed_sessions, run.removed_items, run.removed_bytes) == (1, 1, *held)
+    assert (run.examined, run.removed_sessions, run.removed_items, run.removed_bytes) == (1, 1, *old_size)
     assert run.started_at and run.heartbeat_at and run.ended_at and run.cutoff
     assert run.created_at <= run.started_at < run.heartbeat_at <= run.ended_at
     assert timezone.now() - run.cutoff - timedelta(days=7) < timedelta(minutes=1)
     cleaned = CleanedSession.objects.get()
     assert (cleaned.run, cleaned.user, cleaned.session_id) == (run, owner, session.session_id)
-    assert (cleaned.items, cleaned.bytes, cleaned.last_activity_at) == (*held, session.last_activity_at)
+    assert (cleaned.items, cleaned.bytes, cleaned.last_activity_at) == (*old_size, session.last_activity_at)
 
 
 @BOTH_STORES
-def test_a_preview_changes_nothing_and_says_the_same_numbers(
+def test_preview_changes_nothing_and_reports_the_same_counts(
     given_session: GivenSession, session_file: Path, owner: User, outsider: User
 ) -> None:
     sessions = [given_session(owner), given_session(outsider, items=7), given_session(owner, idle=timedelta(days=1))]
@@ -98,7 +98,7 @@ def test_a_preview_changes_nothing_and_says_the_same_numbers(
 
 
 @BOTH_STORES
-def test_a_session_that_is_missing_from_the_file_is_gone_in_the_mirror_too(
+def test_session_missing_from_the_store_is_marked_as_gone(
     given_session: GivenSession, session_file: Path, owner: User
 ) -> None:
     session = given_session(owner)
@@ -112,22 +112,22 @@ def test_a_session_that_is_missing_from_the_file_is_gone_in_the_mirror_too(
 
 
 @BOTH_STORES
-def test_more_sessions_than_a_batch_are_all_removed_and_progress_is_told(
+def test_all_batches_are_removed_and_progress_is_reported(
     owner: User, given_session: GivenSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sessions_admin.retention.cleanup.BATCH", 2)
     for _ in range(3):
         given_session(owner)
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
 
-    report = cleanup(trigger=Trigger.COMMAND, on_progress=lambda done, total: told.append((done, total)))
+    report = cleanup(trigger=Trigger.COMMAND, on_progress=lambda done, total: progress.append((done, total)))
 
     assert (report.examined, report.sessions, report.items) == (3, 3, 12)
-    assert told == [(2, 3), (3, 3)]
+    assert progress == [(2, 3), (3, 3)]
     assert not AgentSession.objects.filter(gone_at=None).exists()
 
 
-def test_a_failure_ends_the_run_with_its_sentence_and_keeps_the_session(
+def test_store_failure_fails_the_run_and_keeps_the_session(
     given_session: GivenSession, session_file: Path, owner: User
 ) -> None:
     session = given_session(owner)
@@ -145,7 +145,7 @@ def test_a_failure_ends_the_run_with_its_sentence_and_keeps_the_session(
 
 
 @BOTH_STORES
-def test_an_interruption_ends_the_run_too(given_session: GivenSession, owner: User) -> None:
+def test_interruption_fails_the_run(given_session: GivenSession, owner: User) -> None:
     given_session(owner)
 
     def interrupt(done: int, total: int) -> None:
@@ -163,7 +163,7 @@ def _runs() -> list[CleanupRun]:
 
 
 @BOTH_STORES
-def test_sessions_that_another_program_has_written_to_are_told_of(
+def test_sessions_changed_by_another_program_are_logged(
     given_session: GivenSession, session_file: Path, owner: User
 ) -> None:
     given_session(owner, idle=timedelta(0))

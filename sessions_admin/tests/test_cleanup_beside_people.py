@@ -1,4 +1,4 @@
-"""A clean-up while people come back: whoever woke up keeps their session, and nobody waits."""
+"""A clean-up concurrent with turns, servers and other clean-ups."""
 
 import asyncio
 import sqlite3
@@ -23,31 +23,29 @@ from sessions_admin.models import CleanupRun, RunStatus, Trigger
 from sessions_admin.retention.cleanup import AlreadyRunning, HeartbeatLost, cleanup
 from sessions_admin.tests.conftest import GivenSession, InThread, give_turn, stored
 
-CHOOSING = 'SELECT "chat_agentsession"."conversation_id"'
-LOCKING = "FOR NO KEY UPDATE"
+SELECT_SESSIONS = 'SELECT "chat_agentsession"."conversation_id"'
+LOCK_SESSIONS = "FOR NO KEY UPDATE"
 
 
-def test_a_session_that_was_spoken_in_after_it_was_chosen_is_left_alone(
-    given_session: GivenSession, session_file: Path, owner: User
-) -> None:
-    woken, sleeping = given_session(owner), given_session(owner)
-    awake = AgentSession.objects.filter(pk=woken.pk)
+def test_session_active_after_selection_is_kept(given_session: GivenSession, session_file: Path, owner: User) -> None:
+    active, inactive = given_session(owner), given_session(owner)
+    active_row = AgentSession.objects.filter(pk=active.pk)
 
-    with meanwhile(lambda: awake.update(last_activity_at=timezone.now()), before=LOCKING):
+    with call_once(lambda: active_row.update(last_activity_at=timezone.now()), before=LOCK_SESSIONS):
         report = cleanup(trigger=Trigger.COMMAND)
 
     assert (report.examined, report.sessions) == (2, 1)
-    assert stored(session_file, woken) == [4, 1, 1]
-    assert stored(session_file, sleeping) == [0, 0, 0]
-    assert awake.get().gone_at is None
+    assert stored(session_file, active) == [4, 1, 1]
+    assert stored(session_file, inactive) == [0, 0, 0]
+    assert active_row.get().gone_at is None
 
 
-def test_a_session_whose_turn_began_after_it_was_chosen_is_left_alone(
+def test_session_with_a_turn_begun_after_selection_is_kept(
     given_session: GivenSession, session_file: Path, owner: User
 ) -> None:
     session = given_session(owner)
 
-    with meanwhile(lambda: give_turn(session, Status.RUNNING), before=LOCKING):
+    with call_once(lambda: give_turn(session, Status.RUNNING), before=LOCK_SESSIONS):
         report = cleanup(trigger=Trigger.COMMAND)
 
     assert (report.examined, report.sessions) == (1, 0)
@@ -55,29 +53,29 @@ def test_a_session_whose_turn_began_after_it_was_chosen_is_left_alone(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_conversation_that_somebody_is_at_work_in_is_passed_over_without_waiting(
+def test_locked_conversation_is_skipped_without_waiting(
     given_session: GivenSession, session_file: Path, owner: User
 ) -> None:
-    busy, sleeping = given_session(owner), given_session(owner)
+    busy, inactive = given_session(owner), given_session(owner)
 
-    with elsewhere_locked(Conversation.objects.filter(pk=busy.conversation_id)):
+    with locked_elsewhere(Conversation.objects.filter(pk=busy.conversation_id)):
         report = cleanup(trigger=Trigger.COMMAND)
 
     assert (report.examined, report.sessions) == (2, 1)
     assert stored(session_file, busy) == [4, 1, 1]
-    assert stored(session_file, sleeping) == [0, 0, 0]
+    assert stored(session_file, inactive) == [0, 0, 0]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_message_waits_until_the_session_under_it_is_gone(
-    given_session: GivenSession, session_file: Path, owner: User, patient: None
+def test_new_turn_waits_until_the_session_is_removed(
+    given_session: GivenSession, session_file: Path, owner: User, long_file_timeout: None
 ) -> None:
     session = given_session(owner)
     with file_locked(session_file):
         cleaning = InThread(cleanup, trigger=Trigger.COMMAND)
-        eventually(holds_sessions, what="the locks")
+        eventually(session_locks_are_held, what="the locks of the clean-up")
         sending = InThread(give_turn, session, Status.RUNNING)
-        # Nothing can be waited for that is not to happen.
+        # There is no event to wait for: the turn must not begin.
         sending.thread.join(0.3)
         assert sending.thread.is_alive()
     cleaning.join()
@@ -88,7 +86,7 @@ def test_a_message_waits_until_the_session_under_it_is_gone(
     assert session.gone_at is not None
 
 
-def test_a_server_that_has_the_file_open_goes_on_reading_and_writing(
+def test_server_with_the_file_open_continues_reading_and_writing(
     given_session: GivenSession, session_file: Path, owner: User
 ) -> None:
     session, kept = given_session(owner), given_session(owner, idle=timedelta(0))
@@ -105,11 +103,13 @@ def test_a_server_that_has_the_file_open_goes_on_reading_and_writing(
     assert asyncio.run(serve()) == (4, 1, 4)
 
 
-# Two at once.
+# Concurrent runs.
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_never_run_at_once(given_session: GivenSession, session_file: Path, owner: User, patient: None) -> None:
+def test_concurrent_cleanup_is_refused(
+    given_session: GivenSession, session_file: Path, owner: User, long_file_timeout: None
+) -> None:
     session = given_session(owner)
     with file_locked(session_file):
         first = InThread(cleanup, trigger=Trigger.SCHEDULE)
@@ -126,12 +126,12 @@ def test_two_never_run_at_once(given_session: GivenSession, session_file: Path, 
     assert refused.ended_at is not None
 
 
-@pytest.mark.parametrize(("silent", "status"), [(121, RunStatus.FAILED), (60, RunStatus.RUNNING)])
-def test_a_run_that_has_been_silent_for_two_minutes_no_longer_stands_in_the_way(
-    given_session: GivenSession, owner: User, silent: int, status: RunStatus
+@pytest.mark.parametrize(("age", "status"), [(121, RunStatus.FAILED), (60, RunStatus.RUNNING)])
+def test_run_without_heartbeat_for_two_minutes_does_not_block(
+    given_session: GivenSession, owner: User, age: int, status: RunStatus
 ) -> None:
     given_session(owner)
-    dead = _running(silent)
+    stale_run = _running(age)
 
     if status == RunStatus.FAILED:
         assert cleanup(trigger=Trigger.COMMAND).sessions == 1
@@ -139,20 +139,20 @@ def test_a_run_that_has_been_silent_for_two_minutes_no_longer_stands_in_the_way(
         with pytest.raises(AlreadyRunning):
             cleanup(trigger=Trigger.COMMAND)
 
-    dead.refresh_from_db()
-    assert dead.status == status
-    assert bool(dead.ended_at) == bool(dead.error) == (status == RunStatus.FAILED)
+    stale_run.refresh_from_db()
+    assert stale_run.status == status
+    assert bool(stale_run.ended_at) == bool(stale_run.error) == (status == RunStatus.FAILED)
 
 
-def test_a_run_that_was_taken_for_dead_removes_nothing_more(
+def test_run_that_lost_its_heartbeat_removes_nothing(
     given_session: GivenSession, session_file: Path, owner: User
 ) -> None:
     session = given_session(owner)
 
-    def bury() -> None:
+    def mark_failed() -> None:
         CleanupRun.objects.update(status=RunStatus.FAILED, ended_at=timezone.now(), error="buried")
 
-    with meanwhile(bury, after=CHOOSING), pytest.raises(HeartbeatLost):
+    with call_once(mark_failed, after=SELECT_SESSIONS), pytest.raises(HeartbeatLost):
         cleanup(trigger=Trigger.COMMAND)
 
     assert stored(session_file, session) == [4, 1, 1]
@@ -163,53 +163,53 @@ def test_a_run_that_was_taken_for_dead_removes_nothing_more(
 
 
 @contextmanager
-def meanwhile(happens: Callable[[], object], *, before: str = "", after: str = "") -> Iterator[None]:
-    """Let something happen once: just before a statement with these words, or just after one."""
-    waiting = [happens]
+def call_once(function: Callable[[], object], *, before: str = "", after: str = "") -> Iterator[None]:
+    """Call a function once, just before or just after a statement that contains this text."""
+    pending = [function]
 
-    def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if before and before in sql and waiting:
-            waiting.pop()()
+    def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if before and before in sql and pending:
+            pending.pop()()
         result = execute(sql, params, many, context)
-        if after and after in sql and waiting:
-            waiting.pop()()
+        if after and after in sql and pending:
+            pending.pop()()
         return result
 
-    with connection.execute_wrapper(watch):
+    with connection.execute_wrapper(wrapper):
         yield
-    assert not waiting
+    assert not pending
 
 
 @contextmanager
-def elsewhere_locked(rows: Any) -> Iterator[None]:
-    """Hold locks on rows by another connection."""
-    locked, enough = threading.Event(), threading.Event()
+def locked_elsewhere(rows: Any) -> Iterator[None]:
+    """Lock rows on another connection."""
+    locked, may_release = threading.Event(), threading.Event()
 
     def hold() -> None:
         with transaction.atomic():
             assert list(rows.locked())
             locked.set()
-            enough.wait(30)
+            may_release.wait(30)
 
     holding = InThread(hold)
     assert locked.wait(30)
     try:
         yield
     finally:
-        enough.set()
+        may_release.set()
         holding.join()
 
 
 @contextmanager
 def file_locked(path: Path) -> Iterator[None]:
-    """Hold the session file's write lock, so that a clean-up stays in the middle of its work."""
+    """Hold the session file's write lock, which blocks a clean-up in the middle of its work."""
     with closing(sqlite3.connect(path, isolation_level=None)) as file:
         file.execute("BEGIN IMMEDIATE")
         yield
 
 
-def holds_sessions() -> bool:
-    """Return whether somebody has locked sessions, and their conversations before, without trying to lock them too."""
+def session_locks_are_held() -> bool:
+    """Return whether a transaction has locked sessions (and, before them, conversations), without requesting locks."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_locks WHERE relation = 'chat_agentsession'::regclass AND mode = 'RowShareLock'"
@@ -219,8 +219,8 @@ def holds_sessions() -> bool:
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let clean-ups wait for the file for as long as a busy machine takes."""
+def long_file_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let clean-ups wait for the file long enough for a busy machine."""
     monkeypatch.setattr("chat.memory.sync_file.LOCK_BUDGET", 60)
 
 
@@ -230,8 +230,8 @@ def clean_file(path: Path, session_id: str) -> None:
         file.remove([session_id])
 
 
-def _running(silent: int) -> CleanupRun:
-    then = timezone.now() - timedelta(seconds=silent)
+def _running(age: int) -> CleanupRun:
+    then = timezone.now() - timedelta(seconds=age)
     return CleanupRun.objects.create(
         trigger=Trigger.SCHEDULE, status=RunStatus.RUNNING, started_at=then, heartbeat_at=then
     )

@@ -1,4 +1,4 @@
-"""What the command says of a clean-up, and how it is stopped from a shell."""
+"""The output of `cleanup_sessions`, and how signals stop it."""
 
 import json
 import os
@@ -15,9 +15,7 @@ from sessions_admin.sessions.lifecycle import hold_session
 from sessions_admin.tests.conftest import GivenSession, printed
 
 
-def test_people_are_listed_with_how_much_was_theirs_the_most_first(
-    given_session: GivenSession, owner: User, outsider: User
-) -> None:
+def test_by_user_lists_users_by_removed_items(given_session: GivenSession, owner: User, outsider: User) -> None:
     for user, items in ((owner, 2), (outsider, 9), (owner, 3)):
         given_session(user, items=items)
 
@@ -35,7 +33,7 @@ def test_people_are_listed_with_how_much_was_theirs_the_most_first(
     assert sum(line["bytes"] for line in report["by_user"]) == report["bytes"]
 
 
-def test_it_says_how_many_held_ones_it_would_otherwise_have_taken(given_session: GivenSession, owner: User) -> None:
+def test_due_sessions_on_hold_are_counted(given_session: GivenSession, owner: User) -> None:
     given_session(owner)
     hold_session(given_session(owner).session_id, actor="os:tester", reason="a court asked")
     hold_session(given_session(owner, idle=timedelta(days=1)).session_id, actor="os:tester", reason="not due yet")
@@ -47,7 +45,7 @@ def test_it_says_how_many_held_ones_it_would_otherwise_have_taken(given_session:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_stops_it_after_the_batch_at_hand(
+def test_signal_stops_the_run_after_the_current_batch(
     given_session: GivenSession, owner: User, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
 ) -> None:
     monkeypatch.setattr("sessions_admin.retention.cleanup.BATCH", 1)
@@ -56,17 +54,17 @@ def test_a_signal_stops_it_after_the_batch_at_hand(
     before = signal.getsignal(number)
 
     class Terminal(StringIO):
-        """Sends the signal as soon as there is progress to be seen."""
+        """Sends the signal when progress is first reported."""
 
         def isatty(self) -> bool:
             os.kill(os.getpid(), number)
             return False
 
     out = StringIO()
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         call_command("cleanup_sessions", stdout=out, stderr=Terminal())
 
-    assert ended.value.code == code
+    assert exit_info.value.code == code
     assert out.getvalue().startswith("Stopped after 1 of 3.\nRemoved 1 session: 4 items, ")
     assert CleanupRun.objects.get().status == RunStatus.STOPPED
     assert AuditRecord.objects.filter(action=Action.STOP).count() == 1

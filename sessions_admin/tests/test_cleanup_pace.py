@@ -22,26 +22,28 @@ def running_turn(given_session: GivenSession, owner: User) -> Turn:
     return give_turn(given_session(owner), Status.RUNNING)
 
 
-def transactions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the list to which each removal from the file adds its transaction."""
-    begun: list[str] = []
+def trace_transactions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that collects the write transactions on the file."""
+    transactions_begun: list[str] = []
     connect = sqlite3.connect
 
     def traced(*args: Any, **kwargs: Any) -> sqlite3.Connection:
         made: sqlite3.Connection = connect(*args, **kwargs)
-        made.set_trace_callback(lambda statement: begun.append(statement) if statement == "BEGIN IMMEDIATE" else None)
+        made.set_trace_callback(
+            lambda statement: transactions_begun.append(statement) if statement == "BEGIN IMMEDIATE" else None
+        )
         return made
 
     monkeypatch.setattr(sqlite3, "connect", traced)
-    return begun
+    return transactions_begun
 
 
 @pytest.mark.parametrize(
     ("seconds", "has_turn", "expected"),
     [(60, False, 1), (0, False, 12), (60, True, 2)],
-    ids=["all at once", "each took too long", "few beside a turn"],
+    ids=["all at once", "one each when slow", "few beside a turn"],
 )
-def test_how_many_sessions_a_transaction_removes(
+def test_sessions_per_transaction_depend_on_speed_and_running_turns(
     given_session: GivenSession,
     session_file: Path,
     owner: User,
@@ -56,14 +58,14 @@ def test_how_many_sessions_a_transaction_removes(
         give_turn(given_session(owner), Status.RUNNING)
     for _ in range(12):
         given_session(owner)
-    begun = transactions(monkeypatch)
+    transactions_begun = trace_transactions(monkeypatch)
 
     assert cleanup(trigger=Trigger.COMMAND).sessions == 12
 
-    assert len(begun) == expected
+    assert len(transactions_begun) == expected
 
 
-def test_while_a_turn_runs_each_step_is_followed_by_a_pause(session_file: Path, running_turn: Turn) -> None:
+def test_each_step_is_followed_by_a_pause_while_a_turn_runs(session_file: Path, running_turn: Turn) -> None:
     began = time.monotonic()
     with opened(session_file) as store:
         with Pace().step(store):
@@ -75,7 +77,7 @@ def test_while_a_turn_runs_each_step_is_followed_by_a_pause(session_file: Path, 
     assert time.monotonic() - began >= (1 + PAUSE) * 0.02
 
 
-def test_the_next_turn_may_begin_at_any_moment(session_file: Path, running_turn: Turn) -> None:
+def test_pace_stays_slow_after_a_turn_ends(session_file: Path, running_turn: Turn) -> None:
     pace = Pace()
     with opened(session_file) as store:
         assert not _is_quiet(pace, store)
@@ -84,7 +86,7 @@ def test_the_next_turn_may_begin_at_any_moment(session_file: Path, running_turn:
         assert _is_quiet(Pace(), store)
 
 
-def test_after_minutes_with_turns_there_are_no_more_pauses(
+def test_pauses_end_after_minutes_with_turns(
     session_file: Path, running_turn: Turn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sessions_admin.retention.pace.PACED_FOR", 0)

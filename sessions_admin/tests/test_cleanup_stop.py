@@ -1,4 +1,4 @@
-"""Stopping a clean-up: before it begins, in the midst of it, and when it is too late."""
+"""Stopping a clean-up before it begins, while it runs and after it has ended."""
 
 import uuid
 from datetime import timedelta
@@ -18,31 +18,31 @@ from sessions_admin.tests.conftest import GivenSession, stored
 
 
 @pytest.fixture(autouse=True)
-def one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a batch of one session, so that few are enough."""
+def batch_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limit batches to one session, so that few sessions are enough."""
     monkeypatch.setattr("sessions_admin.retention.cleanup.BATCH", 1)
 
 
-def test_a_run_that_is_stopped_ends_after_the_batch_at_hand(
+def test_stopped_run_ends_after_the_current_batch(
     given_session: GivenSession, session_file: Path, owner: User, staff: User
 ) -> None:
     sessions = [given_session(owner, idle=timedelta(days=days)) for days in (10, 9, 8)]
 
-    def stop_it(done: int, total: int) -> None:
+    def request_stop(done: int, total: int) -> None:
         if done == 1:
             assert runs.stop(CleanupRun.objects.get().pk, actor=staff) == RunStatus.STOPPING
 
-    report = cleanup(trigger=Trigger.SCHEDULE, on_progress=stop_it)
+    report = cleanup(trigger=Trigger.SCHEDULE, on_progress=request_stop)
 
     assert (report.status, report.total, report.examined, report.sessions) == (RunStatus.STOPPED, 3, 1, 1)
     assert [stored(session_file, session)[0] for session in sessions] == [0, 4, 4]
     run = CleanupRun.objects.get()
     assert (run.status, run.stopped_by, run.error) == (RunStatus.STOPPED, staff, "")
     assert run.ended_at is not None
-    assert [told for _, told in run.log][-2:] == ["Stop requested.", "Stopped."]
+    assert [message for _, message in run.log][-2:] == ["Stop requested.", "Stopped."]
 
 
-def test_whoever_stops_a_run_is_written_down_once(given_session: GivenSession, owner: User, staff: User) -> None:
+def test_stop_is_audited_once(given_session: GivenSession, owner: User, staff: User) -> None:
     given_session(owner)
     run = schedules.request_cleanup(actor=owner, dry_run=False)
     CleanupRun.objects.update(status=RunStatus.RUNNING, heartbeat_at=timezone.now())
@@ -53,7 +53,7 @@ def test_whoever_stops_a_run_is_written_down_once(given_session: GivenSession, o
     assert (stopped.actor, stopped.result) == (str(staff.pk), {"run_id": str(run.pk)})
 
 
-def test_a_queued_run_that_is_stopped_never_begins(
+def test_stopped_queued_run_never_begins(
     given_session: GivenSession, session_file: Path, owner: User, staff: User
 ) -> None:
     session = given_session(owner)
@@ -68,7 +68,7 @@ def test_a_queued_run_that_is_stopped_never_begins(
     assert (run.started_at, run.stopped_by) == (None, staff)
 
 
-def test_a_dead_run_that_is_stopped_has_ended(staff: User) -> None:
+def test_stopping_a_stale_run_ends_it(staff: User) -> None:
     run = CleanupRun.objects.create(trigger=Trigger.ADMIN, actor=staff)
     then = timezone.now() - timedelta(minutes=3)
     CleanupRun.objects.update(status=RunStatus.RUNNING, started_at=then, heartbeat_at=then)
@@ -77,7 +77,7 @@ def test_a_dead_run_that_is_stopped_has_ended(staff: User) -> None:
 
 
 @pytest.mark.parametrize("status", [RunStatus.DONE, RunStatus.FAILED, RunStatus.STOPPED])
-def test_a_run_that_has_ended_cannot_be_stopped(staff: User, status: RunStatus) -> None:
+def test_ended_run_cannot_be_stopped(staff: User, status: RunStatus) -> None:
     now = timezone.now()
     run = CleanupRun.objects.create(trigger=Trigger.ADMIN, status=status, heartbeat_at=now, ended_at=now)
 
@@ -89,12 +89,12 @@ def test_a_run_that_has_ended_cannot_be_stopped(staff: User, status: RunStatus) 
     assert not AuditRecord.objects.exists()
 
 
-def test_a_run_that_is_not_there_cannot_be_stopped(staff: User) -> None:
+def test_unknown_run_cannot_be_stopped(staff: User) -> None:
     with pytest.raises(NotFound):
         runs.stop(uuid.uuid4(), actor=staff)
 
 
-def test_whoever_carries_out_a_run_is_asked_too_whether_it_is_to_stop(given_session: GivenSession, owner: User) -> None:
+def test_should_stop_callback_stops_the_run(given_session: GivenSession, owner: User) -> None:
     for days in (10, 9, 8):
         given_session(owner, idle=timedelta(days=days))
     answers = iter([False, False, True])
@@ -105,17 +105,17 @@ def test_whoever_carries_out_a_run_is_asked_too_whether_it_is_to_stop(given_sess
     assert AuditRecord.objects.get(action=Action.STOP).actor.startswith("os:")
 
 
-# Whose run it is.
+# Claims.
 
 
-def test_who_had_a_run_before_it_was_taken_up_can_no_longer_count_nor_end_it(staff: User) -> None:
+def test_previous_process_cannot_change_a_reclaimed_run(staff: User) -> None:
     run = CleanupRun.objects.create(trigger=Trigger.ADMIN, actor=staff)
     assert runs.claim(run)
     then = timezone.now() - timedelta(minutes=3)
     CleanupRun.objects.update(heartbeat_at=then)
     run.heartbeat_at = then
-    theirs = CleanupRun.objects.get()
-    assert runs.claim(theirs)
+    reclaimed = CleanupRun.objects.get()
+    assert runs.claim(reclaimed)
 
     with pytest.raises(HeartbeatLost):
         runs.record_heartbeat(run)
@@ -125,18 +125,18 @@ def test_who_had_a_run_before_it_was_taken_up_can_no_longer_count_nor_end_it(sta
         runs.set_total(run, 3)
     runs.end(run, RunStatus.DONE)
 
-    theirs.refresh_from_db()
-    assert (theirs.status, theirs.examined, theirs.total) == (RunStatus.RUNNING, 0, None)
-    runs.record_heartbeat(theirs)
+    reclaimed.refresh_from_db()
+    assert (reclaimed.status, reclaimed.examined, reclaimed.total) == (RunStatus.RUNNING, 0, None)
+    runs.record_heartbeat(reclaimed)
 
 
-def test_a_run_that_is_alive_is_claimed_once(staff: User) -> None:
+def test_live_run_is_claimed_once(staff: User) -> None:
     run = CleanupRun.objects.create(trigger=Trigger.ADMIN, actor=staff)
 
     assert [runs.claim(CleanupRun.objects.get(pk=run.pk)) for _ in range(2)] == [True, False]
 
 
-def test_what_is_counted_while_it_is_to_stop_counts(staff: User) -> None:
+def test_counts_are_recorded_while_a_run_is_stopping(staff: User) -> None:
     run = CleanupRun.objects.create(trigger=Trigger.ADMIN, actor=staff)
     runs.claim(run)
     runs.stop(run.pk, actor=staff)
@@ -149,27 +149,27 @@ def test_what_is_counted_while_it_is_to_stop_counts(staff: User) -> None:
     assert run.examined == 2
 
 
-# A second one.
+# A second run.
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "message"),
     [
         (RunStatus.QUEUED, "is already waiting for the worker"),
         (RunStatus.RUNNING, "Another clean-up is running"),
         (RunStatus.STOPPING, "Another clean-up is running"),
     ],
 )
-def test_a_second_request_is_refused_with_a_sentence(staff: User, status: RunStatus, told: str) -> None:
+def test_second_request_is_refused_with_a_message(staff: User, status: RunStatus, message: str) -> None:
     CleanupRun.objects.create(trigger=Trigger.SCHEDULE, status=status, heartbeat_at=timezone.now())
 
-    with pytest.raises(AlreadyRunning, match=told):
+    with pytest.raises(AlreadyRunning, match=message):
         schedules.request_cleanup(actor=staff, dry_run=True)
 
     assert CleanupRun.objects.count() == 1
 
 
-def test_a_dead_run_refuses_nobody(given_session: GivenSession, owner: User, staff: User) -> None:
+def test_stale_run_does_not_block_a_request(given_session: GivenSession, owner: User, staff: User) -> None:
     given_session(owner)
     CleanupRun.objects.create(
         trigger=Trigger.COMMAND, status=RunStatus.RUNNING, heartbeat_at=timezone.now() - timedelta(minutes=3)
@@ -180,13 +180,13 @@ def test_a_dead_run_refuses_nobody(given_session: GivenSession, owner: User, sta
     assert execute(run.pk).sessions == 1
 
 
-# Who asked.
+# The audit.
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_every_run_is_written_down_with_who_asked(given_session: GivenSession, owner: User, dry_run: bool) -> None:
+def test_each_run_is_audited_with_its_requester(given_session: GivenSession, owner: User, dry_run: bool) -> None:
     given_session(owner)
-    asked = [
+    run_ids = [
         schedules.request_cleanup(actor=owner, dry_run=dry_run).pk,
         cleanup(trigger=Trigger.COMMAND, dry_run=dry_run).run_id,
         cleanup(trigger=Trigger.SCHEDULE, dry_run=dry_run).run_id,
@@ -195,5 +195,5 @@ def test_every_run_is_written_down_with_who_asked(given_session: GivenSession, o
     found = list(AuditRecord.objects.order_by("pk"))
 
     assert {record.action for record in found} == {"preview" if dry_run else "cleanup"}
-    assert [record.result for record in found] == [{"run_id": str(run)} for run in asked]
+    assert [record.result for record in found] == [{"run_id": str(run)} for run in run_ids]
     assert [record.actor.split(":")[0] for record in found] == [str(owner.pk), "os", "schedule"]

@@ -1,4 +1,4 @@
-"""A clock that may be wrong keeps clean-ups from removing anything, until staff confirm it."""
+"""A doubtful clock prevents clean-ups from removing anything until staff confirm it."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -25,13 +25,13 @@ CONFIRM = "/admin/sessions_admin/cleanuprun/confirm-clock/"
 
 @pytest.fixture
 def session(owner: User, given_session: GivenSession) -> AgentSession:
-    """A session that somebody spoke to yesterday, on a machine whose clock is known."""
+    """A session active yesterday, on a machine whose clock has been measured."""
     clock.measure()
     return given_session(owner, idle=timedelta(days=1))
 
 
-def is_there(session: AgentSession) -> bool:
-    """Return whether the assistant still remembers the conversation."""
+def is_kept(session: AgentSession) -> bool:
+    """Return whether the session has not been removed."""
     return AgentSession.objects.filter(pk=session.pk, gone_at=None).exists()
 
 
@@ -40,17 +40,17 @@ def clean_up(*, dry_run: bool = False) -> CleanupReport:
     return cleanup(trigger=Trigger.SCHEDULE, dry_run=dry_run)
 
 
-def start_anew(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Start the machine anew: its clock that nobody sets is another one."""
+def simulate_reboot(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Simulate a reboot, after which the monotonic clock is another one."""
     (folder / "boot_id").write_text("another start\n")
     monkeypatch.setattr(clocks, "BOOT_ID", folder / "boot_id")
     clocks.machine_clock.cache_clear()
 
 
 @pytest.fixture
-def off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], None]:
-    """Let a test start the machine anew."""
-    return lambda: start_anew(monkeypatch, tmp_path)
+def reboot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], None]:
+    """Return a function that simulates a reboot."""
+    return lambda: simulate_reboot(monkeypatch, tmp_path)
 
 
 @pytest.fixture(autouse=True)
@@ -59,11 +59,11 @@ def _known_clock() -> Iterator[None]:
     clocks.machine_clock.cache_clear()
 
 
-def test_after_a_jump_forward_nothing_is_removed_until_staff_confirm(session: AgentSession) -> None:
+def test_clock_set_forward_blocks_removal_until_staff_confirm(session: AgentSession) -> None:
     with time_machine.travel(datetime.now().astimezone() + WEEK):
         with pytest.raises(ClockDoubted, match=r"The clock was set forward by 8\.0 days while the machine ran\."):
             clean_up()
-        assert is_there(session)
+        assert is_kept(session)
         run = CleanupRun.objects.get()
         assert (run.status, run.removed_sessions) == (RunStatus.FAILED, 0)
         assert run.error.startswith("The clock was set forward by 8.0 days")
@@ -74,21 +74,21 @@ def test_after_a_jump_forward_nothing_is_removed_until_staff_confirm(session: Ag
 
         clock.confirm(actor="os:ada")
         assert clean_up().sessions == 1
-    assert not is_there(session)
+    assert not is_kept(session)
     record = AuditRecord.objects.get(action=Action.CONFIRM_CLOCK)
     assert (record.actor, record.result["doubt"][:37]) == ("os:ada", "The clock was set forward by 8.0 days")
 
 
-def test_a_clock_that_is_right_again_needs_nobody(session: AgentSession) -> None:
+def test_corrected_clock_needs_no_confirmation(session: AgentSession) -> None:
     with time_machine.travel(datetime.now().astimezone() + WEEK):
         assert clock.find_doubt()
     assert clock.find_doubt() is None
     assert clean_up().status == RunStatus.DONE
 
 
-def test_a_clock_behind_the_newest_row_is_confirmed_for_the_rows_that_are_there(session: AgentSession) -> None:
+def test_confirmed_clock_behind_the_newest_row_covers_only_existing_rows(session: AgentSession) -> None:
     AgentSession.objects.update(last_activity_at=timezone.now() + timedelta(minutes=4))
-    assert clean_up().status == RunStatus.DONE, "clocks differ a little"
+    assert clean_up().status == RunStatus.DONE, "a difference of a few minutes between clocks is tolerated"
     AgentSession.objects.update(last_activity_at=timezone.now() + WEEK)
     with pytest.raises(ClockDoubted, match=r"The clock is 8\.0 days behind the newest row"):
         clean_up()
@@ -101,51 +101,49 @@ def test_a_clock_behind_the_newest_row_is_confirmed_for_the_rows_that_are_there(
         clean_up()
 
 
-def test_a_machine_that_was_off_for_a_week_cleans_up(session: AgentSession, off: Callable[[], None]) -> None:
-    off()
+def test_machine_off_for_a_week_cleans_up(session: AgentSession, reboot: Callable[[], None]) -> None:
+    reboot()
     with time_machine.travel(datetime.now().astimezone() + WEEK):
         assert clean_up().sessions == 1
 
 
-def test_a_machine_that_was_suspended_for_a_week_cleans_up(session: AgentSession) -> None:
-    # Both clocks have counted that week.
+def test_machine_suspended_for_a_week_cleans_up(session: AgentSession) -> None:
+    # Both clocks have advanced by that week.
     ClockReference.objects.update(wall=F("wall") - WEEK, seconds=F("seconds") - WEEK.total_seconds())
     AgentSession.objects.update(last_activity_at=timezone.now() - WEEK)
     assert clean_up().sessions == 1
 
 
-def test_a_jump_is_not_forgotten_when_the_machine_is_started_anew(
-    session: AgentSession, off: Callable[[], None]
-) -> None:
+def test_clock_doubt_survives_a_reboot(session: AgentSession, reboot: Callable[[], None]) -> None:
     with time_machine.travel(datetime.now().astimezone() + WEEK):
         clock.measure()
-        off()
+        reboot()
         with pytest.raises(ClockDoubted):
             clean_up()
-    assert is_there(session)
+    assert is_kept(session)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_jump_while_a_run_is_under_way_stops_it(owner: User, given_session: GivenSession, session_file: Path) -> None:
+def test_clock_jump_during_a_run_stops_it(owner: User, given_session: GivenSession, session_file: Path) -> None:
     clock.measure()
     session = given_session(owner)
     Conversation.objects.update(updated_at=timezone.now() - timedelta(days=25))
     with time_machine.travel(datetime.now().astimezone()) as traveller:
-        asked: list[datetime] = []
+        calls: list[datetime] = []
 
         def jump() -> bool:
-            asked.append(timezone.now())
+            calls.append(timezone.now())
             traveller.shift(WEEK)
             return False
 
         with pytest.raises(ClockDoubted):
             cleanup(trigger=Trigger.SCHEDULE, should_stop=jump)
-    assert len(asked) == 1
-    assert is_there(session)
+    assert len(calls) == 1
+    assert is_kept(session)
     assert not Conversation.objects.filter(trashed_at__isnull=False).exists()
 
 
-def test_a_run_that_began_while_the_clock_was_ahead_is_taken_up_by_nobody_and_keeps_nothing_out(
+def test_run_begun_with_the_clock_ahead_is_ended_instead_of_resumed(
     session: AgentSession,
 ) -> None:
     then = timezone.now() + WEEK
@@ -155,36 +153,36 @@ def test_a_run_that_began_while_the_clock_was_ahead_is_taken_up_by_nobody_and_ke
     with pytest.raises(ClockDoubted, match="The clock was set back since this began"):
         resume_stale()
 
-    assert is_there(session)
+    assert is_kept(session)
     assert not CleanupRun.objects.filter(status__in=UNDER_WAY).exists()
     assert clean_up().status == RunStatus.DONE
 
 
-def test_the_schedule_says_that_it_did_nothing_instead_of_failing_again_and_again(session: AgentSession) -> None:
+def test_scheduled_task_returns_the_refusal_instead_of_failing(session: AgentSession) -> None:
     with time_machine.travel(datetime.now().astimezone() + WEEK):
         assert str(tasks.daily_cleanup()["refused"]).startswith("The clock was set forward")
     assert CleanupRun.objects.count() == 1
 
 
-def test_the_dashboard_shows_it_and_staff_who_run_clean_ups_confirm_it(
+def test_dashboard_shows_the_doubt_and_staff_with_permission_confirm(
     session: AgentSession, viewer_client: Client, hire: Hire
 ) -> None:
-    runs_it = hire("view_agentsession", "run_cleanup")
+    runner_client = hire("view_agentsession", "run_cleanup")
     AgentSession.objects.update(last_activity_at=timezone.now() + WEEK)
 
     assert "behind the newest row" in viewer_client.get("/admin/").text
     assert CONFIRM not in viewer_client.get("/admin/").text
     assert viewer_client.post(CONFIRM).status_code == 403
-    assert f'action="{CONFIRM}"' in runs_it.get("/admin/").text
-    assert runs_it.get(CONFIRM).status_code == 405
+    assert f'action="{CONFIRM}"' in runner_client.get("/admin/").text
+    assert runner_client.get(CONFIRM).status_code == 405
     assert clock.find_doubt()
 
-    assert runs_it.post(CONFIRM, follow=True).status_code == 200
+    assert runner_client.post(CONFIRM, follow=True).status_code == 200
     assert clock.find_doubt() is None
     assert "behind the newest row" not in viewer_client.get("/admin/").text
 
 
-def test_the_command_refuses_and_has_an_option_to_confirm(session: AgentSession) -> None:
+def test_command_requires_confirm_clock_for_a_doubtful_clock(session: AgentSession) -> None:
     AgentSession.objects.update(last_activity_at=timezone.now() + WEEK)
     with pytest.raises(CommandError, match="--confirm-clock"):
         call_command("cleanup_sessions")

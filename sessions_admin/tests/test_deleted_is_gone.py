@@ -1,4 +1,4 @@
-"""What is deleted for good cannot be read in any byte of the session file, its log or a copy, however it is deleted."""
+"""Permanently deleted content is unreadable in the session file, its WAL and its copies, however it is deleted."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ from sessions_admin.tests.conftest import GivenSession, printed, remember
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# Begins to read, reports that, and ends when its input is closed.
+# Begins a read transaction, reports that, and exits when its input is closed.
 READING = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -57,19 +57,19 @@ def read_by_another_process(path: Path) -> Iterator[None]:
 
 
 def is_readable(word: str, path: Path) -> bool:
-    """Return whether a word is in the bytes of the file, its free pages, its log, or a copy that was set aside."""
+    """Return whether a word is in the bytes of the file (its free pages included), its WAL or a quarantined copy."""
     return any(word.encode() in file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(removal, "READER_TIMEOUT", 0.1)
     monkeypatch.setattr(erase, "READER_TIMEOUT", 0.1)
 
 
 @pytest.fixture
-def thrown_away(owner: User, given_session: GivenSession) -> AgentSession:
-    """A conversation in the trash for long, with a session of several pages."""
+def trashed_session(owner: User, given_session: GivenSession) -> AgentSession:
+    """A conversation long in the trash, with a session of several pages."""
     session = given_session(owner, items=200)
     Conversation.objects.update(trashed_at=timezone.now() - timedelta(days=90))
     return session
@@ -84,7 +84,7 @@ def _empty_trash(session: AgentSession) -> None:
 
 
 def _clean_up(session: AgentSession) -> None:
-    # Only what it deletes for good, and not the session before: that is what a purge alone does.
+    # Keeps the session from being expired first, so that only the purge of the conversation removes it.
     AgentSession.objects.update(last_activity_at=timezone.now())
     assert cleanup(trigger=Trigger.COMMAND).status == "done"
 
@@ -93,59 +93,59 @@ def _erase(session: AgentSession) -> None:
     erase_person(session.user_id, actor="os:root", reason="asked for it")
 
 
-WAYS: list[Callable[[AgentSession], None]] = [_purge, _empty_trash, _clean_up, _erase]
+DELETIONS: list[Callable[[AgentSession], None]] = [_purge, _empty_trash, _clean_up, _erase]
 
 
-@pytest.mark.parametrize("delete", WAYS)
-def test_it_is_gone_at_once(
-    delete: Callable[[AgentSession], None], thrown_away: AgentSession, session_file: Path
+@pytest.mark.parametrize("delete", DELETIONS)
+def test_deleted_content_is_unreadable_at_once(
+    delete: Callable[[AgentSession], None], trashed_session: AgentSession, session_file: Path
 ) -> None:
     remember(session_file, "another's", 1)
-    assert is_readable(thrown_away.session_id, session_file)
+    assert is_readable(trashed_session.session_id, session_file)
 
-    delete(thrown_away)
+    delete(trashed_session)
 
-    assert not is_readable(thrown_away.session_id, session_file)
+    assert not is_readable(trashed_session.session_id, session_file)
     assert not is_readable("message 199 of", session_file)
     assert not PendingDeletion.objects.exists()
     assert not OrmQ.objects.filter().exists()
 
 
-@pytest.mark.parametrize("delete", WAYS)
-def test_while_somebody_reads_it_is_left_to_the_worker(
-    delete: Callable[[AgentSession], None], thrown_away: AgentSession, session_file: Path
+@pytest.mark.parametrize("delete", DELETIONS)
+def test_deletion_during_a_read_is_finished_by_the_worker(
+    delete: Callable[[AgentSession], None], trashed_session: AgentSession, session_file: Path
 ) -> None:
     with read_by_another_process(session_file):
-        delete(thrown_away)
+        delete(trashed_session)
         assert not Conversation.objects.exists()
-        assert is_readable(thrown_away.session_id, session_file)
+        assert is_readable(trashed_session.session_id, session_file)
         assert finish_deletions(seconds=0.1)["is_finished"] is False
         assert {queued.task["func"] for queued in OrmQ.objects.all()} <= {removal.FINISH, erase.FINISH}
         assert OrmQ.objects.exists()
 
     assert finish_deletions(seconds=0.1)["is_finished"] is True
-    assert not is_readable(thrown_away.session_id, session_file)
+    assert not is_readable(trashed_session.session_id, session_file)
     assert not is_readable("message 199 of", session_file)
     assert not PendingDeletion.objects.exists()
 
 
-def test_somebody_who_chats_can_write_while_the_worker_waits_for_a_reader(
-    thrown_away: AgentSession, session_file: Path, monkeypatch: pytest.MonkeyPatch
+def test_turns_can_write_while_the_worker_waits_for_a_reader(
+    trashed_session: AgentSession, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[int] = []
 
-    def write_instead_of_a_pause(_: float) -> None:
+    def write_instead_of_sleeping(_: float) -> None:
         written.append(remember(session_file, "another's", 1).items)
 
     with read_by_another_process(session_file):
-        _purge(thrown_away)
-        monkeypatch.setattr("chat.memory.sync_file.time.sleep", write_instead_of_a_pause)
+        _purge(trashed_session)
+        monkeypatch.setattr("chat.memory.sync_file.time.sleep", write_instead_of_sleeping)
         assert not removal.finish_deletions(seconds=0.5)
     assert written
 
 
-def test_a_report_is_pending_until_it_is_true_and_becomes_true_by_itself(
-    owner: User, thrown_away: AgentSession, session_file: Path, staff_client: Client
+def test_erasure_report_is_pending_until_the_deletion_is_finished(
+    owner: User, trashed_session: AgentSession, session_file: Path, staff_client: Client
 ) -> None:
     page = f"/admin/chat/user/{owner.pk}/erased/"
     report_of = partial(printed, "erase_user", owner.pk, "--report")
@@ -170,7 +170,7 @@ def test_a_report_is_pending_until_it_is_true_and_becomes_true_by_itself(
     assert 'data-testid="pending"' not in staff_client.get(page).content.decode()
 
 
-def _set_aside(path: Path, *words: str) -> Path:
+def _quarantine_copy(path: Path, *words: str) -> Path:
     copy = path.with_name(f"{path.name}.corrupt-20260101T000000000000")
     copy.write_bytes(b"not sqlite at all")
     copy.with_name(f"{copy.name}-wal").write_bytes(" ".join(words).encode())
@@ -178,13 +178,13 @@ def _set_aside(path: Path, *words: str) -> Path:
     return copy
 
 
-@pytest.mark.parametrize("delete", WAYS)
-def test_a_file_that_was_set_aside_goes_with_its_log_where_it_holds_what_is_deleted(
-    delete: Callable[[AgentSession], None], thrown_away: AgentSession, outsider: User, session_file: Path
+@pytest.mark.parametrize("delete", DELETIONS)
+def test_quarantined_copy_with_deleted_content_is_removed_with_its_wal(
+    delete: Callable[[AgentSession], None], trashed_session: AgentSession, outsider: User, session_file: Path
 ) -> None:
-    copy = _set_aside(session_file, thrown_away.session_id.upper(), str(outsider.pk))
+    copy = _quarantine_copy(session_file, trashed_session.session_id.upper(), str(outsider.pk))
 
-    delete(thrown_away)
+    delete(trashed_session)
     finish_deletions()
 
     assert set_aside_files(session_file) == {}
@@ -193,14 +193,14 @@ def test_a_file_that_was_set_aside_goes_with_its_log_where_it_holds_what_is_dele
 
 
 @pytest.mark.parametrize("words", ["held", "others"])
-def test_a_copy_stays_that_has_nothing_of_this_or_a_held_session_until_its_release(
-    words: str, thrown_away: AgentSession, outsider: User, given_session: GivenSession, session_file: Path
+def test_quarantined_copy_stays_if_unrelated_or_until_a_hold_ends(
+    words: str, trashed_session: AgentSession, outsider: User, given_session: GivenSession, session_file: Path
 ) -> None:
     held = given_session(outsider, idle=timedelta(0))
     hold_session(held.session_id, actor="os:root", reason="a court asked")
-    copy = _set_aside(session_file, held.session_id, thrown_away.session_id if words == "held" else "")
+    copy = _quarantine_copy(session_file, held.session_id, trashed_session.session_id if words == "held" else "")
 
-    _purge(thrown_away)
+    _purge(trashed_session)
     finish_deletions()
 
     assert set(set_aside_files(session_file)) == {copy}
@@ -215,11 +215,11 @@ def test_a_copy_stays_that_has_nothing_of_this_or_a_held_session_until_its_relea
     assert not PendingDeletion.objects.exists()
 
 
-def test_what_is_pending_is_reported_by_a_check_and_not_backed_up(
-    thrown_away: AgentSession, session_file: Path, tmp_path: Path, settings: Settings
+def test_pending_deletion_is_reported_by_check_and_not_backed_up(
+    trashed_session: AgentSession, session_file: Path, tmp_path: Path, settings: Settings
 ) -> None:
     with read_by_another_process(session_file):
-        _purge(thrown_away)
+        _purge(trashed_session)
         assert check().pending_deletions == 1
         made: Any = backup(tmp_path / "copy.zip", actor="os:root")
     assert PendingDeletion.objects.exists()

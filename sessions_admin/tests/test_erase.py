@@ -1,4 +1,4 @@
-"""Nothing of a person is left but what is held and the audit, and what is said to be gone was counted again."""
+"""An erasure leaves only held data and the audit of a person, and its report counts what is left."""
 
 import json
 import threading
@@ -56,9 +56,9 @@ Fill = Callable[[User], AgentSession]
 
 @pytest.fixture
 def fill(given_session: GivenSession, session_file: Path) -> Fill:
-    """Let a person leave traces of every kind."""
+    """Create data of every kind for a person."""
 
-    def leave(person: User) -> AgentSession:
+    def create_data(person: User) -> AgentSession:
         for email in (f"{person.pk.hex}@old.example.com", person.email):
             User.objects.filter(pk=person.pk).update(email=email)
         given_session(person)
@@ -73,7 +73,7 @@ def fill(given_session: GivenSession, session_file: Path) -> Fill:
         )
         AdoptedItems.objects.create(conversation=session.conversation, after_turn=0, items='["sekret"]')
         Quarantined.objects.create(session_id=session.session_id, content="sekret", reason="holds no item")
-        remember(session_file, f"user_{person.pk}_conv_{uuid.uuid4()}", 3)  # that no conversation knows of
+        remember(session_file, f"user_{person.pk}_conv_{uuid.uuid4()}", 3)  # a session without a conversation
         create_task(user_id=person.pk, title="Buy the sekret cake")
         ModelUsage.objects.create(
             user=person, day=timezone.now(), model="fast", responses=1, input_tokens=1, output_tokens=1
@@ -102,15 +102,15 @@ def fill(given_session: GivenSession, session_file: Path) -> Fill:
         tokens.make(user=person, name="script", scopes=["tasks"])
         return session
 
-    return leave
+    return create_data
 
 
 def _superuser() -> User:
     return User.objects.get_or_create(email="root@example.com", is_superuser=True, is_staff=True)[0]
 
 
-def left_of(person: User, email: str) -> dict[str, int]:
-    """Search every row of every table, and the bytes of the session file, for a person's id and address."""
+def rows_about(person: User, email: str) -> dict[str, int]:
+    """Count the rows of each table that contain the id or the email of a person."""
     found = {}
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
@@ -129,7 +129,7 @@ def counted(person: User) -> list[personal_data.Count]:
 
 
 @BOTH_STORES
-def test_nothing_is_left_but_the_audit(owner: User, outsider: User, fill: Fill, session_file: Path) -> None:
+def test_only_the_audit_is_left(owner: User, outsider: User, fill: Fill, session_file: Path) -> None:
     fill(owner)
     fill(outsider)
     others, email = counted(outsider), owner.email
@@ -138,7 +138,7 @@ def test_nothing_is_left_but_the_audit(owner: User, outsider: User, fill: Fill, 
 
     report = erase_person(owner.pk, actor="os:root", reason="asked for it")
 
-    assert left_of(owner, email) == {"sessions_admin_auditrecord": 3}  # the clean-up they ran, too
+    assert rows_about(owner, email) == {"sessions_admin_auditrecord": 3}  # including the clean-up that they ran
     assert str(owner.pk).encode() not in b"".join(path.read_bytes() for path in session_file.parent.glob("*.db*"))
     assert counted(outsider) == others
     assert (report.left, report.held_conversations) == (0, 0)
@@ -149,7 +149,8 @@ def test_nothing_is_left_but_the_audit(owner: User, outsider: User, fill: Fill, 
     )
     assert {line.after for line in report.lines} == {0}
     kept = {f"sessions_admin_auditrecord.{column}" for column in ("actor", "person")}
-    assert {each.place for each in report.remains} == {"auth_group.name", *kept}  # the group is called by their id
+    # The group is named after the id.
+    assert {each.place for each in report.remains} == {"auth_group.name", *kept}
     assert ([each.place for each in report.elsewhere], report.unsearched) == (["auth_group.name"], ())
     assert len(report.beyond_reach) >= 3
     assert check().is_sound
@@ -159,7 +160,7 @@ def test_nothing_is_left_but_the_audit(owner: User, outsider: User, fill: Fill, 
 @pytest.mark.usefixtures("forgetful_sqlite")
 @pytest.mark.parametrize("items", [2, 300])
 @pytest.mark.parametrize("before", ["remembered", "expired", "cleaned up", "unknown"])
-def test_what_was_said_cannot_be_read_between_what_is_left(
+def test_erased_content_is_unreadable_between_remaining_rows(
     owner: User, outsider: User, given_session: GivenSession, session_file: Path, before: str, items: int
 ) -> None:
     for _ in range(3):
@@ -167,7 +168,7 @@ def test_what_was_said_cannot_be_read_between_what_is_left(
         session = given_session(owner, items=items)
         if before == "expired":
             expire_session(session.session_id, actor="os:root")
-        elif before == "unknown":  # to any conversation
+        elif before == "unknown":  # a session without a conversation
             session.conversation.delete()
     if before == "cleaned up":
         cleanup(trigger=Trigger.COMMAND)
@@ -178,7 +179,7 @@ def test_what_was_said_cannot_be_read_between_what_is_left(
 
 
 @BOTH_STORES
-def test_somebody_whose_address_ends_alike_loses_nothing(owner: User, fill: Fill, session_file: Path) -> None:
+def test_person_with_a_similar_email_loses_nothing(owner: User, fill: Fill, session_file: Path) -> None:
     other = User.objects.create_user(f"the.{owner.email}", PASSWORD)
     fill(other)
     fill(owner)
@@ -190,11 +191,11 @@ def test_somebody_whose_address_ends_alike_loses_nothing(owner: User, fill: Fill
 
 
 @BOTH_STORES
-def test_what_is_known_of_a_former_address_goes_and_what_is_another_accounts_stays(
+def test_data_of_former_emails_is_removed_unless_another_account_used_them(
     owner: User, outsider: User, session_file: Path
 ) -> None:
     User.objects.filter(pk=owner.pk).update(email="anna@example.com")
-    for email in ("owner@example.com", "outsider@example.com"):  # taken over, for a while
+    for email in ("owner@example.com", "outsider@example.com"):  # used it for a while
         User.objects.filter(pk=outsider.pk).update(email=email)
     later = AccessAttempt.objects.create(username="owner@example.com", ip_address="203.0.113.1", failures_since_start=1)
     former = AccessLog.objects.create(username="Owner@example.com", ip_address="203.0.113.1")
@@ -213,7 +214,7 @@ def test_what_is_known_of_a_former_address_goes_and_what_is_another_accounts_sta
 
 
 @BOTH_STORES
-def test_what_is_held_stays_and_the_rest_goes(
+def test_held_conversation_stays_and_the_rest_is_removed(
     owner: User, fill: Fill, given_session: GivenSession, session_file: Path
 ) -> None:
     held = fill(owner)
@@ -236,21 +237,21 @@ def test_what_is_held_stays_and_the_rest_goes(
     release_session(held.session_id, actor="os:root")
     assert erase_person(owner.pk, actor="os:root", reason="released").held_conversations == 0
     assert not User.objects.filter(pk=owner.pk).exists()
-    assert set(left_of(owner, owner.email)) == {"sessions_admin_auditrecord"}
+    assert set(rows_about(owner, owner.email)) == {"sessions_admin_auditrecord"}
 
 
 @BOTH_STORES
-def test_one_that_was_cut_off_is_finished_by_the_next(
+def test_interrupted_erasure_is_finished_by_the_next(
     owner: User, given_session: GivenSession, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sessions = [given_session(owner) for _ in range(3)]
     monkeypatch.setattr(erase, "BATCH", 1)
 
-    def cut_off(done: int, total: int) -> None:
+    def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        erase_person(owner.pk, actor="os:root", reason="asked for it", on_progress=cut_off)
+        erase_person(owner.pk, actor="os:root", reason="asked for it", on_progress=interrupt)
     assert Conversation.objects.count() == 2
     owner.refresh_from_db()
     assert not owner.is_active
@@ -258,22 +259,22 @@ def test_one_that_was_cut_off_is_finished_by_the_next(
     report = erase_person(owner.pk, actor="os:root", reason="asked for it")
 
     before = {line.kind: line.before for line in report.lines}
-    assert (report.left, before["conversations"], before["items"]) == (0, 3, 12)  # of both tries
+    assert (report.left, before["conversations"], before["items"]) == (0, 3, 12)  # of both attempts
     assert [stored(session_file, session.session_id) for session in sessions] == [[0, 0, 0]] * 3
     assert not User.objects.filter(pk=owner.pk).exists()
 
 
-def test_cut_off_between_the_stores_the_record_still_tells_which_session_it_was(
+def test_interruption_between_the_stores_keeps_the_session_metadata(
     owner: User, given_session: GivenSession, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = given_session(owner)
 
-    def cut_off(*given: Any, **how: Any) -> None:
-        remove_for_good(*given, **how)
+    def interrupt(*args: Any, **kwargs: Any) -> None:
+        remove_for_good(*args, **kwargs)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(erase, "remove_for_good", cut_off)
+        patched.setattr(erase, "remove_for_good", interrupt)
         erase_person(owner.pk, actor="os:root", reason="asked for it")
 
     assert stored(session_file, session.session_id) == [0, 0, 0]
@@ -282,7 +283,7 @@ def test_cut_off_between_the_stores_the_record_still_tells_which_session_it_was(
 
 
 @BOTH_STORES
-def test_a_turn_that_does_not_stop_is_waited_for_and_nothing_goes_meanwhile(
+def test_turn_that_does_not_stop_blocks_the_erasure(
     owner: User, monkeypatch: pytest.MonkeyPatch, session_file: Path
 ) -> None:
     running = talk.say(talk.conversation(owner), "Slowly", None, status=Status.RUNNING)
@@ -293,13 +294,13 @@ def test_a_turn_that_does_not_stop_is_waited_for_and_nothing_goes_meanwhile(
     assert Turn.objects.get().stop_asked
     assert Conversation.objects.count() == 1
 
-    Turn.objects.filter(pk=running.pk).update(lease_until=timezone.now())  # its process is gone
+    Turn.objects.filter(pk=running.pk).update(lease_until=timezone.now())  # its process has ended
     assert erase_person(owner.pk, actor="os:root", reason="asked for it").left == 0
 
 
 @BOTH_STORES
-def test_what_is_added_meanwhile_is_seen_and_nothing_is_signed_off(owner: User, session_file: Path) -> None:
-    with connection.cursor() as cursor:  # somebody who signs in at the last moment
+def test_data_added_during_the_erasure_is_a_conflict(owner: User, session_file: Path) -> None:
+    with connection.cursor() as cursor:  # a sign-in at the last moment
         cursor.execute(
             "CREATE FUNCTION sign_in() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
             " INSERT INTO axes_accesslog (user_agent, username, http_accept, path_info, attempt_time, session_hash)"
@@ -314,7 +315,7 @@ def test_what_is_added_meanwhile_is_seen_and_nothing_is_signed_off(owner: User, 
     assert erase.newest_report(owner.pk) is None
 
 
-def test_the_report_says_who_signed_it_off_and_names_nobody(owner: User, staff: User, fill: Fill) -> None:
+def test_report_records_its_actor_and_contains_no_email(owner: User, staff: User, fill: Fill) -> None:
     fill(owner)
 
     report = erase_person(owner.pk, actor=user_actor(staff), reason="asked for it")
@@ -327,7 +328,7 @@ def test_the_report_says_who_signed_it_off_and_names_nobody(owner: User, staff: 
 
 
 @BOTH_STORES
-def test_an_administrator_is_erased_by_an_administrator_alone_and_the_last_one_stays(
+def test_only_administrators_erase_administrators_and_the_last_stays(
     staff: User, owner: User, session_file: Path
 ) -> None:
     with pytest.raises(Conflict, match="Only an administrator"):
@@ -341,7 +342,7 @@ def test_an_administrator_is_erased_by_an_administrator_alone_and_the_last_one_s
 
 @BOTH_STORES
 @pytest.mark.django_db(transaction=True)
-def test_two_erasures_at_once_end_without_a_fault(owner: User, session_file: Path) -> None:
+def test_concurrent_erasures_succeed(owner: User, session_file: Path) -> None:
     barrier = threading.Barrier(2)
 
     def erase(_: int) -> bool:
@@ -364,7 +365,7 @@ def test_two_erasures_at_once_end_without_a_fault(owner: User, session_file: Pat
 
 
 @BOTH_STORES
-def test_a_dry_run_removes_nothing(owner: User, fill: Fill, session_file: Path) -> None:
+def test_dry_run_removes_nothing(owner: User, fill: Fill, session_file: Path) -> None:
     fill(owner)
     before = counted(owner)
 
@@ -377,9 +378,7 @@ def test_a_dry_run_removes_nothing(owner: User, fill: Fill, session_file: Path) 
 
 
 @BOTH_STORES
-def test_the_command_asks_for_the_address_first(
-    owner: User, session_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_command_asks_for_the_email_first(owner: User, session_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for answer in ("no\n", ""):
         monkeypatch.setattr("sys.stdin", StringIO(answer))
         with pytest.raises(CommandError):
@@ -394,7 +393,7 @@ def test_the_command_asks_for_the_address_first(
 
 
 @BOTH_STORES
-def test_the_command_takes_an_id(owner: User, session_file: Path) -> None:
+def test_command_accepts_a_user_id(owner: User, session_file: Path) -> None:
     printed("erase_user", str(owner.pk), "--yes")
     assert not User.objects.exists()
 
@@ -402,12 +401,12 @@ def test_the_command_takes_an_id(owner: User, session_file: Path) -> None:
 # The admin.
 
 
-def press(browser: Client, *people: User, **more: str) -> str:
+def press(client: Client, *people: User, **more: str) -> str:
     chosen = {"_selected_action": [str(person.pk) for person in people]}
-    return browser.post(PEOPLE, {"action": "erase", **chosen, **more}, follow=True).content.decode()
+    return client.post(PEOPLE, {"action": "erase", **chosen, **more}, follow=True).content.decode()
 
 
-def test_staff_type_the_address_and_are_given_a_report(hire: Hire, owner: User, fill: Fill, staff: User) -> None:
+def test_staff_confirm_with_the_email_and_get_a_report(hire: Hire, owner: User, fill: Fill, staff: User) -> None:
     fill(owner)
     helper, email = hire("erase_user"), owner.email
 
@@ -428,14 +427,16 @@ def test_staff_type_the_address_and_are_given_a_report(hire: Hire, owner: User, 
 
 
 @BOTH_STORES
-def test_nobody_erases_themselves_in_the_admin(staff: User, staff_client: Client, session_file: Path) -> None:
+def test_staff_cannot_erase_their_own_account_in_the_admin(
+    staff: User, staff_client: Client, session_file: Path
+) -> None:
     User.objects.create_superuser("second@example.com")
     page = press(staff_client, staff, confirmed="yes", reason="bye", email=staff.email)
     assert "Your own account can be deleted on the page" in page
     assert User.objects.filter(pk=staff.pk).exists()
 
 
-def test_the_admin_does_not_delete_the_rows_by_itself(staff_client: Client, owner: User) -> None:
+def test_delete_view_of_django_is_disabled(staff_client: Client, owner: User) -> None:
     assert staff_client.post(f"{PEOPLE}{owner.pk}/delete/", {"post": "yes"}).status_code == 403
     page = staff_client.get(f"{PEOPLE}{owner.pk}/change/").content.decode()
     assert f"{PEOPLE}{owner.pk}/do/erase/" in page
