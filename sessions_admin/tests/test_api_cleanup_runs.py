@@ -1,4 +1,4 @@
-"""Staff ask for clean-ups by programs; the worker carries them out."""
+"""The API requests clean-up runs, which the worker executes."""
 
 import uuid
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from chat.tests.api import bearer, error_of
 from sessions_admin.models import Action, AuditRecord, CleanupRun
 from sessions_admin.retention.cleanup import execute
 from sessions_admin.tests.conftest import GivenSession
-from sessions_admin.tests.test_api_sessions import Headers, TokenOf, token_of, who_shows
+from sessions_admin.tests.test_api_sessions import Headers, TokenOf, token_of, user_id_of
 
 __all__ = ["token_of"]
 
@@ -27,23 +27,23 @@ def runner(token_of: TokenOf) -> Headers:
     return token_of("run_cleanup")
 
 
-def ask(client: Client, headers: Headers, **body: object) -> Any:
+def request_run(client: Client, headers: Headers, **body: object) -> Any:
     return client.post(RUNS, body, content_type="application/json", headers=headers)
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_one_is_asked_for_and_read_when_it_is_done(
+def test_run_is_requested_and_its_result_is_read(
     client: Client, runner: Headers, given_session: GivenSession, owner: User, dry_run: bool
 ) -> None:
     session = given_session(owner)
-    asked = ask(client, runner, dry_run=dry_run)
+    response = request_run(client, runner, dry_run=dry_run)
 
-    assert asked.status_code == 202, asked.content
+    assert response.status_code == 202, response.content
     run = CleanupRun.objects.get()
-    nothing = dict.fromkeys(
+    defaults = dict.fromkeys(
         ("examined", "held", "sessions", "items", "bytes", "freed_bytes", "trashed", "purged"), 0
     ) | dict.fromkeys(("started_at", "ended_at", "cutoff", "total", "seconds", "details_removed_at"))
-    assert asked.json() == nothing | {
+    assert response.json() == defaults | {
         "run_id": str(run.pk),
         "status": "queued",
         "dry_run": dry_run,
@@ -55,60 +55,68 @@ def test_one_is_asked_for_and_read_when_it_is_done(
     assert OrmQ.objects.count() == 1
     record = AuditRecord.objects.get()
     assert record.action == (Action.PREVIEW if dry_run else Action.CLEANUP)
-    assert record.actor == who_shows(runner) == str(run.actor_id)
+    assert record.actor == user_id_of(runner) == str(run.actor_id)
 
     execute(run.pk)
-    told = client.get(f"{RUNS}/{run.pk}", headers=runner).json()
+    run_json = client.get(f"{RUNS}/{run.pk}", headers=runner).json()
 
-    assert (told["status"], told["total"], told["examined"], told["sessions"], told["items"]) == ("done", 1, 1, 1, 4)
-    assert told["bytes"] == session.byte_count
-    assert told["seconds"] >= 0 and told["started_at"] < told["ended_at"]
-    assert told["log"][-1]["sentence"] == "Done." and told["log"][0].keys() == {"at", "sentence"}
+    assert (run_json["status"], run_json["total"], run_json["examined"], run_json["sessions"], run_json["items"]) == (
+        "done",
+        1,
+        1,
+        1,
+        4,
+    )
+    assert run_json["bytes"] == session.byte_count
+    assert run_json["seconds"] >= 0 and run_json["started_at"] < run_json["ended_at"]
+    assert run_json["log"][-1]["sentence"] == "Done." and run_json["log"][0].keys() == {"at", "sentence"}
     assert AgentSession.objects.filter(gone_at=None).exists() is dry_run
 
 
-def test_a_second_one_is_a_conflict(client: Client, runner: Headers) -> None:
-    ask(client, runner, dry_run=False)
-    refused = ask(client, runner, dry_run=True)
+def test_second_run_returns_409(client: Client, runner: Headers) -> None:
+    request_run(client, runner, dry_run=False)
+    refused = request_run(client, runner, dry_run=True)
     assert error_of(refused, 409) == "conflict"
     assert refused.json()["error"]["detail"] == "Another clean-up is already waiting for the worker."
     assert CleanupRun.objects.count() == AuditRecord.objects.count() == 1
 
 
-def test_whether_it_is_a_preview_must_be_said(client: Client, runner: Headers) -> None:
+def test_dry_run_is_a_required_field(client: Client, runner: Headers) -> None:
     for wrong in ({}, {"dry_run": None}, {"dry_run": "perhaps"}):
-        assert error_of(ask(client, runner, **wrong), 422) == "invalid"
+        assert error_of(request_run(client, runner, **wrong), 422) == "invalid"
     assert not CleanupRun.objects.exists()
 
 
-def test_one_that_is_not_there_is_not_found(client: Client, runner: Headers) -> None:
+def test_unknown_run_returns_404(client: Client, runner: Headers) -> None:
     assert error_of(client.get(f"{RUNS}/{uuid.uuid4()}", headers=runner), 404) == "not_found"
     assert error_of(client.get(f"{RUNS}/x", headers=runner), 422) == "invalid"
 
 
-def test_who_may_see_runs_reads_them_and_asks_for_none(
+def test_view_permission_allows_reading_but_not_requesting_runs(
     client: Client, runner: Headers, token_of: TokenOf, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    run_id = ask(client, runner, dry_run=True).json()["run_id"]
+    run_id = request_run(client, runner, dry_run=True).json()["run_id"]
     viewer = token_of("view_cleanuprun")
     assert client.get(f"{RUNS}/{run_id}", headers=viewer).status_code == 200
-    with django_assert_num_queries(5):  # the token, two for permissions, the run, and what it is by now
+    with django_assert_num_queries(5):  # the token, two for permissions, the run, and its current state
         client.get(f"{RUNS}/{run_id}", headers=viewer)
-    assert error_of(ask(client, viewer, dry_run=True), 403) == "forbidden"
+    assert error_of(request_run(client, viewer, dry_run=True), 403) == "forbidden"
 
 
-@pytest.mark.parametrize("who", ["anonymous", "owner", "newcomer", "no staff", "other scope"])
-def test_nobody_else_does(client: Client, owner: User, token_of: TokenOf, runner: Headers, who: str) -> None:
-    run_id = ask(client, runner, dry_run=True).json()["run_id"]
-    shown: dict[str, Callable[[], Headers]] = {
+@pytest.mark.parametrize("role", ["anonymous", "owner", "newcomer", "no staff", "other scope"])
+def test_run_endpoints_require_permission_and_scope(
+    client: Client, owner: User, token_of: TokenOf, runner: Headers, role: str
+) -> None:
+    run_id = request_run(client, runner, dry_run=True).json()["run_id"]
+    headers_by_role: dict[str, Callable[[], Headers]] = {
         "anonymous": lambda: {},
         "owner": lambda: bearer(owner),
         "newcomer": lambda: token_of("manage_agentsession"),
         "no staff": lambda: token_of("run_cleanup", is_staff=False),
         "other scope": lambda: token_of("run_cleanup", scopes=("chat",)),
     }
-    headers = shown[who]()
-    status = 401 if who == "anonymous" else 403
+    headers = headers_by_role[role]()
+    status = 401 if role == "anonymous" else 403
     assert error_of(client.get(f"{RUNS}/{run_id}", headers=headers), status)
-    assert error_of(ask(client, headers, dry_run=True), status)
+    assert error_of(request_run(client, headers, dry_run=True), status)
     assert CleanupRun.objects.count() == 1

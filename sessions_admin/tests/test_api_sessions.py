@@ -1,4 +1,4 @@
-"""Staff look after sessions by programs: the same functions as in the admin, and the same permissions."""
+"""The API for sessions offers the actions of the admin with the same permissions."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -25,15 +25,15 @@ from sessions_admin.tests.conftest import GivenSession, give_turn, remember
 pytestmark = pytest.mark.django_db
 SESSIONS = "/api/sessions"
 VERBS = ["prune", "clear", "hold", "release", "rebuild"]
-LINE = {"session_id", "email", "title", "state", "items", "bytes", "pruned", "last_activity_at"}
-DETAILS = {"first_activity_at", "gone_at", "held_at", "held_until", "hold_reason", "last_error", "inspection"}
+LIST_FIELDS = {"session_id", "email", "title", "state", "items", "bytes", "pruned", "last_activity_at"}
+DETAIL_FIELDS = {"first_activity_at", "gone_at", "held_at", "held_until", "hold_reason", "last_error", "inspection"}
 Headers = dict[str, str]
 TokenOf = Callable[..., Headers]
 
 
 @pytest.fixture
 def token_of(db: None) -> TokenOf:
-    """Make a token of staff who may do some things."""
+    """Make a token of staff with these permissions."""
 
     def make(*codenames: str, is_staff: bool = True, scopes: tuple[str, ...] = ("sessions",)) -> Headers:
         user = User.objects.create_user(f"staff{User.objects.count()}@example.com", PASSWORD, is_staff=True)
@@ -63,7 +63,7 @@ def party(given_session: GivenSession, owner: User) -> AgentSession:
     return session
 
 
-def at(session: AgentSession, verb: str = "") -> str:
+def session_path(session: AgentSession, verb: str = "") -> str:
     return f"{SESSIONS}/{session.session_id}{f'/{verb}' if verb else ''}"
 
 
@@ -71,8 +71,8 @@ def post(client: Client, path: str, headers: Headers, **body: object) -> Any:
     return client.post(path, body, content_type="application/json", headers=headers)
 
 
-def who_shows(headers: Headers) -> str:
-    """Return the id of whoever has a token."""
+def user_id_of(headers: Headers) -> str:
+    """Return the id of the token's user."""
     return str(tokens.find(headers["Authorization"].removeprefix("Bearer ")).user_id)
 
 
@@ -80,19 +80,19 @@ def get(client: Client, path: str, headers: Headers, query: dict[str, Any]) -> A
     return client.get(path, query, headers=headers)
 
 
-def bare(client: Client, path: str, headers: Headers) -> Any:
-    """Send nothing along."""
+def post_without_body(client: Client, path: str, headers: Headers) -> Any:
+    """Post without a body."""
     return client.post(path, b"", content_type="application/json", headers=headers)
 
 
 # The list.
 
 
-def test_they_are_listed_as_the_mirror_has_them(client: Client, viewer: Headers, party: AgentSession) -> None:
-    answer = client.get(SESSIONS, headers=viewer)
+def test_list_returns_the_metadata_of_sessions(client: Client, viewer: Headers, party: AgentSession) -> None:
+    response = client.get(SESSIONS, headers=viewer)
 
-    assert answer.status_code == 200
-    assert answer.json() == {
+    assert response.status_code == 200
+    assert response.json() == {
         "items": [
             {
                 "session_id": party.session_id,
@@ -110,7 +110,7 @@ def test_they_are_listed_as_the_mirror_has_them(client: Client, viewer: Headers,
     }
 
 
-def test_pages_miss_none_and_repeat_none_at_the_same_moment(
+def test_pages_are_complete_and_distinct_for_equal_timestamps(
     client: Client, viewer: Headers, given_session: GivenSession, owner: User
 ) -> None:
     made = [given_session(owner, items=1, title=f"Chat {n}") for n in range(5)]
@@ -130,7 +130,7 @@ def test_pages_miss_none_and_repeat_none_at_the_same_moment(
     assert (found, sizes, page["after"]) == (expected, [2, 2, 1], None)
 
 
-def test_the_list_is_narrowed_by_state_person_and_days(
+def test_list_is_filtered_by_state_user_and_inactive_days(
     client: Client, viewer: Headers, given_session: GivenSession, owner: User, outsider: User
 ) -> None:
     old, fresh, theirs = (
@@ -139,8 +139,8 @@ def test_the_list_is_narrowed_by_state_person_and_days(
         given_session(outsider, idle=timedelta(days=3)),
     )
 
-    def found(**narrowed: object) -> set[str]:
-        return {line["session_id"] for line in get(client, SESSIONS, viewer, narrowed).json()["items"]}
+    def found(**filters: object) -> set[str]:
+        return {line["session_id"] for line in get(client, SESSIONS, viewer, filters).json()["items"]}
 
     assert found(state="due") == {old.session_id}
     assert found(user=" OWNER@example.com") == {old.session_id, fresh.session_id}
@@ -152,7 +152,7 @@ def test_the_list_is_narrowed_by_state_person_and_days(
         assert error_of(get(client, SESSIONS, viewer, {"after": after}), 400) == "bad_cursor"
 
 
-def test_a_page_takes_the_same_queries_however_many_there_are(
+def test_number_of_queries_does_not_grow_with_sessions(
     client: Client,
     viewer: Headers,
     given_session: GivenSession,
@@ -160,7 +160,7 @@ def test_a_page_takes_the_same_queries_however_many_there_are(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     given_session(owner, items=1)
-    client.get(SESSIONS, headers=viewer)  # which notes the token's use
+    client.get(SESSIONS, headers=viewer)  # records the use of the token
     for count in (1, 4):
         while AgentSession.objects.count() < count:
             given_session(owner, items=1)
@@ -168,34 +168,34 @@ def test_a_page_takes_the_same_queries_however_many_there_are(
             assert len(client.get(SESSIONS, headers=viewer).json()["items"]) == count
 
 
-# One of them.
+# Details.
 
 
-def test_one_is_shown_without_what_is_in_it(client: Client, viewer: Headers, party: AgentSession) -> None:
+def test_session_details_contain_no_items(client: Client, viewer: Headers, party: AgentSession) -> None:
     hold_session(party.session_id, actor="os:root", reason="Fraud", until=(end := timezone.now() + timedelta(days=3)))
-    found = client.get(at(party), headers=viewer).json()
+    found = client.get(session_path(party), headers=viewer).json()
 
-    assert set(found) == LINE | DETAILS
+    assert set(found) == LIST_FIELDS | DETAIL_FIELDS
     assert (found["state"], found["hold_reason"], found["held_until"]) == ("held", "Fraud", end.isoformat())
     assert (found["gone_at"], found["last_error"], found["inspection"]) == (None, "", None)
     assert found["first_activity_at"] == party.first_activity_at.isoformat()
     assert not AuditRecord.objects.filter(action=Action.INSPECT).exists()
 
 
-def test_what_is_in_it_needs_a_permission_and_a_reason_and_is_on_the_record(
+def test_inspection_requires_permission_and_reason_and_is_audited(
     client: Client, viewer: Headers, manager: Headers, token_of: TokenOf, party: AgentSession
 ) -> None:
     auditor = token_of("view_session_items")
     for headers in (viewer, manager):
-        assert error_of(get(client, at(party), headers, {"items": True, "reason": "curious"}), 403)
+        assert error_of(get(client, session_path(party), headers, {"items": True, "reason": "curious"}), 403)
     for reason in ({}, {"reason": "  "}):
-        assert error_of(get(client, at(party), auditor, {"items": True, **reason}), 400) == "bad_input"
+        assert error_of(get(client, session_path(party), auditor, {"items": True, **reason}), 400) == "bad_input"
     assert not AuditRecord.objects.exists()
 
-    seen = get(client, at(party), auditor, {"items": True, "reason": "She asked"}).json()["inspection"]
+    seen = get(client, session_path(party), auditor, {"items": True, "reason": "She asked"}).json()["inspection"]
 
     assert [entry["text"] for entry in seen["memory"]["stored"]][1] == "message 1 of the party – café"
-    assert [said["text"] for said in seen["conversation"]] == ["Buy a cake", "Bought."]
+    assert [message["text"] for message in seen["conversation"]] == ["Buy a cake", "Bought."]
     assert [turn["calls"][0]["name"] for turn in seen["journal"]] == ["create_task"]
     assert set(seen) == {
         "adopted",
@@ -203,31 +203,31 @@ def test_what_is_in_it_needs_a_permission_and_a_reason_and_is_on_the_record(
     }  # fmt: skip
     record = AuditRecord.objects.get()
     assert (record.action, record.reason, record.person) == (Action.INSPECT, "She asked", str(party.user_id))
-    assert record.actor == who_shows(auditor)
-    assert [look.reason for look in staff_accesses(party.user_id)] == ["She asked"]
+    assert record.actor == user_id_of(auditor)
+    assert [access.reason for access in staff_accesses(party.user_id)] == ["She asked"]
 
 
-def test_the_reason_may_stay_out_of_the_url(
+def test_inspection_accepts_its_reason_in_the_body(
     client: Client, viewer: Headers, token_of: TokenOf, party: AgentSession
 ) -> None:
     auditor = token_of("view_session_items")
-    assert error_of(post(client, at(party, "inspect"), viewer, reason="curious"), 403)
-    assert error_of(post(client, at(party, "inspect"), auditor), 422)
-    assert error_of(post(client, at(party, "inspect"), auditor, reason="  "), 400) == "bad_input"
+    assert error_of(post(client, session_path(party, "inspect"), viewer, reason="curious"), 403)
+    assert error_of(post(client, session_path(party, "inspect"), auditor), 422)
+    assert error_of(post(client, session_path(party, "inspect"), auditor, reason="  "), 400) == "bad_input"
     assert not AuditRecord.objects.exists()
 
-    seen = post(client, at(party, "inspect"), auditor, reason="Sie fragte „warum“").json()
+    seen = post(client, session_path(party, "inspect"), auditor, reason="Sie fragte „warum“").json()
 
     assert seen["inspection"]["conversation"][0]["text"] == "Buy a cake"
     assert AuditRecord.objects.get().reason == "Sie fragte „warum“"
-    assert set(seen) == set(get(client, at(party), auditor, {"items": True, "reason": "again"}).json())
+    assert set(seen) == set(get(client, session_path(party), auditor, {"items": True, "reason": "again"}).json())
 
 
-# What is done to them.
+# Actions.
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_each_verb_does_what_it_says_and_is_on_the_record(
+def test_each_action_changes_the_session_and_is_audited(
     client: Client, manager: Headers, party: AgentSession, session_file: Path, verb: str
 ) -> None:
     body: dict[str, object] = {"reason": "She asked"}
@@ -235,10 +235,10 @@ def test_each_verb_does_what_it_says_and_is_on_the_record(
         remember(session_file, party.session_id, 300)
     if verb == "release":
         hold_session(party.session_id, actor="os:root", reason="Fraud")
-    answer = post(client, at(party, verb), manager, **body)
+    response = post(client, session_path(party, verb), manager, **body)
 
-    assert answer.status_code == 200, answer.content
-    outcome = answer.json()
+    assert response.status_code == 200, response.content
+    outcome = response.json()
     assert set(outcome) == {"session_id", "action", "items_before", "items", "bytes_before", "bytes"}
     items = {"prune": (304, 200), "clear": (4, 0), "hold": (4, 4), "release": (4, 4), "rebuild": (4, 0)}
     assert (outcome["items_before"], outcome["items"]) == items[verb]
@@ -246,46 +246,56 @@ def test_each_verb_does_what_it_says_and_is_on_the_record(
     assert (party.item_count, party.is_held) == (items[verb][1], verb == "hold")
     record = AuditRecord.objects.latest("pk")
     assert (outcome["action"], record.action, record.reason) == (verb, verb, "She asked")
-    assert record.actor == who_shows(manager)
+    assert record.actor == user_id_of(manager)
 
 
 @pytest.mark.parametrize("verb", ["prune", "clear", "rebuild"])
-def test_a_reason_may_be_left_out(client: Client, manager: Headers, party: AgentSession, verb: str) -> None:
-    assert bare(client, at(party, verb), manager).status_code == 200
-    assert post(client, at(party, verb), manager).status_code == 200
+def test_reason_is_optional_for_actions_other_than_hold(
+    client: Client, manager: Headers, party: AgentSession, verb: str
+) -> None:
+    assert post_without_body(client, session_path(party, verb), manager).status_code == 200
+    assert post(client, session_path(party, verb), manager).status_code == 200
     assert {record.reason for record in AuditRecord.objects.all()} == {""}
 
 
-def test_a_hold_needs_a_reason_and_ends_later(client: Client, manager: Headers, party: AgentSession) -> None:
+def test_hold_requires_a_reason_and_a_future_end(client: Client, manager: Headers, party: AgentSession) -> None:
     now = timezone.now()
-    assert error_of(bare(client, at(party, "hold"), manager), 422) == "invalid"
-    assert error_of(post(client, at(party, "hold"), manager, reason="x" * 1001), 422) == "invalid"
-    assert error_of(post(client, at(party, "hold"), manager, reason="Why", until="2030-01-01T00:00"), 422) == "invalid"
-    assert error_of(post(client, at(party, "hold"), manager, reason=" "), 400) == "bad_input"
-    assert error_of(post(client, at(party, "hold"), manager, reason="Why", until=now.isoformat()), 400) == "bad_input"
+    assert error_of(post_without_body(client, session_path(party, "hold"), manager), 422) == "invalid"
+    assert error_of(post(client, session_path(party, "hold"), manager, reason="x" * 1001), 422) == "invalid"
+    assert (
+        error_of(post(client, session_path(party, "hold"), manager, reason="Why", until="2030-01-01T00:00"), 422)
+        == "invalid"
+    )
+    assert error_of(post(client, session_path(party, "hold"), manager, reason=" "), 400) == "bad_input"
+    assert (
+        error_of(post(client, session_path(party, "hold"), manager, reason="Why", until=now.isoformat()), 400)
+        == "bad_input"
+    )
     end = now + timedelta(days=3)
-    assert post(client, at(party, "hold"), manager, reason="Why", until=end.isoformat()).status_code == 200
+    assert post(client, session_path(party, "hold"), manager, reason="Why", until=end.isoformat()).status_code == 200
     party.refresh_from_db()
     assert (party.held_until, party.hold_reason) == (end, "Why")
 
 
-def test_what_is_held_in_use_or_not_held_is_a_conflict(client: Client, manager: Headers, party: AgentSession) -> None:
-    assert error_of(bare(client, at(party, "release"), manager), 409) == "conflict"
+def test_action_refused_by_hold_or_running_turn_returns_409(
+    client: Client, manager: Headers, party: AgentSession
+) -> None:
+    assert error_of(post_without_body(client, session_path(party, "release"), manager), 409) == "conflict"
     hold_session(party.session_id, actor="os:root", reason="Fraud")
-    refused = bare(client, at(party, "clear"), manager)
+    refused = post_without_body(client, session_path(party, "clear"), manager)
     assert error_of(refused, 409) == "conflict"
     assert refused.json()["error"]["detail"] == "This session is held; release it first."
     give_turn(party, Status.RUNNING)
     for verb in ("prune", "clear", "rebuild"):
-        assert error_of(bare(client, at(party, verb), manager), 409) == "conflict"
-    assert post(client, at(party, "hold"), manager, reason="Longer").status_code == 200
+        assert error_of(post_without_body(client, session_path(party, verb), manager), 409) == "conflict"
+    assert post(client, session_path(party, "hold"), manager, reason="Longer").status_code == 200
 
 
-def test_one_that_is_not_there_is_not_found(client: Client, manager: Headers, token_of: TokenOf) -> None:
+def test_unknown_session_returns_404(client: Client, manager: Headers, token_of: TokenOf) -> None:
     auditor = token_of("view_session_items")
     for session_id in ("x", "user_1_conv_2", "%00", "é"):
-        answer = client.get(f"{SESSIONS}/{session_id}", headers=auditor)
-        assert error_of(answer, 400 if session_id == "%00" else 404) in ("not_found", "bad_request")
+        response = client.get(f"{SESSIONS}/{session_id}", headers=auditor)
+        assert error_of(response, 400 if session_id == "%00" else 404) in ("not_found", "bad_request")
         if session_id != "%00":
             assert error_of(client.get(f"{SESSIONS}/{session_id}?items=1&reason=x", headers=auditor), 404)
             for verb in VERBS:
@@ -293,58 +303,66 @@ def test_one_that_is_not_there_is_not_found(client: Client, manager: Headers, to
     assert not AuditRecord.objects.exists()
 
 
-def test_where_the_file_cannot_be_used_it_is_said(
+def test_unusable_session_file_returns_503(
     client: Client, manager: Headers, party: AgentSession, session_file: Path
 ) -> None:
     session_file.write_bytes(b"this is no database at all, only text" * 100)
     for verb in ("prune", "clear", "rebuild"):
-        assert error_of(bare(client, at(party, verb), manager), 503) == "context_unavailable"
+        assert error_of(post_without_body(client, session_path(party, verb), manager), 503) == "context_unavailable"
     failed = [record.result["failed"] for record in AuditRecord.objects.all()]
     assert [sentence.startswith("The session store cannot be used") for sentence in failed] == [True] * 3
 
 
-# Who may.
+# Permissions.
 
 
-def everything(session: AgentSession) -> list[tuple[str, str]]:
-    return [("get", SESSIONS), ("get", at(session)), *(("post", at(session, verb)) for verb in VERBS)]
+def all_endpoints(session: AgentSession) -> list[tuple[str, str]]:
+    return [
+        ("get", SESSIONS),
+        ("get", session_path(session)),
+        *(("post", session_path(session, verb)) for verb in VERBS),
+    ]
 
 
-@pytest.mark.parametrize("who", ["anonymous", "owner", "outsider", "newcomer", "no staff", "other scope"])
-def test_nobody_else_gets_anything(
-    client: Client, owner: User, outsider: User, token_of: TokenOf, party: AgentSession, who: str
+@pytest.mark.parametrize("role", ["anonymous", "owner", "outsider", "newcomer", "no staff", "other scope"])
+def test_endpoints_require_permission_and_scope(
+    client: Client, owner: User, outsider: User, token_of: TokenOf, party: AgentSession, role: str
 ) -> None:
-    everyone = ("view_agentsession", "manage_agentsession", "view_session_items")
-    shown: dict[str, Callable[[], Headers]] = {
+    all_permissions = ("view_agentsession", "manage_agentsession", "view_session_items")
+    headers_by_role: dict[str, Callable[[], Headers]] = {
         "anonymous": lambda: {},
         "owner": lambda: bearer(owner),
         "outsider": lambda: bearer(outsider),
         "newcomer": lambda: token_of(),
-        "no staff": lambda: token_of(*everyone, is_staff=False),
-        "other scope": lambda: token_of(*everyone, scopes=("chat", "tasks")),
+        "no staff": lambda: token_of(*all_permissions, is_staff=False),
+        "other scope": lambda: token_of(*all_permissions, scopes=("chat", "tasks")),
     }
-    headers = shown[who]()
+    headers = headers_by_role[role]()
 
-    for method, path in everything(party):
-        answer = client.get(path, headers=headers) if method == "get" else post(client, path, headers, reason="x")
-        assert error_of(answer, 401 if who == "anonymous" else 403)
-        assert party.session_id not in answer.content.decode()
+    for method, path in all_endpoints(party):
+        response = client.get(path, headers=headers) if method == "get" else post(client, path, headers, reason="x")
+        assert error_of(response, 401 if role == "anonymous" else 403)
+        assert party.session_id not in response.content.decode()
     assert not AuditRecord.objects.exists()
 
 
 @pytest.mark.parametrize("permission", ["view_agentsession", "view_session_items"])
-def test_who_may_look_does_nothing(client: Client, token_of: TokenOf, party: AgentSession, permission: str) -> None:
+def test_view_permissions_allow_no_action(
+    client: Client, token_of: TokenOf, party: AgentSession, permission: str
+) -> None:
     headers = token_of(permission)
-    assert [client.get(path, headers=headers).status_code for path in (SESSIONS, at(party))] == [200, 200]
+    assert [client.get(path, headers=headers).status_code for path in (SESSIONS, session_path(party))] == [200, 200]
     for verb in VERBS:
-        assert error_of(post(client, at(party, verb), headers, reason="x"), 403) == "forbidden"
+        assert error_of(post(client, session_path(party, verb), headers, reason="x"), 403) == "forbidden"
     assert not AuditRecord.objects.exists()
 
 
-def test_a_login_does_it_with_djangos_header_alone(staff_client: Client, staff: User, party: AgentSession) -> None:
-    assert staff_client.get(at(party)).json()["items"] == 4
-    careful = Client(enforce_csrf_checks=True)
-    careful.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
-    assert error_of(careful.post(at(party, "clear")), 403) == "csrf_failed"
+def test_login_session_needs_the_csrf_header_for_actions(
+    staff_client: Client, staff: User, party: AgentSession
+) -> None:
+    assert staff_client.get(session_path(party)).json()["items"] == 4
+    csrf_client = Client(enforce_csrf_checks=True)
+    csrf_client.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
+    assert error_of(csrf_client.post(session_path(party, "clear")), 403) == "csrf_failed"
     party.refresh_from_db()
     assert party.item_count == 4

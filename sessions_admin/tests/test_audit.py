@@ -1,4 +1,4 @@
-"""The audit is written once, and never changed or removed by anybody."""
+"""Audit records cannot be changed or deleted."""
 
 import pytest
 from django.db import Error, connection, transaction
@@ -14,7 +14,7 @@ AUDIT = "/admin/sessions_admin/auditrecord/"
 
 @pytest.fixture
 def record(given_session: GivenSession, owner: User) -> AuditRecord:
-    """Something that was done."""
+    """The record of a hold."""
     lifecycle.hold_session(given_session(owner).session_id, actor="os:tester", reason="asked for")
     return AuditRecord.objects.get()
 
@@ -23,14 +23,14 @@ def record(given_session: GivenSession, owner: User) -> AuditRecord:
     "statement",
     ["UPDATE sessions_admin_auditrecord SET actor = 'nobody'", "DELETE FROM sessions_admin_auditrecord"],
 )
-def test_the_database_refuses_to_change_it(record: AuditRecord, statement: str) -> None:
+def test_database_rejects_changes_to_records(record: AuditRecord, statement: str) -> None:
     with pytest.raises(Error, match="never changed"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)
 
     assert AuditRecord.objects.get().actor == "os:tester"
 
 
-def test_a_superuser_reads_it_and_changes_nothing(record: AuditRecord, staff_client: Client) -> None:
+def test_superuser_can_read_but_not_change_records(record: AuditRecord, staff_client: Client) -> None:
     assert staff_client.get(AUDIT).status_code == 200
     page = staff_client.get(f"{AUDIT}{record.pk}/change/")
     assert page.status_code == 200
@@ -41,8 +41,8 @@ def test_a_superuser_reads_it_and_changes_nothing(record: AuditRecord, staff_cli
     assert AuditRecord.objects.get().actor == "os:tester"
 
 
-def test_it_names_no_address_and_no_title(record: AuditRecord, owner: User) -> None:
-    kept = str(AuditRecord.objects.values().get())
-    assert owner.email not in kept
-    assert "Party" not in kept
-    assert str(owner.pk) in kept
+def test_record_contains_no_email_and_no_title(record: AuditRecord, owner: User) -> None:
+    fields = str(AuditRecord.objects.values().get())
+    assert owner.email not in fields
+    assert "Party" not in fields
+    assert str(owner.pk) in fields

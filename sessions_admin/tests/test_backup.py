@@ -1,4 +1,4 @@
-"""What is backed up while people chat comes back whole, or nothing changes."""
+"""A backup made while people chat is restored completely, or nothing is changed."""
 
 import asyncio
 import hashlib
@@ -50,7 +50,7 @@ Manifest = dict[str, Any]
 
 @pytest.fixture
 def party(transactional_db: None, owner: User, given_session: GivenSession) -> AgentSession:
-    """A conversation with memory, and a task."""
+    """A conversation with a session, and a task."""
     session = given_session(owner, title="Party – café\twith\nlines \\ and ends")
     talk.say(session.conversation, "Buy a cake", "Bought.", calls=2)
     Task.objects.create(user=owner, number=TaskCounter.take(owner.pk), title="Buy a cake")
@@ -59,14 +59,14 @@ def party(transactional_db: None, owner: User, given_session: GivenSession) -> A
 
 @pytest.fixture
 def copy(party: AgentSession, tmp_path: Path) -> Path:
-    """A backup of that."""
+    """A backup that contains `party`."""
     path = tmp_path / "copy.zip"
     backup(path, actor="os:root")
     return path
 
 
-def record() -> dict[str, list[str]]:
-    """Return every row of every table that a backup has, but the audit's."""
+def rows_by_table() -> dict[str, list[str]]:
+    """Return every row of every table in a backup, except the audit."""
     with connection.cursor() as cursor:
         return {name: _rows(cursor, name) for name in tables() if name != AUDIT}
 
@@ -76,13 +76,13 @@ def _rows(cursor: Any, table: str) -> list[str]:
     return [row[0] for row in cursor.fetchall()]
 
 
-def memory(session_id: str) -> list[object]:
+def stored_items(session_id: str) -> list[object]:
     with opened() as store:
         return list(store.items(session_id))
 
 
 def rewrite(path: Path, change: Callable[[Manifest, dict[str, bytes]], None]) -> Path:
-    """Change what a backup holds, its check sums brought in step."""
+    """Change the content of a backup and update its checksums."""
     with ZipFile(path) as old:
         members = {name: old.read(name) for name in old.namelist()}
     manifest = json.loads(members.pop(archive.MANIFEST))
@@ -97,8 +97,8 @@ def rewrite(path: Path, change: Callable[[Manifest, dict[str, bytes]], None]) ->
     return changed
 
 
-def spoil() -> None:
-    """Change everything behind a backup's back."""
+def change_everything() -> None:
+    """Change everything after a backup was made."""
     Conversation.objects.update(title="Spoiled")
     User.objects.create_user("later@example.com")
     Task.objects.all().delete()
@@ -111,34 +111,32 @@ def spoil() -> None:
     [(FILE, FILE), (DATABASE, DATABASE), (FILE, DATABASE), (DATABASE, FILE)],
     indirect=["store_kind"],
 )
-def test_what_was_backed_up_comes_back_and_nothing_else(
+def test_restore_brings_back_exactly_the_backup(
     party: AgentSession, copy: Path, session_file: Path, owner: User, later: str, settings: Settings
 ) -> None:
-    before, items = record(), memory(party.session_id)
+    before, items = rows_by_table(), stored_items(party.session_id)
     assert len(items) == 4
     settings.AGENT_SESSION_STORE = later
-    spoil()
+    change_everything()
 
     done = restore(copy, actor="os:root", force=True)
 
-    assert record() == before
-    assert memory(party.session_id) == items
+    assert rows_by_table() == before
+    assert stored_items(party.session_id) == items
     assert (done.sessions, done.items) == (1, 4)
     assert later == DATABASE or stat.S_IMODE(session_file.stat().st_mode) == 0o600
     assert check().is_sound
     assert AgentSession.objects.get().item_count == 4
-    assert [row.action for row in AuditRecord.objects.all()] == ["restore"]  # of the backup's making it knows nothing
+    assert [row.action for row in AuditRecord.objects.all()] == ["restore"]  # a backup does not contain its own record
     assert Task.objects.create(user=owner, number=TaskCounter.take(owner.pk), title="Next").number == 2
     newest = ToolCall.objects.latest("pk").pk
     again = talk.say(Conversation.objects.get(), "Hello again", calls=1)
-    assert again.tool_calls.get().pk > newest  # sequences go on
+    assert again.tool_calls.get().pk > newest  # sequences continue
 
 
 @pytest.mark.service
-def test_it_is_restored_into_an_empty_database_of_another_server(
-    party: AgentSession, copy: Path, tmp_path: Path
-) -> None:
-    before = record()
+def test_backup_is_restored_into_an_empty_database(party: AgentSession, copy: Path, tmp_path: Path) -> None:
+    before = rows_by_table()
     (data := tmp_path / "other").mkdir()
     with database(os.environ["DATABASE_URL"]) as (_, url):
         done = run("manage.py", "restore", copy, "--json", DATABASE_URL=url, DATA_DIR=str(data))
@@ -152,8 +150,8 @@ def test_it_is_restored_into_an_empty_database_of_another_server(
         assert file.items(party.session_id)[0] == {"role": "user", "content": "message 0 of the party – café"}
 
 
-def test_a_damaged_backup_changes_nothing(party: AgentSession, copy: Path, session_file: Path, tmp_path: Path) -> None:
-    whole, before = copy.read_bytes(), record()
+def test_damaged_backup_changes_nothing(party: AgentSession, copy: Path, session_file: Path, tmp_path: Path) -> None:
+    whole, before = copy.read_bytes(), rows_by_table()
     damaged = tmp_path / "damaged.zip"
     damages = [b"", b"no zip at all", whole[: len(whole) // 2], whole[:-1]]
     for at in range(60, len(whole) - 60, len(whole) // 12):
@@ -167,35 +165,35 @@ def test_a_damaged_backup_changes_nothing(party: AgentSession, copy: Path, sessi
             assert "backup" in error.detail
             with pytest.raises(BadInput):
                 restore(damaged, actor="os:root", force=True)
-        else:  # what was hit means nothing, such as the time of a member
+        else:  # the damaged byte has no meaning, such as the time of a member
             assert data not in damages[:4]
 
-    assert record() == before
-    assert memory(party.session_id)
+    assert rows_by_table() == before
+    assert stored_items(party.session_id)
     assert not AuditRecord.objects.filter(action="restore").exists()
 
 
-def _lose_a_row(manifest: Manifest, members: dict[str, bytes]) -> None:
+def _remove_row(manifest: Manifest, members: dict[str, bytes]) -> None:
     members["record/chat_message"] = members["record/chat_message"].split(b"\n", 1)[1]
 
 
-def _lose_memory(manifest: Manifest, members: dict[str, bytes]) -> None:
+def _truncate_sessions(manifest: Manifest, members: dict[str, bytes]) -> None:
     members[archive.MEMORY] = members[archive.MEMORY][:4096]
 
 
-def _lose_a_table(manifest: Manifest, members: dict[str, bytes]) -> None:
+def _remove_table(manifest: Manifest, members: dict[str, bytes]) -> None:
     del members["record/chat_message"]
 
 
-@pytest.mark.parametrize("damage", [_lose_a_row, _lose_memory, _lose_a_table])
-def test_a_backup_that_lost_something_is_seen_though_its_sums_are_right(
+@pytest.mark.parametrize("damage", [_remove_row, _truncate_sessions, _remove_table])
+def test_incomplete_backup_with_valid_checksums_is_rejected(
     copy: Path, damage: Callable[[Manifest, dict[str, bytes]], None]
 ) -> None:
     with pytest.raises(BadInput, match="damaged"):
         restore(rewrite(copy, damage), actor="os:root", force=True)
 
 
-def test_a_word_that_was_changed_is_seen(copy: Path) -> None:
+def test_changed_content_fails_its_checksum(copy: Path) -> None:
     with ZipFile(copy) as old, ZipFile(copy.with_name("changed.zip"), "w") as new:
         for name in old.namelist():
             new.writestr(name, old.read(name).replace(b"Party", b"Porto") if "chat_conv" in name else old.read(name))
@@ -205,33 +203,31 @@ def test_a_word_that_was_changed_is_seen(copy: Path) -> None:
 
 
 @BOTH_STORES
-def test_what_does_not_fit_together_leaves_both_stores_as_they_were(
-    party: AgentSession, copy: Path, session_file: Path
-) -> None:
+def test_inconsistent_backup_leaves_both_stores_unchanged(party: AgentSession, copy: Path, session_file: Path) -> None:
     def without_people(manifest: Manifest, members: dict[str, bytes]) -> None:
         members["record/chat_user"] = b""
         manifest["tables"]["chat_user"]["rows"] = 0
 
     Conversation.objects.update(title="As it is now")
-    before = record()
+    before = rows_by_table()
     session_file.with_name("marker").write_text("")
 
     with pytest.raises(Conflict, match="nothing was changed"):
         restore(rewrite(copy, without_people), actor="os:root", force=True)
 
-    assert record() == before
-    assert len(memory(party.session_id)) == 4
+    assert rows_by_table() == before
+    assert len(stored_items(party.session_id)) == 4
     assert [path.name for path in session_file.parent.iterdir() if path.name.startswith(".")] == []
 
 
 @BOTH_STORES
-def test_where_the_end_fails_the_old_sessions_are_back(
+def test_failed_commit_brings_back_the_old_sessions(
     party: AgentSession, copy: Path, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened() as store:
         store.remove([party.session_id])
     remember(session_file, party.session_id, 3)
-    with connection.cursor() as cursor:  # refuses only when the transaction ends
+    with connection.cursor() as cursor:  # raises only when the transaction commits
         cursor.execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'No.'; END $$;"
             f"CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON {AUDIT} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
@@ -244,10 +240,10 @@ def test_where_the_end_fails_the_old_sessions_are_back(
         with connection.cursor() as cursor:
             cursor.execute("DROP FUNCTION refuse() CASCADE")
 
-    assert len(memory(party.session_id)) == 3
+    assert len(stored_items(party.session_id)) == 3
 
 
-def test_a_newer_backup_is_refused(copy: Path) -> None:
+def test_newer_backup_is_refused(copy: Path) -> None:
     def newer(manifest: Manifest, members: dict[str, bytes]) -> None:
         manifest["version"] = "99.0.0"
 
@@ -260,7 +256,7 @@ def test_a_newer_backup_is_refused(copy: Path) -> None:
 
 
 def without_column(manifest: Manifest, members: dict[str, bytes], table: str, column: str) -> None:
-    """Take a column out of a table that had none of the name."""
+    """Remove a column from a table, as before the migration that added it."""
     columns = manifest["tables"][table]["columns"]
     place = columns.index(column)
     rows = [row.split(b"\t") for row in members[f"record/{table}"].splitlines()]
@@ -268,7 +264,7 @@ def without_column(manifest: Manifest, members: dict[str, bytes], table: str, co
     del columns[place]
 
 
-def test_an_older_backup_is_brought_up_to_date(party: AgentSession, copy: Path, session_file: Path) -> None:
+def test_older_backup_is_migrated(party: AgentSession, copy: Path, session_file: Path) -> None:
     def older(manifest: Manifest, members: dict[str, bytes]) -> None:
         manifest["version"], manifest["format"] = "0.2.9", 1
         del manifest["sizes"]
@@ -278,38 +274,34 @@ def test_an_older_backup_is_brought_up_to_date(party: AgentSession, copy: Path, 
         without_column(manifest, members, CleanupRun._meta.db_table, "details_removed_at")
 
     later = ["sessions_admin", "0007"]
-    before = record()
-    spoil()
+    before = rows_by_table()
+    change_everything()
 
     assert restore(rewrite(copy, older), actor="os:root", force=True).version == "0.2.9"
 
-    now = record()
-    of_later = {"django_migrations", "auth_group", "auth_group_permissions"}
-    assert {name for name in now if now[name] != before[name]} <= of_later
+    now = rows_by_table()
+    changed_by_migrations = {"django_migrations", "auth_group", "auth_group_permissions"}
+    assert {name for name in now if now[name] != before[name]} <= changed_by_migrations
     assert not StoreSample.objects.exists()
 
 
-def test_it_replaces_a_database_that_was_not_migrated_for_long(
-    party: AgentSession, copy: Path, session_file: Path
-) -> None:
-    before = record()
-    spoil()
+def test_restore_replaces_a_database_with_old_migrations(party: AgentSession, copy: Path, session_file: Path) -> None:
+    before = rows_by_table()
+    change_everything()
     try:
         call_command("migrate", "sessions_admin", "0006", verbosity=0)
         restore(copy, actor="os:root", force=True)
 
-        assert record() == before
+        assert rows_by_table() == before
     finally:
         call_command("migrate", verbosity=0)
 
 
-def test_a_database_with_people_in_it_is_replaced_only_by_force(
-    copy: Path, session_file: Path, party: AgentSession
-) -> None:
+def test_restore_over_existing_users_requires_force(copy: Path, session_file: Path, party: AgentSession) -> None:
     Conversation.objects.update(title="As it is now")
-    for how in ([], ["--dry-run"]):
+    for options in ([], ["--dry-run"]):
         with pytest.raises(CommandError, match="This database already has users"):
-            printed("restore", copy, *how)
+            printed("restore", copy, *options)
     assert "Could restore the backup of" in printed("restore", copy, "--force", "--dry-run")
     assert Conversation.objects.get().title == "As it is now"
 
@@ -317,17 +309,19 @@ def test_a_database_with_people_in_it_is_replaced_only_by_force(
     assert Conversation.objects.get().title.startswith("Party")
 
 
-def test_people_who_were_erased_since_are_named(copy: Path, session_file: Path, owner: User, outsider: User) -> None:
+def test_restore_names_users_erased_since_the_backup(
+    copy: Path, session_file: Path, owner: User, outsider: User
+) -> None:
     erase_person(owner.pk, actor="os:root", reason="asked for it")
 
-    call_command("restore", str(copy), "--force", stdout=StringIO(), stderr=(said := StringIO()))
+    call_command("restore", str(copy), "--force", stdout=StringIO(), stderr=(errors := StringIO()))
 
     assert User.objects.filter(pk=owner.pk).exists()
-    assert str(owner.pk) in said.getvalue()
-    assert str(outsider.pk) not in said.getvalue()
+    assert str(owner.pk) in errors.getvalue()
+    assert str(outsider.pk) not in errors.getvalue()
 
 
-async def test_it_is_refused_while_a_server_works_with_the_database(
+async def test_restore_is_refused_while_a_server_uses_the_database(
     start_runner: StartRunner, tmp_path: Path, settings: Settings
 ) -> None:
     settings.AGENT_SESSION_DB_PATH = tmp_path / "sessions.db"
@@ -337,19 +331,18 @@ async def test_it_is_refused_while_a_server_works_with_the_database(
         await in_database(restore, tmp_path / "copy.zip", actor="os:root", force=True)
 
 
-def test_behind_a_pooler_where_a_server_holds_no_lock_its_running_turn_tells_of_it(
-    copy: Path, party: AgentSession
-) -> None:
+def test_restore_is_refused_while_a_turn_runs_without_a_server_lock(copy: Path, party: AgentSession) -> None:
+    """Behind a connection pooler, a server holds no lock."""
     turn = talk.say(Conversation.objects.get(), "Buy candles", None, status=Status.RUNNING)
     with pytest.raises(Conflict, match="A server uses this database"):
         restore(copy, actor="os:root", force=True)
 
-    turn.lease_until = timezone.now()  # it was killed
+    turn.lease_until = timezone.now()  # the server was killed
     turn.save()
     restore(copy, actor="os:root", force=True)
 
 
-def test_it_is_refused_while_up_runs_and_keeps_up_away(copy: Path, settings: Settings) -> None:
+def test_restore_is_refused_while_up_runs(copy: Path, settings: Settings) -> None:
     claim = SingleInstance(settings.DATA_DIR)
     try:
         with pytest.raises(Conflict, match="already running"):
@@ -361,21 +354,21 @@ def test_it_is_refused_while_up_runs_and_keeps_up_away(copy: Path, settings: Set
 
 
 @EACH
-async def test_a_backup_made_while_somebody_chats_can_be_gone_on_with(
+async def test_chats_continue_from_a_backup_made_during_turns(
     start_runner: StartRunner, owner: User, tmp_path: Path
 ) -> None:
     runner = await start_runner()
     chats = [Chat(runner, owner, uuid.uuid4()) for _ in range(3)]
 
-    async def talk_on(chat: Chat) -> None:
+    async def keep_chatting(chat: Chat) -> None:
         for n in range(5):
             await chat.say(f"Add a task to call number {n}")
 
-    talking = asyncio.gather(*map(talk_on, chats))
+    chatting = asyncio.gather(*map(keep_chatting, chats))
     await chats[0].say("Add a task to begin")
     made = await in_database(backup, tmp_path / "copy.zip", actor="os:root")
-    assert not talking.done()
-    await talking
+    assert not chatting.done()
+    await chatting
     await runner.drain(5)
 
     await in_database(restore, tmp_path / "copy.zip", actor="os:root", force=True)
@@ -394,7 +387,7 @@ async def test_a_backup_made_while_somebody_chats_can_be_gone_on_with(
 # The file.
 
 
-def test_the_file_is_for_its_owner_and_not_written_over(party: AgentSession, tmp_path: Path) -> None:
+def test_backup_file_is_private_and_overwritten_only_by_force(party: AgentSession, tmp_path: Path) -> None:
     path = tmp_path / "copy.zip"
 
     made = json.loads(printed("backup", path, "--json"))
@@ -408,7 +401,7 @@ def test_the_file_is_for_its_owner_and_not_written_over(party: AgentSession, tmp
     assert [left.name for left in tmp_path.iterdir() if left.name.startswith(".")] == []
 
 
-def test_logins_and_the_secret_key_are_not_in_it(
+def test_backup_contains_no_logins_and_no_secret_key(
     owner: User, party: AgentSession, tmp_path: Path, settings: Settings, owner_client: object
 ) -> None:
     key = Session.objects.get().session_key
@@ -424,7 +417,7 @@ def test_logins_and_the_secret_key_are_not_in_it(
     assert not Session.objects.exists()
 
 
-def test_a_damaged_session_file_is_not_backed_up(party: AgentSession, tmp_path: Path, session_file: Path) -> None:
+def test_damaged_session_file_is_not_backed_up(party: AgentSession, tmp_path: Path, session_file: Path) -> None:
     with opened() as file:
         file.purge_removed()
     damaged = bytearray(session_file.read_bytes())
@@ -436,7 +429,7 @@ def test_a_damaged_session_file_is_not_backed_up(party: AgentSession, tmp_path: 
     assert not (tmp_path / "copy.zip").exists()
 
 
-def test_no_backup_is_written_over_a_file_that_the_site_works_with(party: AgentSession, session_file: Path) -> None:
+def test_backup_does_not_overwrite_files_of_the_site(party: AgentSession, session_file: Path) -> None:
     before = session_file.read_bytes()
     with pytest.raises(Conflict, match="is a file of this site"):
         backup(session_file, actor="os:root", force=True)

@@ -1,4 +1,4 @@
-"""Backups in a folder and in S3-compatible storage, and the proof that they can be restored."""
+"""Backups in folders and in S3-compatible storage, and the restore drill."""
 
 import json
 import os
@@ -28,17 +28,17 @@ from sessions_admin.tests.conftest import printed
 
 @pytest.fixture(scope="module")
 def storage() -> Iterator[str]:
-    """Serve S3 by moto's own server; yield its URL."""
+    """Serve S3 with moto's server; yield its URL."""
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = spawn(command, output=subprocess.DEVNULL)
 
-    def answers() -> bool:
+    def is_listening() -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return True
         return False
 
-    eventually(answers, what="the storage")
+    eventually(is_listening, what="the S3 server")
     yield f"http://127.0.0.1:{port}"
     process.kill()
     process.wait()
@@ -53,26 +53,26 @@ def bucket(storage: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def credentials(storage: str) -> dict[str, str]:
-    """Return the variables of boto3."""
+    """Return the environment variables of boto3."""
     keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hidden", "AWS_DEFAULT_REGION": "us-east-1"}
     return {"AWS_ENDPOINT_URL_S3": storage, **keys}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_newest_backups_stay_in_a_folder(tmp_path: Path) -> None:
+def test_keep_leaves_the_newest_backups_in_a_folder(tmp_path: Path) -> None:
     (tmp_path / "mine.zip").touch()
     for day in (1, 2, 3):
         with travel(timezone.now().replace(day=day), tick=True):
             made = printed("backup", str(tmp_path), "--keep", "2", "--json")
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert len(names) == 3 and names[0] == "mine.zip", "another file is no backup of ours"
+    assert len(names) == 3 and names[0] == "mine.zip", "a file with another name was deleted or counted as a backup"
     assert json.loads(made)["file"] == str(tmp_path / names[-1])
     with pytest.raises(CommandError, match="--keep must be at least 1"):
         printed("backup", str(tmp_path), "--keep", "0")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_newest_backups_stay_in_a_bucket(bucket: str, settings: Settings) -> None:
+def test_daily_backup_keeps_the_newest_in_a_bucket(bucket: str, settings: Settings) -> None:
     settings.BACKUP_TO, settings.BACKUPS_KEPT = bucket, 2
     schedules.ensure()
     assert Schedule.objects.get(func=schedules.BACKUP).cron == "0 1 * * *"
@@ -88,15 +88,15 @@ def test_the_newest_backups_stay_in_a_bucket(bucket: str, settings: Settings) ->
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_bucket_that_is_missing_and_names_that_are_none(bucket: str, tmp_path: Path) -> None:
-    for place, reason in {
+def test_invalid_backup_locations_are_rejected(bucket: str, tmp_path: Path) -> None:
+    for location, reason in {
         "s3://nobody/": "The storage of s3://nobody refused: ",
         "s3:///x.zip": "is no place for backups",
         f"{bucket}name": "is no place for backups",
         f"{tmp_path}/none/": "is no folder",
     }.items():
         with pytest.raises(CommandError, match=reason):
-            printed("backup", place)
+            printed("backup", location)
     printed("backup", f"{bucket}one.zip")
     with pytest.raises(CommandError, match="exists; --force overwrites it"):
         printed("backup", f"{bucket}one.zip")
@@ -107,7 +107,7 @@ def test_a_bucket_that_is_missing_and_names_that_are_none(bucket: str, tmp_path:
 
 
 @pytest.mark.service
-async def test_a_drill_restores_the_newest_backup_beside_a_running_site(
+async def test_drill_restores_the_newest_backup_beside_a_running_site(
     live_database: LiveDatabase, tmp_path: Path, storage: str
 ) -> None:
     with database(os.environ["DATABASE_URL"]) as (_, sessions_url):
@@ -115,23 +115,23 @@ async def test_a_drill_restores_the_newest_backup_beside_a_running_site(
 
 
 async def drill_beside_a_site(record: LiveDatabase, sessions: LiveDatabase, tmp_path: Path, storage: str) -> None:
-    # A store of its own, which the drill must not touch.
+    # A session store in a database of its own, which the drill must not touch.
     store = {"AGENT_SESSION_STORE": sessions.url}
-    given = {"DATABASE_URL": record.url, "DATA_DIR": str(tmp_path), **store, **credentials(storage)}
+    env = {"DATABASE_URL": record.url, "DATA_DIR": str(tmp_path), **store, **credentials(storage)}
     with ServerProcess(record, tmp_path, **store) as server:
         async with open_socket(server, sign_in(server), uuid.uuid4()) as socket_:
             await socket_.say("Add a task to buy milk")
         boto3.client("s3", endpoint_url=storage, aws_access_key_id="key", aws_secret_access_key="hidden").create_bucket(
             Bucket="drills"
         )
-        place = "s3://drills/"
-        assert run("manage.py", "backup", place, **given).returncode == 0
+        location = "s3://drills/"
+        assert run("manage.py", "backup", location, **env).returncode == 0
         rows = "SELECT *, xmin::text FROM agent_messages"
         before = sessions.query(rows)
         record.query("CREATE DATABASE threadkeeper_drill_202001010000_killed")
-        ended = run("manage.py", "restore_drill", "--json", BACKUP_TO=place, **given)
-        assert ended.returncode == 0, ended.stderr
-        done = json.loads(ended.stdout)
+        result = run("manage.py", "restore_drill", "--json", BACKUP_TO=location, **env)
+        assert result.returncode == 0, result.stderr
+        done = json.loads(result.stdout)
         assert (done["sessions"], done["items"] > 2, done["drifted"]) == (1, True, 0)
         scratch = "SELECT datname FROM pg_database WHERE starts_with(datname, 'threadkeeper_drill_')"
         assert record.query(scratch) == []
@@ -140,6 +140,6 @@ async def drill_beside_a_site(record: LiveDatabase, sessions: LiveDatabase, tmp_
 
         damaged = tmp_path / "damaged.zip"
         damaged.write_bytes(b"PK")
-        ended = run("manage.py", "restore_drill", str(damaged), **given)
-        assert ended.returncode == 1
-        assert "`restore` failed in the scratch database: " in ended.stderr
+        result = run("manage.py", "restore_drill", str(damaged), **env)
+        assert result.returncode == 1
+        assert "`restore` failed in the scratch database: " in result.stderr

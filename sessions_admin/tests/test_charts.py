@@ -1,4 +1,4 @@
-"""Figures become shapes that say the same."""
+"""Numbers are converted to the shapes of charts."""
 
 import pytest
 from hypothesis import given
@@ -16,17 +16,17 @@ BYTES = 1024
         (BYTES, {0: 1, 3: 4, 700: 800, 801: 1024, 1025: 2 * BYTES, 5_000_000: 6 * BYTES**2}),
     ],
 )
-def test_the_upper_edge_is_round_in_the_units_of_the_figure(unit: int, edges: dict[int, int]) -> None:
+def test_ceiling_is_round_in_its_unit(unit: int, edges: dict[int, int]) -> None:
     assert {figure: charts.ceiling(figure, unit=unit) for figure in edges} == edges
 
 
 @given(st.floats(min_value=0.001, max_value=1e15))
-def test_the_upper_edge_is_never_below_nor_far_above(figure: float) -> None:
+def test_ceiling_is_at_least_the_figure_and_at_most_double(figure: float) -> None:
     for unit in (10, BYTES):
         assert figure <= charts.ceiling(figure, unit=unit) <= max(2 * figure, 1)
 
 
-def test_bars_are_as_high_as_their_share_and_say_what_they_are() -> None:
+def test_bars_have_proportional_heights_and_labels() -> None:
     drawn = charts.bars([5, 0, 10], ["five", "none", "ten"])
 
     assert drawn.top == 10
@@ -35,24 +35,24 @@ def test_bars_are_as_high_as_their_share_and_say_what_they_are() -> None:
         ("120", "0", "none"),
         ("0", "120", "ten"),
     ]
-    assert [room.x for room, _ in drawn.columns] == ["0", "200", "400"]
+    assert [column.x for column, _ in drawn.columns] == ["0", "200", "400"]
     assert (drawn.boxes[0].x, drawn.boxes[0].width) == ("25", "150")
     assert charts.bars([], []).columns == []
 
 
-def test_a_line_goes_from_the_first_place_to_the_last() -> None:
+def test_area_spans_from_the_first_point_to_the_last() -> None:
     drawn = charts.area([(100, 0), (150, 4), (200, 2)], top=4)
 
     assert drawn.line == "M0 120 L300 0 L600 60"
     assert drawn.area == "M0 120 L300 0 L600 60 L600 120 L0 120 Z"
 
 
-def test_fewer_than_two_points_are_no_line_and_two_at_one_place_are_one() -> None:
+def test_area_is_empty_below_two_points_and_accepts_equal_positions() -> None:
     assert charts.area([], top=1) == charts.area([(1.0, 1.0)], top=1) == charts.Area("", "")
     assert charts.area([(1, 1), (1, 1)], top=1).line == "M0 0 L0 0"
 
 
-def test_parts_share_the_room_and_those_of_nothing_are_left_out() -> None:
+def test_parts_share_the_width_and_empty_ones_are_omitted() -> None:
     drawn = charts.parts([1, 0, 3], ["One", "None", "Three"], ["a", "b", "c"])
 
     assert [(part.x, part.width, part.label, part.name) for part in drawn] == [

@@ -1,4 +1,4 @@
-"""The commands that say whether the stores are sound and agree, for a person at a shell and for programs."""
+"""The commands `check_sessions` and `reconcile_sessions`, with text and JSON output."""
 
 import json
 import sqlite3
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 
 
 def run(name: str, *options: str) -> tuple[str, str]:
-    """Run a command; return what it printed, and the sentence with which it failed."""
+    """Run a command; return its output and its error message."""
     printed, failed = StringIO(), ""
     try:
         call_command(name, *options, stdout=printed)
@@ -40,7 +40,7 @@ def details() -> list[str]:
 
 
 @BOTH_STORES
-def test_a_sound_file_is_said_to_be(owner: User, session_file: Path) -> None:
+def test_sound_store_is_reported(owner: User, session_file: Path) -> None:
     talked(owner, session_file)
 
     assert run("check_sessions") == ("1 sessions, 6 items: sound.\n", "")
@@ -57,13 +57,13 @@ def test_a_sound_file_is_said_to_be(owner: User, session_file: Path) -> None:
     }
 
 
-def test_no_file_is_sound_and_none_is_made(session_file: Path) -> None:
+def test_missing_file_is_sound_and_is_not_created(session_file: Path) -> None:
     assert report("check_sessions")["exists"] is False
     assert not session_file.exists()
 
 
 def spoil_third_row(path: Path) -> int:
-    """Return the id of the first row."""
+    """Corrupt the third row; return the id of the first."""
     ((first,),) = sql(path, "SELECT min(id) FROM agent_messages")
     assert isinstance(first, int)
     sql(path, "UPDATE agent_messages SET message_data = 'no' WHERE id = ?", first + 2)
@@ -71,7 +71,7 @@ def spoil_third_row(path: Path) -> int:
 
 
 @BOTH_STORES
-def test_bad_items_are_named_by_their_rows(owner: User, session_file: Path) -> None:
+def test_invalid_items_are_reported_by_row(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
     first = spoil_third_row(session_file)
     output = json.dumps({"type": "function_call_output", "call_id": "c", "output": ""})
@@ -85,7 +85,7 @@ def test_bad_items_are_named_by_their_rows(owner: User, session_file: Path) -> N
 
 
 @BOTH_STORES
-def test_a_session_somebody_is_at_work_on_is_not_judged(owner: User, session_file: Path) -> None:
+def test_busy_session_is_not_checked(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
     spoil_third_row(session_file)
     give_turn(session, Status.RUNNING)
@@ -98,7 +98,7 @@ def link_to_nothing(path: Path) -> None:
     path.symlink_to(path.with_name("unmounted.db"))
 
 
-HURT: dict[str, Callable[[Path], object]] = {
+FAULTS: dict[str, Callable[[Path], object]] = {
     "is a link to a file that does not exist": link_to_nothing,
     "It is readable by other users: its mode is 0644.": lambda path: path.chmod(0o644),
     "SQLite: file is not a database": lambda path: path.write_text("this is no database, and long enough" * 20),
@@ -106,15 +106,15 @@ HURT: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("detail", HURT)
-def test_a_fault_of_the_file_is_told_of(owner: User, session_file: Path, detail: str) -> None:
+@pytest.mark.parametrize("detail", FAULTS)
+def test_fault_of_the_file_is_reported(owner: User, session_file: Path, detail: str) -> None:
     talked(owner, session_file)
-    HURT[detail](session_file)
+    FAULTS[detail](session_file)
 
     assert [found[: len(detail)] for found in details()] == [detail]
 
 
-def test_a_corrupt_page_is_told_of(owner: User, session_file: Path) -> None:
+def test_corrupt_page_is_reported(owner: User, session_file: Path) -> None:
     talked(owner, session_file, turns=40)
     with closing(sqlite3.connect(session_file)) as file:
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -128,7 +128,7 @@ def test_a_corrupt_page_is_told_of(owner: User, session_file: Path) -> None:
     assert details()
 
 
-def test_items_without_their_session_are_told_of(owner: User, session_file: Path) -> None:
+def test_items_without_a_session_row_are_reported(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
     sql(session_file, "DELETE FROM agent_sessions")
 
@@ -139,7 +139,7 @@ def test_items_without_their_session_are_told_of(owner: User, session_file: Path
 
 
 @BOTH_STORES
-def test_stores_that_differ_fail_the_command_until_they_are_repaired(owner: User, session_file: Path) -> None:
+def test_reconcile_sessions_fails_until_differences_are_repaired(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
     AgentSession.objects.update(item_count=9)
 
@@ -157,7 +157,7 @@ def test_stores_that_differ_fail_the_command_until_they_are_repaired(owner: User
 
 
 @BOTH_STORES
-def test_findings_are_told_to_programs(owner: User, session_file: Path) -> None:
+def test_reconcile_sessions_prints_findings_as_json(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
     AgentSession.objects.update(item_count=9)
 

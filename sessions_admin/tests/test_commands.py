@@ -1,4 +1,4 @@
-"""The commands that look after sessions."""
+"""The management commands for sessions."""
 
 import json
 from datetime import timedelta
@@ -17,22 +17,22 @@ from sessions_admin.models import AuditRecord, CleanupRun, RunStatus, Trigger
 from sessions_admin.tests.conftest import GivenSession
 
 
-def output(*words: str) -> str:
+def output(*arguments: str) -> str:
     """Run a command and return what it prints."""
     printed, progress = StringIO(), StringIO()
-    call_command(*words, stdout=printed, stderr=progress)
+    call_command(*arguments, stdout=printed, stderr=progress)
     assert progress.getvalue() == ""
     return printed.getvalue()
 
 
 class Terminal(StringIO):
-    """A place to write to that says it is a terminal."""
+    """A stream that reports to be a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
-def test_cleanup_sessions_removes_and_says_how_much(given_session: GivenSession, owner: User) -> None:
+def test_cleanup_sessions_removes_sessions_and_prints_counts(given_session: GivenSession, owner: User) -> None:
     given_session(owner)
     given_session(owner, idle=timedelta(days=1))
     AgentSession.objects.update(byte_count=0)
@@ -42,7 +42,7 @@ def test_cleanup_sessions_removes_and_says_how_much(given_session: GivenSession,
     assert (run.trigger, run.status, run.removed_sessions) == (Trigger.COMMAND, RunStatus.DONE, 1)
 
 
-def test_a_dry_run_says_what_would_go(given_session: GivenSession, owner: User) -> None:
+def test_dry_run_prints_what_would_be_removed(given_session: GivenSession, owner: User) -> None:
     given_session(owner)
     given_session(owner)
 
@@ -50,14 +50,14 @@ def test_a_dry_run_says_what_would_go(given_session: GivenSession, owner: User) 
     assert AgentSession.objects.filter(gone_at=None).count() == 2
 
 
-def test_another_age_may_be_given(given_session: GivenSession, owner: User) -> None:
+def test_older_than_sets_the_age(given_session: GivenSession, owner: User) -> None:
     given_session(owner, idle=timedelta(hours=13))
 
     assert output("cleanup_sessions", "--older-than", "14h").startswith("Removed 0 sessions")
     assert output("cleanup_sessions", "--older-than", "12h").startswith("Removed 1 session:")
 
 
-def test_the_report_is_given_to_programs(given_session: GivenSession, owner: User) -> None:
+def test_cleanup_sessions_prints_json(given_session: GivenSession, owner: User) -> None:
     given_session(owner)
 
     report = json.loads(output("cleanup_sessions", "--json"))
@@ -92,7 +92,7 @@ def test_the_report_is_given_to_programs(given_session: GivenSession, owner: Use
     }
 
 
-def test_progress_is_drawn_on_a_terminal(given_session: GivenSession, owner: User) -> None:
+def test_progress_bar_is_drawn_on_a_terminal(given_session: GivenSession, owner: User) -> None:
     given_session(owner)
     terminal = Terminal()
 
@@ -102,39 +102,39 @@ def test_progress_is_drawn_on_a_terminal(given_session: GivenSession, owner: Use
 
 
 @pytest.mark.service
-def test_a_trap_in_the_settings_stops_a_command(settings: Settings) -> None:
+def test_insecure_settings_stop_a_command(settings: Settings) -> None:
     settings.SECRET_KEY = "a" * 50
     with pytest.raises(SystemCheckError, match="SECRET_KEY can be guessed"):
         call_command("list_sessions", skip_checks=False)
 
 
-def test_a_failure_ends_the_process_with_1(live_database: LiveDatabase, tmp_path: Path) -> None:
-    where = {"DATABASE_URL": live_database.url, "DATA_DIR": str(tmp_path)}
+def test_failed_command_exits_with_1(live_database: LiveDatabase, tmp_path: Path) -> None:
+    env = {"DATABASE_URL": live_database.url, "DATA_DIR": str(tmp_path)}
 
-    failed = run("manage.py", "cleanup_sessions", **where, AGENT_SESSION_DB_PATH=str(tmp_path / "missing" / "file.db"))
-    done = run("manage.py", "cleanup_sessions", **where)
+    failed = run("manage.py", "cleanup_sessions", **env, AGENT_SESSION_DB_PATH=str(tmp_path / "missing" / "file.db"))
+    done = run("manage.py", "cleanup_sessions", **env)
 
     assert (failed.returncode, done.returncode) == (1, 0)
     assert "CommandError: The session store cannot be used" in failed.stderr
     assert done.stdout.startswith("Removed 0 sessions")
 
 
-def test_wrong_arguments_are_reported_to_programs_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_arguments_are_printed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     command = load_command_class("sessions_admin", "cleanup_sessions")
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         command.run_from_argv(["manage.py", "cleanup_sessions", "--json", "--older-than=soon"])
 
     printed = capsys.readouterr()
     detail = "argument --older-than: “soon” is not a duration such as 7d or 12h."
     assert json.loads(printed.out) == {"error": {"code": "bad_input", "detail": detail}}
-    assert (ended.value.code, detail in printed.err) == (2, True)
+    assert (exit_info.value.code, detail in printed.err) == (2, True)
 
 
 # list_sessions
 
 
 @pytest.mark.parametrize(
-    ("words", "found"),
+    ("arguments", "found"),
     [
         ([], ["Old", "Quiet", "Theirs", "New"]),
         (["--state", "due"], ["Old"]),
@@ -145,21 +145,21 @@ def test_wrong_arguments_are_reported_to_programs_too(capsys: pytest.CaptureFixt
         (["--user", "nobody@example.com"], []),
     ],
 )
-def test_sessions_are_listed_by_state_person_and_age(
-    given_session: GivenSession, owner: User, outsider: User, words: list[str], found: list[str]
+def test_list_sessions_filters_by_state_user_and_age(
+    given_session: GivenSession, owner: User, outsider: User, arguments: list[str], found: list[str]
 ) -> None:
     given_session(owner, title="New", idle=timedelta(0))
     given_session(owner, title="Quiet", idle=timedelta(days=3))
     given_session(owner, title="Old", idle=timedelta(days=9))
     given_session(outsider, title="Theirs", idle=timedelta(hours=2))
 
-    listed = json.loads(output("list_sessions", "--json", *words))
+    listed = json.loads(output("list_sessions", "--json", *arguments))
 
     assert [session["title"] for session in listed] == found
-    assert len(output("list_sessions", *words).splitlines()) == len(found)
+    assert len(output("list_sessions", *arguments).splitlines()) == len(found)
 
 
-def test_a_line_says_what_there_is_to_know(given_session: GivenSession, owner: User) -> None:
+def test_list_sessions_prints_the_metadata_of_a_session(given_session: GivenSession, owner: User) -> None:
     session = given_session(owner)
 
     assert output("list_sessions").split() == [
@@ -176,7 +176,7 @@ def test_a_line_says_what_there_is_to_know(given_session: GivenSession, owner: U
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "expected"),
     [
         ("7d", timedelta(days=7)),
         ("12h", timedelta(hours=12)),
@@ -184,24 +184,26 @@ def test_a_line_says_what_there_is_to_know(given_session: GivenSession, owner: U
         (" 2W ", timedelta(weeks=2)),
     ],
 )
-def test_a_duration_is_a_number_and_a_unit(text: str, meant: timedelta) -> None:
-    assert duration(text) == meant
+def test_duration_is_a_number_and_a_unit(text: str, expected: timedelta) -> None:
+    assert duration(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "7", "d", "0d", "-1d", "1.5h", "7 d", "7y", "1٧d", "999999d"])
-def test_anything_else_is_refused_with_an_example(text: str) -> None:
+def test_invalid_duration_is_rejected_with_an_example(text: str) -> None:
     with pytest.raises(CommandError, match="is not a duration such as 7d or 12h"):
         call_command("cleanup_sessions", f"--older-than={text}")
 
 
-def test_a_session_is_held_and_released_from_the_shell(given_session: GivenSession, owner: User) -> None:
+def test_commands_hold_and_release_a_session(given_session: GivenSession, owner: User) -> None:
     session = given_session(owner)
 
     held = json.loads(output("hold_session", session.session_id, "--reason", "asked for", "--for", "7d", "--json"))
     assert (held["session_id"], held["action"], held["items"]) == (session.session_id, "hold", 4)
     assert output("cleanup_sessions").startswith("Removed 0 sessions")
     assert output("release_session", session.session_id).startswith("Released user_")
-    assert json.loads(output("release_session", session.session_id, "--json"))["items"] == 4, "it is released already"
+    assert json.loads(output("release_session", session.session_id, "--json"))["items"] == 4, (
+        "a second release fails or changes items"
+    )
     assert output("cleanup_sessions").startswith("Removed 1 session:")
     actions = list(AuditRecord.objects.values_list("action", flat=True))
     assert actions == ["cleanup", "release", "release", "cleanup", "hold"]
@@ -209,7 +211,7 @@ def test_a_session_is_held_and_released_from_the_shell(given_session: GivenSessi
 
 
 @pytest.mark.parametrize("command", ["clear_session", "rebuild_session"])
-def test_a_session_is_changed_from_the_shell(given_session: GivenSession, owner: User, command: str) -> None:
+def test_commands_clear_and_rebuild_a_session(given_session: GivenSession, owner: User, command: str) -> None:
     session = given_session(owner)
 
     assert output(command, session.session_id).endswith("4 items before, 0 now.\n")
@@ -217,12 +219,14 @@ def test_a_session_is_changed_from_the_shell(given_session: GivenSession, owner:
 
 
 @pytest.mark.parametrize("command", ["clear_session", "rebuild_session", "release_session"])
-def test_a_session_that_is_not_there_ends_a_command_with_a_sentence(given_session: GivenSession, command: str) -> None:
+def test_unknown_session_raises_command_error(given_session: GivenSession, command: str) -> None:
     with pytest.raises(CommandError, match="There is no session user_x"):
         output(command, "user_x")
 
 
-def test_all_sessions_over_their_limit_are_pruned(given_session: GivenSession, owner: User, settings: Settings) -> None:
+def test_prune_sessions_prunes_all_sessions_over_their_limit(
+    given_session: GivenSession, owner: User, settings: Settings
+) -> None:
     long, short = given_session(owner, items=9), given_session(owner, items=3)
     settings.AGENT_SESSION_MAX_MESSAGES = 5
 
@@ -245,7 +249,7 @@ def test_all_sessions_over_their_limit_are_pruned(given_session: GivenSession, o
         ("hold_session user_x", "bad_input"),
     ],
 )
-def test_a_failure_is_json_for_programs(db: None, session_file: Path, command: str, code: str) -> None:
+def test_failure_is_printed_as_json(db: None, session_file: Path, command: str, code: str) -> None:
     printed = StringIO()
     with pytest.raises(CommandError) as failed:
         call_command(*command.split(), "--json", stdout=printed)

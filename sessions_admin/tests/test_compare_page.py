@@ -1,4 +1,4 @@
-"""The page on which staff have the stores compared, and repaired after they have read what differs."""
+"""The admin page that compares the stores and repairs differences on request."""
 
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -24,30 +24,30 @@ def manager(hire: Hire) -> Client:
     return hire("view_agentsession", "manage_agentsession")
 
 
-def ask(browser: Client, **form: str) -> str:
-    """Press a button; return the address it leads to."""
-    return str(browser.post(PAGE, form).headers["Location"])
+def submit(client: Client, **form: str) -> str:
+    """Submit the form; return the URL of the redirect."""
+    return str(client.post(PAGE, form).headers["Location"])
 
 
-def carry_out(address: str) -> None:
-    """Do the queued task as the worker does, and keep its result as the worker does."""
-    (task,) = parse_qs(urlsplit(address).query)["task"]
+def run_comparison(url: str) -> None:
+    """Run the queued task and store its result, as the worker does."""
+    (task,) = parse_qs(urlsplit(url).query)["task"]
     result = run_queued_task()
     Task.objects.create(
         id=task, name="x", func=COMPARE, started=timezone.now(), stopped=timezone.now(), success=True, result=result
     )
 
 
-def test_what_differs_is_shown_first_and_repaired_when_asked(owner: User, session_file: Path, manager: Client) -> None:
+def test_differences_are_shown_and_repaired_on_request(owner: User, session_file: Path, manager: Client) -> None:
     session = talked(owner, session_file)
     AgentSession.objects.update(item_count=99)
 
-    waiting = ask(manager)
-    page = manager.get(waiting).text
+    compare_url = submit(manager)
+    page = manager.get(compare_url).text
     assert "No worker is running" in page
     assert 'http-equiv="refresh"' in page
-    carry_out(waiting)
-    page = manager.get(waiting).text
+    run_comparison(compare_url)
+    page = manager.get(compare_url).text
     assert session.session_id in page
     assert "The metadata has other counts of items or bytes" in page
     assert 'http-equiv="refresh"' not in page
@@ -56,25 +56,25 @@ def test_what_differs_is_shown_first_and_repaired_when_asked(owner: User, sessio
 
     assert "Please enter a reason." in manager.post(PAGE, {"repair": "Repair", "reason": " "}).text
     assert not OrmQ.objects.exists()
-    repairing = ask(manager, repair="Repair", reason="after the outage")
-    carry_out(repairing)
-    assert "<strong>1</strong> repaired" in manager.get(repairing).text
+    repair_url = submit(manager, repair="Repair", reason="after the outage")
+    run_comparison(repair_url)
+    assert "<strong>1</strong> repaired" in manager.get(repair_url).text
     assert AgentSession.objects.get().item_count == 6
     record = AuditRecord.objects.get(session_id=session.session_id)
     assert (record.actor, record.reason) == (manager.session["_auth_user_id"], "after the outage")
 
 
-def test_two_stores_that_agree_are_said_to(owner: User, session_file: Path, manager: Client) -> None:
+def test_agreement_of_the_stores_is_shown(owner: User, session_file: Path, manager: Client) -> None:
     talked(owner, session_file)
 
-    address = ask(manager)
-    carry_out(address)
+    url = submit(manager)
+    run_comparison(url)
 
-    assert "The stores agree." in manager.get(address).text
-    assert 'name="repair"' not in manager.get(address).text
+    assert "The stores agree." in manager.get(url).text
+    assert 'name="repair"' not in manager.get(url).text
 
 
-def test_a_comparison_that_failed_or_is_unknown_says_so(session_file: Path, manager: Client) -> None:
+def test_failed_and_unknown_comparisons_are_reported(session_file: Path, manager: Client) -> None:
     Task.objects.create(
         id="1", name="x", func=COMPARE, started=timezone.now(), stopped=timezone.now(), success=False, result="secret"
     )

@@ -1,4 +1,4 @@
-"""The dashboard at the entrance of the admin: for whom it is, what it says, and what it asks of the database."""
+"""The dashboard on the index page of the admin: permissions, content and queries."""
 
 import os
 import re
@@ -33,16 +33,16 @@ def worker(db: None) -> None:
     heartbeat.beat(uuid.uuid4(), pid=os.getpid(), passed=True)
 
 
-@pytest.mark.parametrize("who", ["anonymous", "outsider", "newcomer", "viewer", "staff"])
-def test_it_is_for_those_who_may_see_sessions(who: str, browser_of: Browsers, session_file: Path) -> None:
-    answer = browser_of(who).get(HOME)
+@pytest.mark.parametrize("role", ["anonymous", "outsider", "newcomer", "viewer", "staff"])
+def test_dashboard_requires_permission_to_view_sessions(role: str, browser_of: Browsers, session_file: Path) -> None:
+    response = browser_of(role).get(HOME)
 
-    assert answer.status_code == (302 if who in ("anonymous", "outsider") else 200)
-    assert ("board-tiles" in answer.text) == (who in ("viewer", "staff"))
-    assert answer.status_code == 302 or "content-main" in answer.text, "Django’s own list is there for all staff"
+    assert response.status_code == (302 if role in ("anonymous", "outsider") else 200)
+    assert ("board-tiles" in response.text) == (role in ("viewer", "staff"))
+    assert response.status_code == 302 or "content-main" in response.text, "Django’s own index is missing for staff"
 
 
-def test_figures_lead_to_the_sessions_they_count(owner: User, session_file: Path, viewer_client: Client) -> None:
+def test_counts_link_to_the_sessions_they_count(owner: User, session_file: Path, viewer_client: Client) -> None:
     talked(owner, session_file)
     talked(owner, session_file, idle=OLD)
     lifecycle.hold_session(talked(owner, session_file).session_id, actor="os:x", reason="the court")
@@ -59,12 +59,12 @@ def test_figures_lead_to_the_sessions_they_count(owner: User, session_file: Path
     assert "Would remove now 1 session , 6 items" in text
 
 
-def test_an_absent_worker_is_said_first(session_file: Path, viewer_client: Client) -> None:
+def test_missing_worker_is_reported(session_file: Path, viewer_client: Client) -> None:
     assert NO_WORKER in shown(viewer_client.get(HOME).text)
     assert "Worker is not running" in shown(viewer_client.get(HOME).text)
 
 
-def test_a_deletion_that_a_reader_holds_up_is_reported(session_file: Path, viewer_client: Client) -> None:
+def test_deletion_blocked_by_a_reader_is_reported(session_file: Path, viewer_client: Client) -> None:
     PendingDeletion.objects.create()
     assert "Deleted text can still be read" not in shown(viewer_client.get(HOME).text)
 
@@ -72,9 +72,7 @@ def test_a_deletion_that_a_reader_holds_up_is_reported(session_file: Path, viewe
     assert "Deleted text can still be read in the session file, since" in shown(viewer_client.get(HOME).text)
 
 
-def test_a_worker_that_runs_is_said_and_one_that_is_behind_too(
-    session_file: Path, worker: None, viewer_client: Client
-) -> None:
+def test_running_worker_and_late_worker_are_reported(session_file: Path, worker: None, viewer_client: Client) -> None:
     schedules.ensure()
     assert "board-problems" not in viewer_client.get(HOME).text
     assert "Worker runs" in shown(viewer_client.get(HOME).text)
@@ -83,22 +81,22 @@ def test_a_worker_that_runs_is_said_and_one_that_is_behind_too(
     assert "The worker is behind" in shown(viewer_client.get(HOME).text)
 
 
-def test_pictures_are_drawn_and_said_in_words(owner: User, session_file: Path, viewer_client: Client) -> None:
+def test_charts_have_titles_and_tables(owner: User, session_file: Path, viewer_client: Client) -> None:
     talked(owner, session_file)
     StoreSample.objects.create(at=timezone.now() - timedelta(hours=2), sessions=1, items=1, bytes=1, file_bytes=9)
     sample()
 
     page = viewer_client.get(HOME).text
 
-    pictures = re.findall(r'<svg[^>]* role="img" aria-labelledby="(\S+) (\S+)">', page)
-    assert [title for title, _ in pictures] == ["messages-title", "spoken-title", "states-title", "growth-title"]
-    assert all(f'id="{name}"' in page for both in pictures for name in both)
+    charts = re.findall(r'<svg[^>]* role="img" aria-labelledby="(\S+) (\S+)">', page)
+    assert [title for title, _ in charts] == ["messages-title", "spoken-title", "states-title", "growth-title"]
+    assert all(f'id="{name}"' in page for pair in charts for name in pair)
     assert "6 messages</title>" in page
     assert page.count("<summary>As a table</summary>") == 2
     assert not INLINE.search(page)
 
 
-def test_an_empty_database_is_no_trouble(session_file: Path, viewer_client: Client) -> None:
+def test_dashboard_works_with_an_empty_database(session_file: Path, viewer_client: Client) -> None:
     text = shown(viewer_client.get(HOME).text)
 
     assert "No sessions yet" in text
@@ -106,26 +104,26 @@ def test_an_empty_database_is_no_trouble(session_file: Path, viewer_client: Clie
     assert not INLINE.search(viewer_client.get(HOME).text)
 
 
-def test_links_are_for_those_who_may_follow_them(hire: Hire, session_file: Path) -> None:
-    only_looks = hire("view_agentsession").get(HOME).text
-    assert "/admin/compare/" not in only_looks
-    assert "/admin/sessions_admin/cleanuprun/" not in only_looks
+def test_links_require_permission(hire: Hire, session_file: Path) -> None:
+    viewer_page = hire("view_agentsession").get(HOME).text
+    assert "/admin/compare/" not in viewer_page
+    assert "/admin/sessions_admin/cleanuprun/" not in viewer_page
 
-    manages = hire("view_agentsession", "manage_agentsession", "view_cleanuprun").get(HOME).text
-    assert 'href="/admin/compare/"' in manages
-    assert 'href="/admin/sessions_admin/cleanuprun/"' in manages
+    manager_page = hire("view_agentsession", "manage_agentsession", "view_cleanuprun").get(HOME).text
+    assert 'href="/admin/compare/"' in manager_page
+    assert 'href="/admin/sessions_admin/cleanuprun/"' in manager_page
 
 
-def test_it_asks_no_more_of_thousands_of_sessions_than_of_none(session_file: Path, viewer_client: Client) -> None:
-    def asked() -> list[str]:
-        viewer_client.get(HOME)  # closes the days that are over
+def test_number_of_queries_does_not_grow_with_sessions(session_file: Path, viewer_client: Client) -> None:
+    def dashboard_queries() -> list[str]:
+        viewer_client.get(HOME)  # caches the activity of past days
         with CaptureQueriesContext(connection) as captured:
             viewer_client.get(HOME)
         return [query["sql"] for query in captured.captured_queries]
 
-    few = asked()
+    few = dashboard_queries()
     fill(people=20, sessions=2_000, turns=0)
-    many = asked()
+    many = dashboard_queries()
 
     assert len(many) <= len(few) <= 38
     assert AgentSession.objects.count() == 2_000
