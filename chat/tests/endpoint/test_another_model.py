@@ -1,4 +1,4 @@
-"""Changing the model or the API drops what only the old one can read, and nothing else."""
+"""Changing the model or the API drops the old model's encrypted reasoning, and nothing else."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -19,13 +19,13 @@ Reconfigure = Callable[[], Awaitable[None]]
 
 @pytest.fixture
 async def restarted(online: Chat, start_runner: StartRunner) -> AsyncIterator[Reconfigure]:
-    """Start the server again, with the model that the settings name by then."""
+    """Restart the runner with the model that the settings name."""
     clients = []
 
     async def restart() -> None:
         await online.runner.drain(1)
         model = Models().choose("")
-        clients.append(getattr(model, "_client"))  # noqa: B009 - the SDK's own, to be closed
+        clients.append(getattr(model, "_client"))  # noqa: B009 - the SDK's own, closed below
         online.runner = await start_runner(model)
 
     yield restart
@@ -35,29 +35,33 @@ async def restarted(online: Chat, start_runner: StartRunner) -> AsyncIterator[Re
         await client.close()
 
 
-def kinds(endpoint: ModelServer) -> list[str]:
-    """Name what the last request held."""
+def item_kinds(endpoint: ModelServer) -> list[str]:
+    """Return the kinds of the items in the last request."""
     items = endpoint.requests[-1].items
     return [str(item.get("role") or item["type"]) for item in items]
 
 
-def think_and_act(endpoint: ModelServer) -> None:
-    """Let the model think, act and answer."""
+def play_reasoning_and_call(endpoint: ModelServer) -> None:
+    """Queue two responses with reasoning: a tool call, then text."""
     endpoint.play(Answer(parts=(Reasoning("gAAA-1"), Call("create_task", {"title": "Tea"}))))
     endpoint.play(Answer(parts=(Reasoning("gAAA-2"), Text(("Added.",)))))
 
 
-WITHOUT = ["user", "function_call", "function_call_output", "assistant", "user"]
-WITH = ["user", "reasoning", "function_call", "function_call_output", "reasoning", "assistant", "user"]
+WITHOUT_REASONING = ["user", "function_call", "function_call_output", "assistant", "user"]
+WITH_REASONING = ["user", "reasoning", "function_call", "function_call_output", "reasoning", "assistant", "user"]
 
 
 @pytest.mark.parametrize("api", ["responses"], indirect=True)
 @pytest.mark.parametrize(
     ("changed", "sent"),
-    [({}, WITH), ({"AGENT_MODEL": "stub-2"}, WITHOUT), ({"AGENT_API": "chat_completions"}, WITHOUT)],
-    ids=["nothing", "the model", "the API"],
+    [
+        ({}, WITH_REASONING),
+        ({"AGENT_MODEL": "stub-2"}, WITHOUT_REASONING),
+        ({"AGENT_API": "chat_completions"}, WITHOUT_REASONING),
+    ],
+    ids=["no change", "another model", "another API"],
 )
-async def test_only_what_it_can_read_is_sent_to_a_model(
+async def test_reasoning_is_sent_only_to_the_model_that_produced_it(
     online: Chat,
     endpoint: ModelServer,
     restarted: Reconfigure,
@@ -65,7 +69,7 @@ async def test_only_what_it_can_read_is_sent_to_a_model(
     changed: dict[str, str],
     sent: list[str],
 ) -> None:
-    think_and_act(endpoint)
+    play_reasoning_and_call(endpoint)
     await events_of(online, "add tea")
 
     for name, value in changed.items():
@@ -74,15 +78,15 @@ async def test_only_what_it_can_read_is_sent_to_a_model(
     endpoint.play(says("Tea."))
 
     assert reply_of(await events_of(online, "what did I ask?")) == "Tea."
-    assert kinds(endpoint) == sent
+    assert item_kinds(endpoint) == sent
     assert "provider_data" not in str(endpoint.requests[-1].body)
 
 
 @pytest.mark.parametrize("api", ["responses"], indirect=True)
-async def test_the_old_model_finds_its_own_thoughts_again(
+async def test_switching_back_sends_the_first_models_reasoning_again(
     online: Chat, endpoint: ModelServer, restarted: Reconfigure, settings: Settings
 ) -> None:
-    think_and_act(endpoint)
+    play_reasoning_and_call(endpoint)
     await events_of(online, "add tea")
     settings.AGENT_MODEL = "stub-2"
     await restarted()
@@ -94,15 +98,15 @@ async def test_the_old_model_finds_its_own_thoughts_again(
     endpoint.play(says("Still tea."))
     await events_of(online, "and now?")
 
-    thoughts = [i["encrypted_content"] for i in endpoint.requests[-1].items if i.get("type") == "reasoning"]
-    assert thoughts == ["gAAA-1", "gAAA-2"]
+    reasoning = [i["encrypted_content"] for i in endpoint.requests[-1].items if i.get("type") == "reasoning"]
+    assert reasoning == ["gAAA-1", "gAAA-2"]
     rows = await online.runner.store.rows(str(SessionId(online.user.pk, online.conversation_id)))
-    assert sum(row.item.get("type") == "reasoning" for row in rows) == 3, "nothing is lost in the session"
+    assert sum(row.item.get("type") == "reasoning" for row in rows) == 3, "the session keeps all reasoning"
     assert await in_database(Turn.objects.filter(status="done").count) == 3
 
 
 @pytest.mark.parametrize("api", ["chat_completions"], indirect=True)
-async def test_responses_reads_what_chat_completions_left(
+async def test_responses_api_continues_a_chat_completions_conversation(
     online: Chat, endpoint: ModelServer, restarted: Reconfigure, settings: Settings
 ) -> None:
     endpoint.play(Answer(parts=(Call("create_task", {"title": "Tea"}),)), says("Added."))
@@ -113,4 +117,4 @@ async def test_responses_reads_what_chat_completions_left(
     endpoint.play(says("Tea."))
 
     assert reply_of(await events_of(online, "what did I ask?")) == "Tea."
-    assert kinds(endpoint) == WITHOUT
+    assert item_kinds(endpoint) == WITHOUT_REASONING

@@ -1,6 +1,6 @@
-"""Whatever an endpoint answers, the turn ends, and the strictest endpoint takes the next message.
+"""After any answer of an endpoint the turn ends, and a strict endpoint accepts the next message.
 
-The answers are in the package `answers`, as bytes.
+The package `answers` has the answers as bytes.
 """
 
 import uuid
@@ -22,8 +22,8 @@ from chat.tests.model_server import Api, ModelServer, Raw, Request, says
 from chat.tests.model_server.script import Step
 from chat.turns.events import TurnFinished
 
-ANSWER, NEXT, STILL_HERE = "Add tea", "Still there?", "Still here."
-PLAYED = [
+FIRST, NEXT, STILL_HERE = "Add tea", "Still there?", "Still here."
+CASES = [
     pytest.param(entry, api, id=f"{name}, {api}")
     for name, entry in ANSWERS.items()
     for api, answer in (("chat_completions", entry.chat), ("responses", entry.responses))
@@ -32,27 +32,27 @@ PLAYED = [
 
 
 @pytest.fixture(scope="module")
-def emptied_once(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """A database that is emptied behind the last answer: behind each it would take longer than the answer does."""
+def flushed_once(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Flush the database after the last answer: a flush after each would take longer than the test."""
     with django_db_blocker.unblock():
         yield
         call_command("flush", verbosity=0, interactive=False)
 
 
 @pytest.fixture
-def transactional_db(emptied_once: None) -> None:
-    """The same database for all answers."""
+def transactional_db(flushed_once: None) -> None:
+    """Share the database between all answers."""
 
 
 @pytest.fixture
-def owner(emptied_once: None) -> User:
-    """A person of each answer's own."""
+def owner(flushed_once: None) -> User:
+    """A new user for each answer."""
     return User.objects.create_user(f"{uuid.uuid4()}@example.com")
 
 
 @pytest.fixture
 async def endpoint(entry: Entry) -> AsyncIterator[ModelServer]:
-    """An endpoint that is as strict as the strictest provider, and answers what is not in its script."""
+    """An endpoint as strict as the strictest provider, which also answers after its script."""
 
     async def answer(request: Request) -> Step:
         return says(STILL_HERE if request.said == NEXT else ALL_RIGHT)
@@ -63,21 +63,21 @@ async def endpoint(entry: Entry) -> AsyncIterator[ModelServer]:
 
 @pytest.fixture
 def configured(configured: None, entry: Entry, settings: Settings) -> Iterator[None]:
-    """The model that the answer is of; nothing is known of it before or after."""
+    """Use the model of the entry, and forget what was learned about it before and after."""
     settings.AGENT_MODEL = entry.model
     learned.cache_clear()
     yield
     learned.cache_clear()
 
 
-@pytest.mark.parametrize(("entry", "api"), PLAYED, indirect=["api"])
-async def test_the_turn_ends_and_a_strict_endpoint_takes_the_next_message(
+@pytest.mark.parametrize(("entry", "api"), CASES, indirect=["api"])
+async def test_turn_ends_and_strict_endpoint_accepts_the_next_message(
     online: Chat, endpoint: ModelServer, entry: Entry, api: Api
 ) -> None:
     endpoint.play(answer_of(entry, api), *entry.then)
 
-    events = await events_of(online, ANSWER)
-    assert not endpoint.script, "part of the script was never asked for"
+    events = await events_of(online, FIRST)
+    assert not endpoint.script, "part of the script was not played"
     if entry.reply is None:
         has_reply = isinstance(events[-1], TurnFinished)
     else:
@@ -93,29 +93,29 @@ async def test_the_turn_ends_and_a_strict_endpoint_takes_the_next_message(
     if entry.tasks is not None:
         assert await in_database(titles, online.user) == sorted(entry.tasks)
 
-    endpoint.refused.clear()  # in the turn, a refusal may teach what the endpoint wants
+    endpoint.refused.clear()  # within the turn, the product may learn from a refusal
     events = await events_of(online, NEXT)
     assert (endpoint.refused, endpoint.problems, endpoint.strays) == ([], [], [])
     assert reply_of(events) == STILL_HERE
 
-    remembered, recorded = await online.session(), await in_database(items, online.user)
-    assert remembered == recorded == storable(recorded)
-    assert faults(remembered) == {}
+    session_items, turn_items = await online.session(), await in_database(items, online.user)
+    assert session_items == turn_items == storable(turn_items)
+    assert faults(session_items) == {}
 
 
 def answer_of(entry: Entry, api: Api) -> Raw:
-    """Return the bytes that an endpoint of an API answers with."""
+    """Return the answer of an entry for an API."""
     answer = entry.chat if api == "chat_completions" else entry.responses
     assert answer is not None
     return answer
 
 
 def titles(user: User) -> list[str]:
-    """Return what stands in a person's task list."""
+    """Return the titles of a user's tasks."""
     return sorted(Task.objects.filter(user=user).values_list("title", flat=True))
 
 
 def items(user: User) -> list[object]:
-    """Return what the record says that the session was given."""
+    """Return the session items that are stored with a user's turns."""
     turns = Turn.objects.filter(user=user).order_by("seq")
-    return [item for given in turns.values_list("items", flat=True) for item in given]
+    return [item for turn_items in turns.values_list("items", flat=True) for item in turn_items]

@@ -1,4 +1,4 @@
-"""`check_model` asks a real endpoint, and names what it lacks and the settings to use."""
+"""`check_model` tests an endpoint and reports missing capabilities and the settings to use."""
 
 import asyncio
 import json
@@ -17,8 +17,8 @@ NAMES = [
 ]  # fmt: skip
 
 
-async def able(request: Request) -> Step:
-    """Answer as a model does that can do everything."""
+async def capable(request: Request) -> Step:
+    """Answer as a model that passes every check."""
     if request.model != "stub-1":
         return HttpError(404, "The model does not exist.", "model_not_found")
     if request.items[-1].get("type") == "function_call_output":
@@ -26,8 +26,8 @@ async def able(request: Request) -> Step:
     if "twice" in request.said:
         return Answer(parts=(Call("create_task", {"title": "Milk"}), Call("create_task", {"title": "Bread"})))
     if "Add a task" in request.said:
-        thought = (Reasoning("gAAA"),) if request.api == "responses" else ()
-        return Answer(parts=(*thought, Call("create_task", {"title": "Tea"})))
+        reasoning = (Reasoning("gAAA"),) if request.api == "responses" else ()
+        return Answer(parts=(*reasoning, Call("create_task", {"title": "Tea"})))
     if "Repeat" in request.said:
         return says(request.said.partition(": ")[2])
     return says("zebra, ", "of course")
@@ -47,8 +47,8 @@ def outcomes(report: dict[str, Any]) -> dict[str, str]:
     return {point["name"]: point["outcome"] for point in report["points"]}
 
 
-async def test_an_endpoint_that_can_do_everything_passes(configured: None, endpoint: ModelServer, api: Api) -> None:
-    endpoint.rule = able
+async def test_fully_capable_endpoint_passes(configured: None, endpoint: ModelServer, api: Api) -> None:
+    endpoint.rule = capable
 
     report, is_usable = await run()
 
@@ -60,11 +60,11 @@ async def test_an_endpoint_that_can_do_everything_passes(configured: None, endpo
     assert max(len(request.items) for request in endpoint.requests) == 201
 
 
-async def test_what_it_refuses_becomes_a_setting(configured: None, endpoint: ModelServer, api: Api) -> None:
+async def test_refused_parameter_is_reported_as_a_setting(configured: None, endpoint: ModelServer, api: Api) -> None:
     name = "include" if api == "responses" else "stream_options"
 
     async def rule(request: Request) -> Step:
-        return HttpError(400, f"Unknown parameter: '{name}'.") if name in request.body else await able(request)
+        return HttpError(400, f"Unknown parameter: '{name}'.") if name in request.body else await capable(request)
 
     endpoint.rule = rule
 
@@ -75,7 +75,7 @@ async def test_what_it_refuses_becomes_a_setting(configured: None, endpoint: Mod
     assert outcomes(report)["usage"] == ("ok" if api == "responses" else "missing")
 
 
-async def test_a_model_that_calls_no_tools_is_not_usable(configured: None, endpoint: ModelServer) -> None:
+async def test_model_without_tool_calls_is_not_usable(configured: None, endpoint: ModelServer) -> None:
     async def rule(request: Request) -> Step:
         return Answer(parts=(Text(("I would ", "add it.")),))
 
@@ -84,12 +84,12 @@ async def test_a_model_that_calls_no_tools_is_not_usable(configured: None, endpo
     report, is_usable = await run()
 
     assert not is_usable
-    found = outcomes(report)
-    assert (found["tool call"], found["answer after a tool"]) == ("failed", "failed")
-    assert (found["two calls at once"], found["error format"], found["stream"]) == ("missing", "missing", "ok")
+    results = outcomes(report)
+    assert (results["tool call"], results["answer after a tool"]) == ("failed", "failed")
+    assert (results["two calls at once"], results["error format"], results["stream"]) == ("missing", "missing", "ok")
 
 
-async def test_an_endpoint_that_does_not_answer_is_asked_once(configured: None, endpoint: ModelServer) -> None:
+async def test_endpoint_that_denies_access_gets_one_request(configured: None, endpoint: ModelServer) -> None:
     async def rule(request: Request) -> Step:
         return HttpError(403, f"No access for {KEY}.")
 
@@ -104,9 +104,9 @@ async def test_an_endpoint_that_does_not_answer_is_asked_once(configured: None, 
 
 
 @pytest.mark.parametrize("api", ["responses"], indirect=True)
-async def test_the_other_api_is_tried_where_there_is_no_such_path(configured: None, endpoint: ModelServer) -> None:
+async def test_other_api_is_tried_if_the_path_does_not_exist(configured: None, endpoint: ModelServer) -> None:
     async def rule(request: Request) -> Step:
-        return HttpError(404, "404 page not found") if request.api == "responses" else await able(request)
+        return HttpError(404, "404 page not found") if request.api == "responses" else await capable(request)
 
     endpoint.rule = rule
 
@@ -117,11 +117,11 @@ async def test_the_other_api_is_tried_where_there_is_no_such_path(configured: No
 
 
 @pytest.mark.parametrize("api", ["responses"], indirect=True)
-async def test_the_other_api_is_tried_where_one_lacks_something(configured: None, endpoint: ModelServer) -> None:
+async def test_other_api_is_tried_if_the_first_fails_a_check(configured: None, endpoint: ModelServer) -> None:
     async def rule(request: Request) -> Step:
         if request.api == "responses" and len(request.items) > 100:
             return HttpError(400, "Cannot determine type of 'item'")
-        return await able(request)
+        return await capable(request)
 
     endpoint.rule = rule
 
@@ -133,12 +133,12 @@ async def test_the_other_api_is_tried_where_one_lacks_something(configured: None
 
 
 @pytest.mark.parametrize("arguments", ['{"title": "Te', '["Tea"]', ""])
-async def test_arguments_that_are_no_object_are_no_tool_call(
+async def test_tool_call_check_fails_if_arguments_are_not_an_object(
     configured: None, endpoint: ModelServer, arguments: str
 ) -> None:
     async def rule(request: Request) -> Step:
         add = "Add a task" in request.said and request.items[-1].get("role") == "user"
-        return Answer(parts=(Call("create_task", arguments, "call_1"),)) if add else await able(request)
+        return Answer(parts=(Call("create_task", arguments, "call_1"),)) if add else await capable(request)
 
     endpoint.rule = rule
 
@@ -148,8 +148,8 @@ async def test_arguments_that_are_no_object_are_no_tool_call(
     assert outcomes(report)["tool call"] == "failed"
 
 
-async def test_it_prints_a_table_with_the_settings(configured: None, endpoint: ModelServer, api: Api) -> None:
-    endpoint.rule = able
+async def test_output_is_a_table_with_the_settings(configured: None, endpoint: ModelServer, api: Api) -> None:
+    endpoint.rule = capable
     out = StringIO()
 
     await asyncio.to_thread(call_command, "check_model", stdout=out)
@@ -161,11 +161,11 @@ async def test_it_prints_a_table_with_the_settings(configured: None, endpoint: M
     assert f"  AGENT_API={api}" in lines
 
 
-def test_without_an_endpoint_there_is_nothing_to_check() -> None:
+def test_command_fails_without_a_configured_endpoint() -> None:
     with pytest.raises(CommandError, match="No endpoint is configured"):
         call_command("check_model")
 
 
-async def test_a_name_that_is_not_configured_is_refused(configured: None) -> None:
+async def test_unknown_model_name_is_refused(configured: None) -> None:
     with pytest.raises(CommandError, match="The models are: stub-1"):
         await asyncio.to_thread(call_command, "check_model", "other")

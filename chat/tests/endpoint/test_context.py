@@ -1,4 +1,4 @@
-"""A request holds as much of the conversation as the model's context does; the person hears where it begins later."""
+"""A request holds as much of the conversation as fits the model's context; dropping older turns warns the user."""
 
 import re
 from collections.abc import Iterator
@@ -26,12 +26,12 @@ from chat.tests.endpoint.conftest import events_of, failure_of, reply_of
 from chat.tests.model_server import Answer, Call, HttpError, ModelServer, Request, Step, Text, calls, says
 from chat.turns.events import Event, TurnFinished, Warned
 
-LONG = "word " * 600  # 1,000 tokens by our estimate, 600 by the endpoint's
+LONG = "word " * 600  # 1,000 tokens by the product's estimate, 600 by the endpoint's
 
 
 @pytest.fixture(autouse=True)
 def _nothing_learned() -> Iterator[None]:
-    """Each test begins with a model of which nothing is known."""
+    """Forget what was learned about the model before and after each test."""
     learned.cache_clear()
     yield
     learned.cache_clear()
@@ -39,23 +39,23 @@ def _nothing_learned() -> Iterator[None]:
 
 @pytest.fixture
 def context_tokens() -> int:
-    """The model's context as it is configured."""
+    """The configured context size of the model."""
     return 32_000
 
 
 @pytest.fixture
 def configured(configured: None, context_tokens: int, settings: Settings) -> None:
-    """A model of that context."""
+    """Configure the model with that context size."""
     settings.AGENT_CONTEXT_TOKENS = context_tokens
 
 
 def tokens_in(request: Request) -> int:
-    """Count the tokens of a request as our endpoint does: one for five characters."""
+    """Count the tokens of a request as the test endpoint does: one per five characters."""
     return len(str(request.body)) // 5
 
 
 def echoing(limit: int | None = None, refusal: HttpError | None = None) -> Any:
-    """Answer with a long text and the request's size; refuse what is longer than the limit."""
+    """Answer with a long text and the request's size; refuse requests over the limit."""
 
     async def rule(request: Request) -> Step:
         if limit is not None and tokens_in(request) > limit:
@@ -65,8 +65,8 @@ def echoing(limit: int | None = None, refusal: HttpError | None = None) -> Any:
     return rule
 
 
-def users_in(request: Request) -> list[str]:
-    """Return the first words of what the person says in a request."""
+def user_messages_in(request: Request) -> list[str]:
+    """Return the beginning of each user message in a request."""
     return [str(item["content"])[:7].strip() for item in request.items if item.get("role") == "user"]
 
 
@@ -74,13 +74,13 @@ def warnings(events: list[Event]) -> list[str]:
     return [event.code for event in events if isinstance(event, Warned)]
 
 
-async def held(chat: Chat) -> int:
+async def session_size(chat: Chat) -> int:
     """Count the items in the session file."""
     return len(await chat.runner.store.rows(str(SessionId(chat.user.pk, chat.conversation_id))))
 
 
 @pytest.mark.parametrize("context_tokens", [12_000])
-async def test_whole_turns_are_left_out_and_the_session_keeps_them(
+async def test_old_turns_are_left_out_of_requests_but_stay_in_the_session(
     online: Chat, endpoint: ModelServer, context_tokens: int
 ) -> None:
     endpoint.rule = echoing()
@@ -91,19 +91,21 @@ async def test_whole_turns_are_left_out_and_the_session_keeps_them(
     for request in endpoint.requests:
         assert tokens_in(request) <= context_tokens
         assert faults(request.items) == {}
-    begins = [users_in(request)[0] for request in endpoint.requests]
-    assert begins[0] == "Turn  0"
-    assert await held(online) == 40, "the session keeps what one request leaves out"
-    moved = [begins[n] != begins[n - 1] for n in range(1, 20)]
-    assert [bool(codes) for codes in warned[1:]] == moved, "a warning wherever the request begins later, nowhere else"
-    assert 2 <= sum(moved) <= 6, "and it begins later now and then only"
+    first_messages = [user_messages_in(request)[0] for request in endpoint.requests]
+    assert first_messages[0] == "Turn  0"
+    assert await session_size(online) == 40, "the session keeps the turns that requests leave out"
+    shortened = [first_messages[n] != first_messages[n - 1] for n in range(1, 20)]
+    assert [bool(codes) for codes in warned[1:]] == shortened, (
+        "a warning exactly when the request starts at a later turn"
+    )
+    assert 2 <= sum(shortened) <= 6, "the start of the request moves only occasionally"
     turns = await in_database(lambda: list(Turn.objects.order_by("seq").values_list("warning", flat=True)))
-    assert [bool(warning) for warning in turns] == [False, *moved]
+    assert [bool(warning) for warning in turns] == [False, *shortened]
     assert "no longer remembered" in endpoint.requests[-1].instructions
 
 
 @pytest.mark.parametrize("context_tokens", [12_000])
-async def test_the_reported_tokens_correct_the_estimate(online: Chat, endpoint: ModelServer) -> None:
+async def test_reported_tokens_correct_the_estimate(online: Chat, endpoint: ModelServer) -> None:
     async def costly(request: Request) -> Step:
         return Answer(parts=(Text((LONG,)),), input_tokens=3 * tokens_in(request))
 
@@ -114,36 +116,36 @@ async def test_the_reported_tokens_correct_the_estimate(online: Chat, endpoint: 
     assert all(3 * tokens_in(request) <= 12_000 for request in endpoint.requests)
 
 
-async def test_a_later_model_with_more_context_is_sent_more(
+async def test_model_with_a_larger_context_gets_older_turns_again(
     online: Chat, endpoint: ModelServer, settings: Settings
 ) -> None:
     endpoint.rule = echoing(limit=6_000)
     for turn in range(10):
         await events_of(online, f"Turn {turn}")
-    assert len(users_in(endpoint.requests[-1])) < 10
+    assert len(user_messages_in(endpoint.requests[-1])) < 10
 
     learned.cache_clear()
     endpoint.rule = echoing()
     events = await events_of(online, "Turn 10")
 
-    assert len(users_in(endpoint.requests[-1])) == 11
+    assert len(user_messages_in(endpoint.requests[-1])) == 11
     assert warnings(events) == []
 
 
 REFUSALS = {
-    "with both numbers": HttpError(
+    "with limit and size": HttpError(
         400, "This model's maximum context length is 6000 tokens. However, your messages resulted in 6400 tokens."
     ),
-    "with a code only": HttpError(
+    "with only a code": HttpError(
         400, "Your input exceeds the context window of this model.", "context_length_exceeded"
     ),
-    "of a proxy": HttpError(413, "Request Entity Too Large"),
-    "of llama.cpp": HttpError(500, "Context size has been exceeded."),
+    "from a proxy": HttpError(413, "Request Entity Too Large"),
+    "from llama.cpp": HttpError(500, "Context size has been exceeded."),
 }
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
-async def test_a_refused_request_is_shortened_within_the_turn(
+async def test_refused_request_is_shortened_within_the_turn(
     online: Chat, endpoint: ModelServer, refusal: HttpError
 ) -> None:
     endpoint.rule = echoing(limit=6_000, refusal=refusal)
@@ -162,7 +164,7 @@ async def test_a_refused_request_is_shortened_within_the_turn(
     assert len(warned) < 4
 
 
-async def test_a_full_context_in_the_midst_of_an_answer_takes_back_what_was_written(
+async def test_context_overflow_during_an_answer_withdraws_the_partial_text(
     online: Chat, endpoint: ModelServer
 ) -> None:
     endpoint.rule = echoing()
@@ -173,13 +175,13 @@ async def test_a_full_context_in_the_midst_of_an_answer_takes_back_what_was_writ
     events = await events_of(online, "Turn 1")
 
     assert reply_of(events) == "All of it."
-    assert users_in(endpoint.requests[-1]) == ["Turn 1"]
+    assert user_messages_in(endpoint.requests[-1]) == ["Turn 1"]
     assert warnings(events) == ["context_shortened"]
     assert isinstance(events[-1], TurnFinished)
     assert events[-1].warning == "context_shortened"
 
 
-async def test_an_answer_that_has_no_room_to_begin_is_asked_for_with_less(online: Chat, endpoint: ModelServer) -> None:
+async def test_empty_incomplete_answer_is_retried_with_a_shorter_request(online: Chat, endpoint: ModelServer) -> None:
     endpoint.rule = echoing()
     await events_of(online, "Turn 0")
     endpoint.rule = None
@@ -188,19 +190,17 @@ async def test_an_answer_that_has_no_room_to_begin_is_asked_for_with_less(online
     events = await events_of(online, "Turn 1")
 
     assert reply_of(events) == "Now there is."
-    assert users_in(endpoint.requests[-1]) == ["Turn 1"]
-    assert learned("stub-1").context_tokens is None, "a long answer says nothing of the limit"
+    assert user_messages_in(endpoint.requests[-1]) == ["Turn 1"]
+    assert learned("stub-1").context_tokens is None, "an incomplete answer does not reveal the limit"
 
 
-async def test_an_answer_that_fills_the_context_by_itself_fails_with_a_sentence(
-    online: Chat, endpoint: ModelServer
-) -> None:
+async def test_answer_larger_than_the_context_fails_the_turn(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(says("And on", " and on", fault="overflow", after=1))
 
     assert failure_of(await events_of(online, "Tell me all")).detail == TOO_LONG_ANSWER
 
 
-async def test_what_is_refused_whatever_its_size_is_no_limit(online: Chat, endpoint: ModelServer) -> None:
+async def test_refusal_of_a_request_of_any_size_sets_no_limit(online: Chat, endpoint: ModelServer) -> None:
     endpoint.rule = echoing()
     for turn in range(3):
         await events_of(online, f"Turn {turn}")
@@ -209,10 +209,10 @@ async def test_what_is_refused_whatever_its_size_is_no_limit(online: Chat, endpo
     failure_of(await events_of(online, "Turn 3"))
 
     assert learned("stub-1").context_tokens is None
-    assert users_in(endpoint.requests[-1]) == ["Turn 3"]
+    assert user_messages_in(endpoint.requests[-1]) == ["Turn 3"]
 
 
-async def test_a_message_that_is_too_long_by_itself_fails_with_a_sentence(online: Chat, endpoint: ModelServer) -> None:
+async def test_message_larger_than_the_context_fails_the_turn(online: Chat, endpoint: ModelServer) -> None:
     endpoint.rule = echoing(limit=2_500)
 
     failure = failure_of(await events_of(online, "word " * 1_990))
@@ -220,18 +220,16 @@ async def test_a_message_that_is_too_long_by_itself_fails_with_a_sentence(online
     assert failure.detail == TOO_LONG_MESSAGE
     assert len(endpoint.requests) == 1
     endpoint.rule = echoing(limit=2_500)
-    assert reply_of(await events_of(online, "short")).endswith("Done."), "the conversation goes on without it"
+    assert reply_of(await events_of(online, "short")).endswith("Done."), "the conversation continues without it"
 
 
-async def test_a_context_too_small_for_the_instructions_says_so(online: Chat, endpoint: ModelServer) -> None:
+async def test_context_too_small_for_the_instructions_is_reported(online: Chat, endpoint: ModelServer) -> None:
     endpoint.rule = echoing(limit=600)
 
     assert failure_of(await events_of(online, "hi")).detail == TOO_SMALL
 
 
-async def test_of_a_turn_that_is_too_long_the_message_and_the_newest_calls_stay(
-    online: Chat, endpoint: ModelServer
-) -> None:
+async def test_oversized_turn_keeps_its_message_and_the_newest_calls(online: Chat, endpoint: ModelServer) -> None:
     note = "note " * 199
 
     async def adding(request: Request) -> Step:
@@ -246,12 +244,12 @@ async def test_of_a_turn_that_is_too_long_the_message_and_the_newest_calls_stay(
 
     assert reply_of(await events_of(online, "Add nine tasks")) == "Added."
     last = endpoint.requests[-1].items
-    assert users_in(endpoint.requests[-1]) == ["Add nin"]
+    assert user_messages_in(endpoint.requests[-1]) == ["Add nin"]
     assert faults(last) == {}
     assert len(last) < 19, "older calls of the turn are left out"
 
 
-async def test_what_was_read_and_is_too_long_fails_with_a_sentence(online: Chat, endpoint: ModelServer) -> None:
+async def test_tool_output_larger_than_the_context_fails_the_turn(online: Chat, endpoint: ModelServer) -> None:
     async def reading(request: Request) -> Step:
         if request.outputs:
             return HttpError(400, "maximum context length is 2000 tokens")
@@ -265,7 +263,7 @@ async def test_what_was_read_and_is_too_long_fails_with_a_sentence(online: Chat,
 
 
 @pytest.mark.parametrize("api", ["responses"], indirect=True)
-async def test_a_turn_that_waits_for_a_decision_keeps_its_warning(online: Chat, endpoint: ModelServer) -> None:
+async def test_turn_keeps_its_warning_while_waiting_for_approval(online: Chat, endpoint: ModelServer) -> None:
     endpoint.rule = echoing()
     await events_of(online, "Turn 0")
     deletion = Answer(parts=(Call("delete_tasks", {"numbers": [1]}),), input_tokens=1_500)
@@ -277,7 +275,7 @@ async def test_a_turn_that_waits_for_a_decision_keeps_its_warning(online: Chat, 
     await online.settled()
 
     assert (await in_database(Turn.objects.get, pk=accepted.turn.pk)).warning == "context_shortened"
-    assert users_in(endpoint.requests[-1]) == ["Turn 1"]
+    assert user_messages_in(endpoint.requests[-1]) == ["Turn 1"]
 
 
 @pytest.mark.parametrize(
@@ -289,16 +287,16 @@ async def test_a_turn_that_waits_for_a_decision_keeps_its_warning(online: Chat, 
         ({"role": "user", "content": [{"type": "input_text", "text": "\ud83d"}]}, 5),
     ],
 )
-def test_a_size_is_estimated_from_bytes_in_any_script(value: object, tokens: int) -> None:
+def test_size_is_estimated_from_bytes_in_any_script(value: object, tokens: int) -> None:
     assert size_of(value) == tokens
 
 
-def test_what_the_journal_has_of_a_request_is_warned_of_again() -> None:
-    """A turn may be resumed that asks the model nothing any more."""
+def test_replay_of_a_shortened_request_repeats_its_warning() -> None:
+    """A resumed turn may send no further request to the model."""
     warned: list[str] = []
     window = Window(Sent(900, 700, turns=4), lambda: warned.append("shortened"))
 
     window.replay(Sent(1_000, 800, turns=5))
-    assert warned == [], "it begins where the turn before did"
+    assert warned == [], "the request starts where the previous turn's did"
     window.replay(Sent(1_000, 800, turns=2))
     assert warned == ["shortened"]

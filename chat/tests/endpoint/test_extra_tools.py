@@ -1,4 +1,4 @@
-"""The example of tools of one's own (docs/examples/timesheet.py), used by a model behind an endpoint."""
+"""The example of extra tools (docs/examples/timesheet.py), called by a model behind an endpoint."""
 
 import asyncio
 import json
@@ -29,17 +29,17 @@ DUE = date(2026, 3, 11)
 
 @pytest.fixture(autouse=True)
 def example(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The example configured, with its timesheets in a folder of the test's."""
+    """Configure the example, with its timesheets in a temporary folder."""
     settings.AGENT_EXTRA_TOOLS = EXAMPLE
     monkeypatch.setattr(timesheet, "FOLDER", tmp_path)
 
 
 def lines(folder: Path, user_id: object) -> list[str]:
-    """Return a person's timesheet."""
+    """Return the lines of a user's timesheet."""
     return (folder / f"{user_id}.csv").read_text().splitlines()
 
 
-async def test_the_model_uses_it_for_the_person_it_talks_with(
+async def test_tool_call_writes_the_current_users_timesheet(
     online: Chat, endpoint: ModelServer, tmp_path: Path
 ) -> None:
     endpoint.play(calls(NOTE), says("Noted."))
@@ -53,12 +53,12 @@ async def test_the_model_uses_it_for_the_person_it_talks_with(
     assert line.endswith(",30,mowing the lawn")
 
 
-async def test_the_person_is_asked_and_what_was_changed_is_kept_as_it_was(online: Chat, endpoint: ModelServer) -> None:
-    def fill() -> None:
+async def test_extra_tool_requires_approval_and_stores_the_previous_tasks(online: Chat, endpoint: ModelServer) -> None:
+    def create_tasks() -> None:
         for title in ("Pay rent", "Call Ada"):
             tasks.create_task(user_id=online.user.pk, title=title, due_date=DUE)
 
-    await in_database(fill)
+    await in_database(create_tasks)
     endpoint.play(calls(Call("postpone_tasks", {"numbers": [1, 2], "days": 7}, "call_1")))
     accepted, event = await online.asked("a week later, please")
     assert event.arguments == {"numbers": [1, 2], "days": 7}
@@ -73,7 +73,7 @@ async def test_the_person_is_asked_and_what_was_changed_is_kept_as_it_was(online
     assert [task["due"] for task in before["tasks"]] == ["2026-03-11", "2026-03-11"]
 
 
-async def test_nobody_elses_tasks_are_reached(online: Chat, endpoint: ModelServer, outsider: User) -> None:
+async def test_tasks_of_another_user_are_out_of_reach(online: Chat, endpoint: ModelServer, outsider: User) -> None:
     await in_database(lambda: tasks.create_task(user_id=outsider.pk, title="Secret", due_date=DUE))
     endpoint.play(calls(Call("postpone_tasks", {"numbers": [1], "days": 7}, "call_1")))
     accepted, event = await online.asked("a week later, please")
@@ -86,7 +86,7 @@ async def test_nobody_elses_tasks_are_reached(online: Chat, endpoint: ModelServe
     assert (await in_database(Task.objects.get)).due_date == DUE
 
 
-async def test_the_guardrail_asks_the_model_about_what_other_tools_may_be_for(
+async def test_guardrail_request_describes_the_extra_tools(
     online: Chat, endpoint: ModelServer, settings: Settings
 ) -> None:
     settings.AGENT_GUARDRAIL = True
@@ -101,7 +101,7 @@ async def test_the_guardrail_asks_the_model_about_what_other_tools_may_be_for(
 
 
 @pytest.mark.service
-async def test_killed_between_the_act_and_the_word_of_it_it_acts_once(
+async def test_kill_before_the_tool_output_is_journaled_does_not_repeat_the_call(
     live_database: LiveDatabase, tmp_path: Path
 ) -> None:
     async def rule(request: Request) -> Step:
@@ -115,8 +115,8 @@ async def test_killed_between_the_act_and_the_word_of_it_it_acts_once(
             "TIMESHEETS": str(tmp_path / "sheets"),
         }
         (tmp_path / "dies").write_text("before what a tool said is journaled")
-        dies = {"program": "chat.tests.dying_server", "DIES": str(tmp_path / "dies")}
-        server = ServerProcess(live_database, tmp_path, **dies, **configured)
+        kill_point = {"program": "chat.tests.dying_server", "DIES": str(tmp_path / "dies")}
+        server = ServerProcess(live_database, tmp_path, **kill_point, **configured)
         try:
             person = await asyncio.to_thread(sign_in, server)
             conversation_id = uuid.uuid4()
@@ -132,10 +132,10 @@ async def test_killed_between_the_act_and_the_word_of_it_it_acts_once(
             ((turn_id,),) = live_database.query("SELECT id FROM chat_turn")
             async with open_socket(server, person, conversation_id) as socket:
                 await socket.send("log.follow", turn_id=turn_id, attempt=0, after=0)
-                end = await socket.end_of(str(turn_id), within=60)
+                last_frame = await socket.end_of(str(turn_id), within=60)
         finally:
             server.kill9()
 
-    assert (end["message"]["text"], model.problems) == ("Is it there?", [])
+    assert (last_frame["message"]["text"], model.problems) == ("Is it there?", [])
     assert model.requests[-1].outputs == {"call_note": CUT_OFF}
     assert len(lines(tmp_path / "sheets", person.id)) == 1

@@ -1,4 +1,4 @@
-"""After the budget, or where another try cannot help, the turn fails with a sentence, and can be tried again."""
+"""A turn fails with a message after the retry budget or a permanent error, and can be retried later."""
 
 import json
 import logging
@@ -40,22 +40,22 @@ FINAL: dict[str, tuple[Step, str]] = {
     "403": (HttpError(403, "No."), "refuses access"),
     "an unknown model": (HttpError(404, "The model `x` does not exist.", "model_not_found"), "AGENT_MODEL"),
     "a model that is not pulled": (HttpError(404, "model 'x' not found, try pulling it first"), "AGENT_MODEL"),
-    "a deployment that is not there": (HttpError(404, "No such deployment.", "DeploymentNotFound"), "AGENT_MODEL"),
+    "a missing deployment": (HttpError(404, "No such deployment.", "DeploymentNotFound"), "AGENT_MODEL"),
     "no such path": (HttpError(404, "404 page not found"), "OPENAI_BASE_URL"),
     "422": (HttpError(422, "Bad."), "manage.py check_model"),
-    "no money left": (HttpError(429, "Pay.", "insufficient_quota"), "credit"),
-    "no money left, as others put it": (HttpError(402, "Insufficient Balance"), "credit"),
+    "no credit left": (HttpError(429, "Pay.", "insufficient_quota"), "credit"),
+    "no credit left, with status 402": (HttpError(402, "Insufficient Balance"), "credit"),
     "no tools": (HttpError(400, "registry.ollama.ai/library/gemma3:4b does not support tools"), "cannot call tools"),
     "tools turned off": (
         HttpError(400, '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'),
         "cannot call tools",
     ),
-    "content": (
+    "filtered content": (
         HttpError(400, "The response was filtered due to Azure OpenAI's content management policy.", "content_filter"),
         "in other words",
     ),
     "a wrong key, with status 200": (_document({"error": {"message": "Who?", "code": 401}}), "OPENAI_API_KEY"),
-    "no money left, with status 200": (_document({"error": "Insufficient balance"}), "credit"),
+    "no credit left, with status 200": (_document({"error": "Insufficient balance"}), "credit"),
     "a full context, with status 200": (_document({"error": {"code": "context_length_exceeded"}}), "larger context"),
     "no stream": (_document({"status": "ok"}), "does not stream"),
     "refused in the stream": (says("Well", "...", fault="refused", after=1), "did not accept the request"),
@@ -64,25 +64,25 @@ FINAL: dict[str, tuple[Step, str]] = {
 
 @pytest.fixture
 def small_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give up soon."""
+    """Set a retry budget of 0.2 seconds."""
     monkeypatch.setattr(retrying, "BUDGET", 0.2)
 
 
 async def broken(request: Request) -> Step:
-    """Answer as a server does that is broken for good."""
+    """Answer every request with status 500."""
     return HttpError(500)
 
 
-@pytest.mark.parametrize(("step", "what_to_do"), FINAL.values(), ids=FINAL.keys())
-async def test_what_another_try_cannot_mend_fails_at_once_and_names_what_to_do(
-    online: Chat, endpoint: ModelServer, step: Step, what_to_do: str
+@pytest.mark.parametrize(("step", "advice"), FINAL.values(), ids=FINAL.keys())
+async def test_permanent_error_fails_at_once_with_advice(
+    online: Chat, endpoint: ModelServer, step: Step, advice: str
 ) -> None:
     endpoint.play(step)
 
     failure = failure_of(await events_of(online, "hi"))
 
     assert (failure.code, failure.retryable) == ("model_error", True)
-    assert what_to_do in failure.detail
+    assert advice in failure.detail
     assert failure.detail.endswith((".", "”."))
     assert len(endpoint.requests) == 1
     turn = await in_database(Turn.objects.get)
@@ -91,20 +91,20 @@ async def test_what_another_try_cannot_mend_fails_at_once_and_names_what_to_do(
 
 
 @pytest.mark.parametrize("api", ["responses"], indirect=True)
-async def test_an_answer_that_grew_too_long_fails_with_a_sentence(online: Chat, endpoint: ModelServer) -> None:
+async def test_incomplete_answer_fails_the_turn(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(says("word ", "word ", fault="incomplete", after=1))
 
     assert "grew too long" in failure_of(await events_of(online, "hi")).detail
 
 
 @pytest.mark.parametrize("api", ["chat_completions"], indirect=True)
-async def test_what_was_said_until_the_length_was_reached_is_the_reply(online: Chat, endpoint: ModelServer) -> None:
+async def test_text_before_the_length_limit_is_the_reply(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(says("All I ", "can say", fault="incomplete", after=1))
 
     assert reply_of(await events_of(online, "hi")) == "All I "
 
 
-async def test_after_the_budget_the_turn_fails_with_a_sentence(
+async def test_turn_fails_with_a_message_after_the_retry_budget(
     online: Chat, endpoint: ModelServer, small_budget: None
 ) -> None:
     endpoint.rule = broken
@@ -115,7 +115,7 @@ async def test_after_the_budget_the_turn_fails_with_a_sentence(
     assert len(endpoint.requests) > 2
 
 
-async def test_a_request_is_retried_five_times_and_each_retry_is_shown(online: Chat, endpoint: ModelServer) -> None:
+async def test_request_is_retried_five_times_and_each_retry_is_shown(online: Chat, endpoint: ModelServer) -> None:
     endpoint.rule = broken
 
     events = await events_of(online, "hi")
@@ -134,7 +134,7 @@ async def test_a_request_is_retried_five_times_and_each_retry_is_shown(online: C
         ({"retry-after-ms": "1e308"}, "tomorrow or later"),
     ],
 )
-async def test_a_busy_endpoint_that_asks_for_more_time_than_there_is_is_not_waited_for(
+async def test_retry_after_beyond_the_budget_fails_the_turn_at_once(
     online: Chat, endpoint: ModelServer, headers: dict[str, str], when: str
 ) -> None:
     endpoint.play(HttpError(429, "Slow down.", headers=headers))
@@ -145,14 +145,14 @@ async def test_a_busy_endpoint_that_asks_for_more_time_than_there_is_is_not_wait
     assert len(endpoint.requests) == 1
 
 
-async def test_a_page_for_people_is_no_answer(online: Chat, endpoint: ModelServer) -> None:
+async def test_html_page_is_not_accepted_as_an_answer(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(Page("<!doctype html><title>Welcome</title>"))
 
     assert "OPENAI_BASE_URL" in failure_of(await events_of(online, "hi")).detail
     assert len(endpoint.requests) == 1
 
 
-async def test_nobody_listening_is_a_sentence_too(online: Chat, endpoint: ModelServer, small_budget: None) -> None:
+async def test_refused_connection_fails_with_a_message(online: Chat, endpoint: ModelServer, small_budget: None) -> None:
     await endpoint.refuse()
 
     failure = failure_of(await events_of(online, "hi"))
@@ -160,20 +160,20 @@ async def test_nobody_listening_is_a_sentence_too(online: Chat, endpoint: ModelS
     assert failure.detail == "The model's endpoint cannot be reached at the moment."
 
 
-async def test_a_retry_goes_on_where_the_failed_turn_ended(
+async def test_retry_continues_after_the_last_complete_response(
     online: Chat, endpoint: ModelServer, small_budget: None
 ) -> None:
     endpoint.play(Answer(parts=(Text(("One moment.",)), Call("create_task", {"title": "Tea"}, "call_tea"))))
     endpoint.rule = broken
     accepted = await online.send("add tea")
     failure_of(await events_after(online, accepted))
-    asked = len(endpoint.requests)
+    requests_before = len(endpoint.requests)
 
     endpoint.play(says("Tea is on the list."))
     events = await events_after(online, await online.retry(accepted.turn))
 
     assert reply_of(events) == "One moment.\n\nTea is on the list."
-    assert len(endpoint.requests) == asked + 1, "the first response was not asked for again"
+    assert len(endpoint.requests) == requests_before + 1, "the first response was not requested again"
     assert endpoint.requests[-1].outputs.keys() == {"call_tea"}
     assert await in_database(Task.objects.count) == 1
     latest = await in_database(lambda: Turn.objects.latest("seq"))
@@ -181,18 +181,18 @@ async def test_a_retry_goes_on_where_the_failed_turn_ended(
     assert await in_database(ToolCall.objects.filter(turn=latest).count) == 1
 
 
-async def test_a_conversation_goes_on_after_a_failed_turn(online: Chat, endpoint: ModelServer) -> None:
+async def test_conversation_continues_after_a_failed_turn(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(calls(Call("create_task", {"title": "Tea"})), says("Add", "ed", fault="refused", after=1))
     failure_of(await events_of(online, "add tea"))
 
     endpoint.play(says("Still here."))
 
     assert reply_of(await events_of(online, "are you there?")) == "Still here."
-    said = [item for item in endpoint.requests[-1].items if item.get("role") == "user"]
-    assert len(said) == 2, "what was said in the failed turn is remembered"
+    user_messages = [item for item in endpoint.requests[-1].items if item.get("role") == "user"]
+    assert len(user_messages) == 2, "the session keeps the message of the failed turn"
 
 
-async def test_neither_the_key_nor_what_was_said_is_written_anywhere(
+async def test_logs_and_failures_contain_neither_the_key_nor_the_message(
     online: Chat, endpoint: ModelServer, api: Api, small_budget: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     secret = "the surprise party"

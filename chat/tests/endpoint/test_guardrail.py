@@ -1,4 +1,4 @@
-"""The guardrail asks the model only when unsure, lets pass when that fails, and refuses before anything is seen."""
+"""The guardrail asks the model only when unsure, allows a message if that fails, and refuses before any output."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -23,12 +23,12 @@ ON_TOPIC = "Add a task to buy milk"
 
 @pytest.fixture(autouse=True)
 def guarded(configured: None, settings: Settings) -> None:
-    """The guardrail on."""
+    """Turn the guardrail on."""
     settings.AGENT_GUARDRAIL = True
 
 
 def judging(verdict: Step, answer: Step) -> Callable[[Request], Awaitable[Step]]:
-    """Answer the guardrail's question one way, and the assistant's another."""
+    """Answer the guardrail's request with the verdict, and the assistant's with the answer."""
 
     async def rule(request: Request) -> Step:
         return verdict if is_question(request) else answer
@@ -41,19 +41,19 @@ def is_question(request: Request) -> bool:
     return "yes or no" in request.instructions
 
 
-async def test_what_is_plainly_about_tasks_is_not_asked_about(online: Chat, endpoint: ModelServer) -> None:
+async def test_message_about_tasks_is_allowed_without_asking_the_model(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(says("Added."))
 
     assert reply_of(await events_of(online, ON_TOPIC)) == "Added."
     assert [is_question(request) for request in endpoint.requests] == [False]
 
 
-async def test_what_is_plainly_not_is_refused_without_asking_anybody(online: Chat, endpoint: ModelServer) -> None:
+async def test_off_topic_message_is_refused_without_asking_the_model(online: Chat, endpoint: ModelServer) -> None:
     assert reply_of(await events_of(online, OFF_TOPIC)) == REFUSAL
     assert endpoint.requests == []
 
 
-async def test_the_model_is_asked_when_the_rules_are_unsure(online: Chat, endpoint: ModelServer, api: Api) -> None:
+async def test_model_is_asked_when_the_rules_are_unsure(online: Chat, endpoint: ModelServer, api: Api) -> None:
     endpoint.rule = judging(says("Yes."), says("What would you like to add?"))
 
     assert reply_of(await events_of(online, UNSURE)) == "What would you like to add?"
@@ -61,22 +61,22 @@ async def test_the_model_is_asked_when_the_rules_are_unsure(online: Chat, endpoi
     question, answer = endpoint.requests
     assert is_question(question) and not is_question(answer)
     assert UNSURE in question.said
-    assert question.tool_names == [], "whoever judges can do nothing"
+    assert question.tool_names == [], "the guardrail's request has no tools"
     if api == "responses":
         assert question.body["store"] is False
 
 
-async def test_the_beginning_of_a_long_message_is_asked_about(online: Chat, endpoint: ModelServer) -> None:
+async def test_guardrail_request_holds_the_beginning_of_a_long_message(online: Chat, endpoint: ModelServer) -> None:
     endpoint.rule = judging(says("Yes."), says("What would you like to add?"))
 
     await events_of(online, UNSURE + " and on" * 1_300)
 
     assert UNSURE in endpoint.requests[0].said
-    assert len(endpoint.requests[0].said) < 2_100, "a small context holds it"
+    assert len(endpoint.requests[0].said) < 2_100, "it fits a small context"
 
 
 @pytest.mark.parametrize("verdict", ["no", "No.", "**No**", " no, it has not", "<think>Yes? I see.</think>\n\nNo."])
-async def test_what_the_model_turns_away_is_refused_before_anything_is_seen(
+async def test_message_that_the_model_rejects_is_refused_before_any_output(
     online: Chat, endpoint: ModelServer, verdict: str
 ) -> None:
     endpoint.rule = judging(says(verdict), calls(Call("create_task", {"title": "Elephants"})))
@@ -92,31 +92,33 @@ async def test_what_the_model_turns_away_is_refused_before_anything_is_seen(
 
 
 @pytest.mark.parametrize("verdict", ["Not sure", "Nothing speaks against it", "Yes", "", "Perhaps"])
-async def test_only_a_plain_no_turns_away(online: Chat, endpoint: ModelServer, verdict: str) -> None:
+async def test_only_a_plain_no_refuses_a_message(online: Chat, endpoint: ModelServer, verdict: str) -> None:
     endpoint.rule = judging(says(verdict), says("Fine."))
 
     assert reply_of(await events_of(online, UNSURE)) == "Fine."
 
 
 @pytest.mark.parametrize("fault", [HttpError(500), HttpError(429), Hangup(), says("no", fault="malformed")], ids=repr)
-async def test_a_guardrail_that_fails_lets_pass(online: Chat, endpoint: ModelServer, fault: Step) -> None:
+async def test_message_is_allowed_if_the_guardrail_request_fails(
+    online: Chat, endpoint: ModelServer, fault: Step
+) -> None:
     endpoint.rule = judging(fault, says("Fine."))
 
     assert reply_of(await events_of(online, UNSURE)) == "Fine."
 
 
-async def test_a_guardrail_that_takes_too_long_lets_pass(
+async def test_message_is_allowed_if_the_guardrail_times_out(
     online: Chat, endpoint: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guardrail, "VERDICT_TIMEOUT", 0.3)
     endpoint.rule = judging(says("no", fault="stall"), says("Fine."))
 
-    begun = time.monotonic()
+    started = time.monotonic()
     assert reply_of(await events_of(online, UNSURE)) == "Fine."
-    assert time.monotonic() - begun < 8, "nobody waits until the client gives up"
+    assert time.monotonic() - started < 8, "the guardrail's timeout is shorter than the client's"
 
 
-async def test_a_refusal_is_a_normal_reply_that_is_remembered(online: Chat, endpoint: ModelServer) -> None:
+async def test_refusal_is_stored_as_a_normal_reply(online: Chat, endpoint: ModelServer) -> None:
     await events_of(online, OFF_TOPIC)
     endpoint.play(says("Added."))
     await events_of(online, ON_TOPIC)
@@ -129,7 +131,7 @@ async def test_a_refusal_is_a_normal_reply_that_is_remembered(online: Chat, endp
     assert len(rows) == 4
 
 
-async def test_a_bare_answer_to_the_assistants_question_passes(online: Chat, endpoint: ModelServer) -> None:
+async def test_short_answer_to_the_assistants_question_is_allowed(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(says("Which of the two do you mean?"), says("Done."))
 
     await events_of(online, "finish the report")

@@ -1,4 +1,4 @@
-"""An endpoint that sends without end fills no memory, holds up nobody, and sends a conversation nowhere else."""
+"""An endless answer is aborted before it fills memory or blocks other tasks; a redirect is not followed."""
 
 import asyncio
 import gzip
@@ -30,11 +30,11 @@ WORD = {
 
 
 def endless(api: str, pieces: int) -> Raw:
-    """Return an answer of text that never ends by itself."""
+    """Return a long text answer without an end event."""
     return Raw((f"data: {json.dumps(WORD[api])}\n\n".encode() * 100,) * pieces)
 
 
-async def test_an_answer_without_end_is_given_up(
+async def test_endless_answer_is_aborted(
     online: Chat, endpoint: ModelServer, api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "LONGEST_ANSWER", 100_000)
@@ -45,7 +45,7 @@ async def test_an_answer_without_end_is_given_up(
 
 
 @pytest.mark.parametrize("piece", [b"data: " + b"x" * 2**20, b"data: x\n" * 2**17], ids=["line", "event"])
-async def test_an_event_without_end_is_given_up(
+async def test_endless_event_is_aborted(
     online: Chat, endpoint: ModelServer, piece: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_client, "LONGEST_EVENT", 2**21)
@@ -56,7 +56,7 @@ async def test_an_event_without_end_is_given_up(
     assert reply_of(await events_of(online, "Still there?")) == "Yes."
 
 
-async def test_compressed_bytes_are_not_unpacked(online: Chat, endpoint: ModelServer) -> None:
+async def test_compressed_answer_is_not_decompressed(online: Chat, endpoint: ModelServer) -> None:
     bomb = gzip.compress(b"data: " + b"x" * 2**24)
     endpoint.play(Raw((bomb,), headers={"Content-Encoding": "gzip"}), says("Yes."))
 
@@ -64,7 +64,7 @@ async def test_compressed_bytes_are_not_unpacked(online: Chat, endpoint: ModelSe
     assert {request.headers["accept-encoding"] for request in endpoint.requests} == {"identity"}
 
 
-async def test_a_redirect_is_not_followed(online: Chat, endpoint: ModelServer) -> None:
+async def test_redirect_is_not_followed(online: Chat, endpoint: ModelServer) -> None:
     async with ModelServer() as elsewhere:
         answer = Raw((b"{}",), 307, "application/json", {"Location": f"{elsewhere.url}/chat/completions"})
         endpoint.play(answer, says("Yes."))
@@ -74,7 +74,7 @@ async def test_a_redirect_is_not_followed(online: Chat, endpoint: ModelServer) -
     assert reply_of(await events_of(online, "Still there?")) == "Yes."
 
 
-async def test_calls_beyond_a_number_are_dropped(
+async def test_tool_calls_over_the_limit_are_dropped(
     online: Chat, endpoint: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(items, "MOST_CALLS", 3)
@@ -87,7 +87,7 @@ async def test_calls_beyond_a_number_are_dropped(
 
 
 class Flood(Model):
-    """A model of which everything has arrived already."""
+    """A model whose events are all available at once."""
 
     async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
         raise NotImplementedError
@@ -98,7 +98,7 @@ class Flood(Model):
         yield ResponseCompletedEvent.model_construct(type="response.completed")
 
 
-async def test_other_tasks_run_while_an_answer_arrives_at_full_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_other_tasks_run_while_a_fast_answer_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retrying, "LONGEST_STEP", 0.0)
     steps = 0
 

@@ -1,4 +1,4 @@
-"""A conversation of hundreds of turns stays within its limit, and each request of it is one that a model would take."""
+"""A conversation of hundreds of turns stays within the session limit, and a provider accepts each of its requests."""
 
 import asyncio
 from typing import Any
@@ -14,15 +14,15 @@ from chat.models.turn import Status
 from chat.tests.conftest import Chat
 from chat.tests.model_server import Answer, Call, ModelServer, Reasoning, Request, Step, Text, says
 
-# How many tools are called at once, response by response, before the model says something.
+# The number of tool calls in each response before the model answers with text.
 PLANS: tuple[list[int], ...] = ([1], [], [2], [1, 1], [3, 1], [1, 2, 1], [1], [5])
 
 
 async def answer(request: Request) -> Step:
-    """Answer "Turn 17" by a plan of its own, with reasoning here and there, and ids that begin anew each time."""
+    """Answer "Turn 17" by its plan, sometimes with reasoning, and with ids that start at 0 in each response."""
     turn = int(request.said.removeprefix("Turn "))
-    asked = next(at for at in reversed(range(len(request.items))) if request.items[at].get("role") == "user")
-    done = sum(item.get("type") == "function_call_output" for item in request.items[asked:])
+    last_user = next(at for at in reversed(range(len(request.items))) if request.items[at].get("role") == "user")
+    done = sum(item.get("type") == "function_call_output" for item in request.items[last_user:])
     thinks = turn % 3 == 0 and request.api == "responses"
     reasoning = (Reasoning(f"thought {turn}"),) if thinks else ()
     for wanted in PLANS[turn % len(PLANS)]:
@@ -40,7 +40,7 @@ def _call(turn: int, n: int) -> Call:
 
 
 @pytest.mark.parametrize(("turns", "limit"), [(30, 20), pytest.param(300, 200, marks=pytest.mark.long)])
-async def test_a_long_conversation_stays_within_its_limit_and_sound(
+async def test_long_conversation_stays_valid_and_within_the_session_limit(
     online: Chat, endpoint: ModelServer, settings: Settings, turns: int, limit: int
 ) -> None:
     settings.AGENT_SESSION_MAX_MESSAGES, settings.MESSAGES_PER_MINUTE = limit, 10_000
@@ -51,21 +51,21 @@ async def test_a_long_conversation_stays_within_its_limit_and_sound(
         async with asyncio.timeout(60):
             await online.send(f"Turn {turn}")
             await online.settled()
-        held = [dict(row.item) for row in await online.runner.store.rows(session_id)]
-        assert len(held) <= limit
-        assert faults(held) == {}
+        stored = [dict(row.item) for row in await online.runner.store.rows(session_id)]
+        assert len(stored) <= limit
+        assert faults(stored) == {}
 
-    assert endpoint.problems == [], "a provider would have taken each request"
+    assert endpoint.problems == [], "a provider would accept each request"
     for request in endpoint.requests:
         assert faults(request.items) == {}, request.said
     assert await in_database(Turn.objects.filter(status=Status.DONE).count) == turns
-    given: list[list[dict[str, Any]]] = await in_database(
+    turn_items: list[list[dict[str, Any]]] = await in_database(
         lambda: list(Turn.objects.order_by("seq").values_list("items", flat=True))
     )
-    record = [item for items in given for item in items]
-    assert held == record[-len(held) :], "the newest of what was said, all of it"
-    assert len(held) > limit - max(map(len, given)), "and no less than fits"
-    mirror = await in_database(AgentSession.objects.get)
-    assert (mirror.item_count, mirror.pruned_count) == (len(held), len(record) - len(held))
-    made = [f"Task of turn {turn}" for turn in range(turns) for _ in PLANS[turn % len(PLANS)]]
-    assert await in_database(lambda: list(Task.objects.order_by("number").values_list("title", flat=True))) == made
+    recorded = [item for items in turn_items for item in items]
+    assert stored == recorded[-len(stored) :], "the session holds the newest items without gaps"
+    assert len(stored) > limit - max(map(len, turn_items)), "it drops no more than it has to"
+    metadata = await in_database(AgentSession.objects.get)
+    assert (metadata.item_count, metadata.pruned_count) == (len(stored), len(recorded) - len(stored))
+    titles = [f"Task of turn {turn}" for turn in range(turns) for _ in PLANS[turn % len(PLANS)]]
+    assert await in_database(lambda: list(Task.objects.order_by("number").values_list("title", flat=True))) == titles

@@ -1,6 +1,6 @@
-"""Answers that endpoints were seen to give, each with its public report; played by test_answers.py.
+"""Answers observed from real endpoints, each with its public report; test_answers.py replays them.
 
-Data only. To add one, write the bytes as they came and what the person should read.
+Data only. To add one, write the bytes as received and the reply that the user should see.
 """
 
 from chat.tests.endpoint.answers.calls import CALLS
@@ -17,7 +17,7 @@ ANSWERS: dict[str, Entry] = {
     **{f"responses: {name}": entry for name, entry in RESPONSES.items()},
     **{f"transport: {name}": entry for name, entry in TRANSPORT.items()},
 }
-# Answers of the Responses API after which the product asks again.
+# Answers of the Responses API after which the product retries the request.
 ASKED_AGAIN: list[Raw] = [
     entry.responses
     for name, entry in ANSWERS.items()

@@ -33,7 +33,7 @@ SIGNATURE = "CpIBAdHtim9" * 80
 
 
 def both(arguments: object = TEA, name: object = "create_task", call_id: str = "call_1") -> Both:
-    """Return one call over both APIs."""
+    """Return one call in the formats of both APIs."""
     return {
         "chat": chat_calls(calls(calling(arguments, name, id=call_id))),
         "responses": items(function(arguments, name, call_id=call_id)),
@@ -70,7 +70,7 @@ INDEXES = {
         ),
         tasks=("Tea", "Milk"),
     ),
-    "an only call with index 1": Entry(
+    "a single call with index 1": Entry(
         report="https://github.com/BerriAI/litellm/issues/11407",
         chat=chat_calls(calls(calling(index=1))),
         tasks=("Tea",),
@@ -83,7 +83,7 @@ IDS = {
         chat=chat_calls(calls(calling(id=None))),
         tasks=("Tea",),
     ),
-    "null ids and names in what continues a call": Entry(
+    "null ids and names in later chunks of a call": Entry(
         report="https://github.com/sgl-project/sglang/pull/35542",
         chat=chat_calls(
             calls(calling("")),
@@ -102,26 +102,26 @@ IDS = {
         **both(call_id="functions.create task:0"),
         tasks=("Tea",),
     ),
-    "an id of Mistral's": Entry(
+    "a Mistral id": Entry(
         report="https://github.com/editor-code-assistant/eca/issues/233",
         chat=chat_calls(calls(calling(id="b9mgIC84m"))),
         tasks=("Tea",),
         strict=Strictness(call_ids="mistral"),
     ),
-    "an id that is made up for Mistral": Entry(
+    "a repeated Mistral id": Entry(
         report="https://github.com/NousResearch/hermes-agent/pull/11722",
         chat=two("b9mgIC84m", "b9mgIC84m", 0, 1),
         tasks=("Tea", "Milk"),
         strict=Strictness(call_ids="mistral"),
     ),
-    "a thought signature beside the call": Entry(
+    "a thought signature in a call": Entry(
         report="https://github.com/securo-finance/securo/issues/884",
         chat=chat_calls(calls(calling(extra_content={"google": {"thought_signature": SIGNATURE}}))),
         tasks=("Tea",),
         model="gemini-3-flash",
         strict=Strictness(signatures=True),
     ),
-    "a thought signature beside the call of a model of another name": Entry(
+    "a thought signature from a model with another name": Entry(
         report="https://github.com/labring/aiproxy/issues/450",
         chat=chat_calls(calls(calling(extra_content={"google": {"thought_signature": SIGNATURE}}))),
         tasks=("Tea",),
@@ -137,12 +137,12 @@ IDS = {
         responses=items(function() | {"id": None}),
         tasks=("Tea",),
     ),
-    "an item id beyond the limit": Entry(
+    "an item id over the length limit": Entry(
         report="https://github.com/caozhiyuan/copilot-api/issues/307",
         responses=items(function(id="fc_" + "x" * 400)),
         tasks=("Tea",),
     ),
-    "other ids in the response than in the events": Entry(
+    "different ids in the response and in the events": Entry(
         report="https://github.com/vllm-project/vllm/pull/47916",
         responses=stream(
             CREATED, added(function("")), done(function()), completed(function(id="fc_9", call_id="call_9"))
@@ -177,12 +177,12 @@ NAMES = {
 }
 
 ARGUMENTS = {
-    "arguments that are cut off by the length": Entry(
+    "arguments cut off by the length limit": Entry(
         report="https://github.com/XpressAI/xaibo/pull/33",
         chat=chat(calls(calling('{"title": "Te')), finish="length"),
         reply=None,
     ),
-    "a name twice in the arguments": Entry(
+    "a duplicate key in the arguments": Entry(
         report="https://github.com/ggml-org/llama.cpp/pull/19753",
         **both('{"title": "Tea", "title": "Milk"}'),
     ),
@@ -195,7 +195,7 @@ ARGUMENTS = {
         report="https://github.com/1jehuang/jcode/issues/225",
         **both(None),
     ),
-    "empty arguments of a call that needs none": Entry(
+    "empty arguments for a call that needs none": Entry(
         report="https://github.com/anthropics/anthropic-sdk-csharp/pull/173",
         **both("", "list_tasks"),
     ),
@@ -214,9 +214,9 @@ def incomplete(reason: str) -> dict[str, Any]:
     return {"status": "incomplete", "incomplete_details": {"reason": reason}}
 
 
-# None of them is run: what the model would have gone on with is not known.
+# None of these calls is run: the rest of the model's answer is unknown.
 CUT_OFF = {
-    "a whole call before the length is reached": Entry(
+    "a complete call before the length limit": Entry(
         report="https://github.com/OpenRouterTeam/typescript-agent/pull/125",
         chat=chat(calls(calling()), finish="length"),
         responses=stream(
@@ -228,7 +228,7 @@ CUT_OFF = {
         reply="",
         failure=TOO_LONG,
     ),
-    "a whole call in an incomplete response alone": Entry(
+    "a complete call only in the incomplete response": Entry(
         report="https://github.com/OpenRouterTeam/typescript-agent/pull/125",
         responses=stream(
             CREATED, event("incomplete", response=response(function(), **incomplete("max_output_tokens")))
@@ -236,7 +236,7 @@ CUT_OFF = {
         reply="",
         failure=TOO_LONG,
     ),
-    "a call beside a filter's end": Entry(
+    "a call in an answer ended by a content filter": Entry(
         report="https://github.com/2389-research/tracker/issues/542",
         chat=chat(says("One moment."), calls(calling()), finish="content_filter"),
         responses=stream(
@@ -248,7 +248,7 @@ CUT_OFF = {
         reply="",
         failure=FILTERED,
     ),
-    "a call in a response that is incomplete by its status": Entry(
+    "a call in a response with status incomplete": Entry(
         report="https://github.com/NVIDIA-NeMo/Gym/pull/2628",
         responses=stream(
             CREATED,
@@ -258,29 +258,29 @@ CUT_OFF = {
         reply="",
         failure=FILTERED,
     ),
-    "a call that is incomplete by its status": Entry(
+    "a call with status incomplete": Entry(
         report="https://github.com/aaif-goose/goose/pull/10831",
         responses=items(function(status="incomplete")),
     ),
 }
 
 SHAPES = {
-    "calls that finish with stop": Entry(
+    "calls with finish reason stop": Entry(
         report="https://github.com/BerriAI/litellm/issues/12862",
         chat=chat(calls(calling())),
         tasks=("Tea",),
     ),
-    "calls in a stream that ends without a reason to finish": Entry(
+    "calls in a stream without a finish reason": Entry(
         report="https://github.com/openclaw/openclaw/pull/98575",
         chat=stream(chunk(calls(calling())), end=DONE),
         tasks=None,
     ),
-    "a reason of calls with an empty list of them": Entry(
+    "finish reason tool_calls with an empty list of calls": Entry(
         report="https://github.com/vllm-project/vllm/issues/53255",
         chat=chat_calls({"content": "Hello.", "tool_calls": []}),
         reply="Hello.",
     ),
-    "the function call of old": Entry(
+    "a legacy function_call": Entry(
         report="https://github.com/QwenLM/qwen-code/pull/6240",
         chat=chat({"function_call": {"name": "create_task", "arguments": TEA}}, finish="function_call"),
         reply=None,
@@ -291,7 +291,7 @@ SHAPES = {
         chat=chat_calls({"tool_call_generating": True}, {}, calls(calling())),
         tasks=("Tea",),
     ),
-    "the id of a call in its function": Entry(
+    "the call id inside the function object": Entry(
         report="https://github.com/ggml-org/llama.cpp/pull/13800",
         chat=chat_calls(
             calls({"index": 0, "function": {"id": "call_1", "name": "create_task", "arguments": ""}}),
@@ -299,7 +299,7 @@ SHAPES = {
         ),
         tasks=("Tea",),
     ),
-    "a call, and a failure behind its output": Entry(
+    "a call, and an error after its output": Entry(
         report="https://github.com/NousResearch/hermes-agent/issues/20154",
         chat=chat_calls(calls(calling(id="b9mgIC84m"))),
         then=(whole({"object": "error", "message": "Something else.", "code": "1000"}, 400),),
@@ -314,7 +314,7 @@ SHAPES = {
         reply=f"One moment. So.\n\n{ALL_RIGHT}",
         tasks=("Tea",),
     ),
-    "arguments in done alone": Entry(
+    "arguments only in the done event": Entry(
         report="https://github.com/lidge-jun/opencodex/pull/4652",
         responses=items(function(status=None)),
         tasks=("Tea",),

