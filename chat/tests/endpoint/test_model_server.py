@@ -1,4 +1,4 @@
-"""The model server itself: its shapes are the client's own, and it takes only what a provider would."""
+"""The model server of the tests: its output has the client's types, and it refuses what a provider would refuse."""
 
 import json
 from collections.abc import Iterator
@@ -37,12 +37,12 @@ EVERYTHING = Answer(
 CALL = {"type": "function_call", "call_id": "c1", "name": "list_tasks", "arguments": "{}"}
 OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "[]"}
 USER = {"role": "user", "content": "hi"}
-THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "g"}
-ASKS: dict[str, Any] = {
+REASONING = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "g"}
+ASSISTANT_CALL: dict[str, Any] = {
     "role": "assistant",
     "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "list_tasks", "arguments": "{}"}}],
 }
-TOLD = {"role": "tool", "tool_call_id": "c1", "content": "[]"}
+TOOL_MESSAGE = {"role": "tool", "tool_call_id": "c1", "content": "[]"}
 
 
 def path(api: Api) -> str:
@@ -61,7 +61,7 @@ async def post(endpoint: ModelServer, api: Api, given: list[Any], **more: Any) -
 
 
 def data_of(answer: httpx.Response) -> list[Any]:
-    """Return what a stream said."""
+    """Return the data of the events of a stream."""
     lines = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
     return [json.loads(line) for line in lines if line != "[DONE]"]
 
@@ -73,14 +73,12 @@ def unknown_fields(shape: object) -> Iterator[str]:
         for name in type(shape).model_fields:
             yield from unknown_fields(getattr(shape, name))
     elif isinstance(shape, list):
-        for one in shape:
-            yield from unknown_fields(one)
+        for item in shape:
+            yield from unknown_fields(item)
 
 
 @pytest.mark.parametrize("fault", [None, "failed", "incomplete"])
-async def test_every_event_of_a_responses_stream_is_of_the_clients_types(
-    endpoint: ModelServer, fault: Fault | None
-) -> None:
+async def test_responses_stream_events_match_the_clients_types(endpoint: ModelServer, fault: Fault | None) -> None:
     endpoint.play(Answer(parts=EVERYTHING.parts, fault=fault, after=99))
 
     data = data_of(await post(endpoint, "responses", [USER], stream=True))
@@ -91,21 +89,22 @@ async def test_every_event_of_a_responses_stream_is_of_the_clients_types(
     assert events[-1].type == f"response.{fault or 'completed'}"
 
 
-async def test_every_chunk_of_chat_completions_is_of_the_clients_types(endpoint: ModelServer) -> None:
+async def test_chat_completions_chunks_match_the_clients_types(endpoint: ModelServer) -> None:
     endpoint.play(EVERYTHING)
 
     answer = await post(endpoint, "chat_completions", [USER], stream=True, stream_options={"include_usage": True})
 
     chunks = [ChatCompletionChunk.model_validate(chunk, strict=True) for chunk in data_of(answer)]
-    assert [name for chunk in chunks for name in unknown_fields(chunk)] == ["reasoning_content"]  # others' extension
+    # Other providers extend the format with this field.
+    assert [name for chunk in chunks for name in unknown_fields(chunk)] == ["reasoning_content"]
     assert answer.text.endswith("data: [DONE]\n\n")
     assert [choice.finish_reason for choice in chunks[-2].choices] == ["tool_calls"]
     assert chunks[-1].choices == [] and chunks[-1].usage is not None
-    said = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
-    assert said == "Hello"
+    text = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+    assert text == "Hello"
 
 
-async def test_usage_is_told_only_where_it_was_asked_for(endpoint: ModelServer) -> None:
+async def test_usage_is_sent_only_if_requested(endpoint: ModelServer) -> None:
     endpoint.play(says("Hello"))
 
     data = data_of(await post(endpoint, "chat_completions", [USER], stream=True))
@@ -114,7 +113,7 @@ async def test_usage_is_told_only_where_it_was_asked_for(endpoint: ModelServer) 
 
 
 @pytest.mark.parametrize("shape", [Response, ChatCompletion])
-async def test_an_answer_in_one_piece_is_of_the_clients_types(endpoint: ModelServer, shape: type[BaseModel]) -> None:
+async def test_unstreamed_answer_matches_the_clients_types(endpoint: ModelServer, shape: type[BaseModel]) -> None:
     endpoint.play(EVERYTHING)
 
     answer = await post(endpoint, "responses" if shape is Response else "chat_completions", [USER])
@@ -131,16 +130,16 @@ async def test_an_answer_in_one_piece_is_of_the_clients_types(endpoint: ModelSer
         ("responses", [USER, CALL], "no tool output found"),
         ("responses", [USER, CALL, OUTPUT, OUTPUT], "no tool call found"),
         ("responses", [USER, CALL, OUTPUT, CALL], "stands there twice"),
-        ("responses", [THOUGHT, USER], "without the item that followed it"),
-        ("responses", [USER, THOUGHT], "without the item that followed it"),
+        ("responses", [REASONING, USER], "without the item that followed it"),
+        ("responses", [USER, REASONING], "without the item that followed it"),
         ("responses", [{"role": "user"}], "not of the API's own types"),
-        ("chat_completions", [USER, TOLD], "no tool call found"),
-        ("chat_completions", [USER, ASKS], "no tool output found"),
-        ("chat_completions", [USER, ASKS, USER, TOLD], "stands before the outputs"),
+        ("chat_completions", [USER, TOOL_MESSAGE], "no tool call found"),
+        ("chat_completions", [USER, ASSISTANT_CALL], "no tool output found"),
+        ("chat_completions", [USER, ASSISTANT_CALL, USER, TOOL_MESSAGE], "stands before the outputs"),
         ("chat_completions", [{"role": "user"}], "not of the API's own types"),
     ],
 )
-async def test_what_a_provider_would_refuse_is_refused(
+async def test_request_that_a_provider_would_refuse_gets_400(
     endpoint: ModelServer, api: Api, given: list[Any], problem: str
 ) -> None:
     endpoint.play(says("Hello"))
@@ -153,7 +152,7 @@ async def test_what_a_provider_would_refuse_is_refused(
     endpoint.script.clear()
 
 
-def test_a_script_is_read_from_json() -> None:
+def test_script_is_read_from_json() -> None:
     steps = read_script(
         json.dumps(
             [
@@ -176,6 +175,6 @@ def test_a_script_is_read_from_json() -> None:
 @pytest.mark.parametrize(
     "script", ["{}", "nonsense", '[{"texts": "hi"}]', '[{"text": "hi", "fault": "bang"}]', '[{"status": 1, "x": 2}]']
 )
-def test_a_script_that_cannot_be_played_is_refused(script: str) -> None:
+def test_invalid_script_raises_value_error(script: str) -> None:
     with pytest.raises(ValueError):
         read_script(script)

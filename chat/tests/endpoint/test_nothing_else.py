@@ -1,4 +1,4 @@
-"""Nothing is sent anywhere but to the model's endpoint: no tracing, no telemetry, no other path."""
+"""The product connects only to the model's endpoint: no tracing, no telemetry, no other path."""
 
 import sys
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
 
 @pytest.fixture
 def connections() -> Iterator[list[tuple[str, int]]]:
-    """Every address that this process connects to by itself. An audit hook stays for good, so it is only switched."""
+    """The addresses that this process connects to. An audit hook cannot be removed, so it is switched on and off."""
     global _watched
     if not getattr(sys, "_threadkeeper_watched", False):
         sys.addaudithook(_watch)
@@ -31,7 +31,7 @@ def connections() -> Iterator[list[tuple[str, int]]]:
     _watched = None
 
 
-async def test_only_the_endpoint_is_connected_to(
+async def test_product_connects_only_to_the_endpoint(
     connections: list[tuple[str, int]], online: Chat, endpoint: ModelServer
 ) -> None:
     endpoint.play(HttpError(500), calls(Call("create_task", {"title": "Tea"})), says("Added."))

@@ -1,4 +1,4 @@
-"""Streams that are odd in their bytes: the reply is complete, or the request is repeated."""
+"""Streams with unusual or invalid bytes: the reply is complete, or the request is retried."""
 
 import json
 
@@ -18,7 +18,7 @@ def event(content: str = "", reason: object = None) -> bytes:
     return f"data: {json.dumps({'choices': [choice]})}\n\n".encode()
 
 
-async def test_a_complete_reply_over_a_connection_that_stays_open_is_kept(online: Chat, endpoint: ModelServer) -> None:
+async def test_finished_reply_is_kept_if_the_connection_stays_open(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(Raw((event("Hello"), event(reason="stop")), is_endless=True))
     events = await events_of(online, "hi")
     assert reply_of(events) == "Hello"
@@ -26,12 +26,12 @@ async def test_a_complete_reply_over_a_connection_that_stays_open_is_kept(online
     assert len(endpoint.requests) == 1
 
 
-async def test_a_byte_order_mark_is_skipped(online: Chat, endpoint: ModelServer) -> None:
+async def test_byte_order_mark_is_skipped(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(Raw((b"\xef\xbb\xbf" + event("Hello"), event(reason="stop"), b"data: [DONE]\n\n")))
     assert reply_of(await events_of(online, "hi")) == "Hello"
 
 
-async def test_a_reason_to_finish_that_is_no_text_is_one(online: Chat, endpoint: ModelServer) -> None:
+async def test_finish_reason_that_is_a_list_is_accepted(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(Raw((event("Hello"), event(reason=["stop"]), b"data: [DONE]\n\n")))
     assert reply_of(await events_of(online, "hi")) == "Hello"
 
@@ -39,14 +39,12 @@ async def test_a_reason_to_finish_that_is_no_text_is_one(online: Chat, endpoint:
 @pytest.mark.parametrize(
     "data", [b'{"created":' + b"9" * 10_000 + b"}", b"[" * 100_000 + b"]" * 100_000], ids=["digits", "depth"]
 )
-async def test_an_event_that_cannot_be_read_is_asked_for_again(
-    online: Chat, endpoint: ModelServer, data: bytes
-) -> None:
+async def test_request_is_retried_after_an_unparsable_event(online: Chat, endpoint: ModelServer, data: bytes) -> None:
     endpoint.play(Raw((b"data: " + data + b"\n\n",)), says("Hello"))
     assert reply_of(await events_of(online, "hi")) == "Hello"
 
 
-async def test_of_a_long_error_the_beginning_is_read(endpoint: ModelServer, api: str) -> None:
+async def test_only_the_beginning_of_a_long_error_is_read(endpoint: ModelServer, api: str) -> None:
     endpoint.play(HttpError(400, "Unknown field. " * 500_000))
     body = {"model": "any", "messages": [{"role": "user", "content": "hi"}]}
     async with EndpointClient(trust_env=False) as client:

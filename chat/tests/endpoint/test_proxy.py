@@ -1,4 +1,4 @@
-"""The model's endpoint is reached through a SOCKS5 proxy that the environment names."""
+"""The model's endpoint is reached through the SOCKS5 proxy that the environment sets."""
 
 import asyncio
 import ipaddress
@@ -17,7 +17,7 @@ USER, PASSWORD = b"me", b"p@ss"
 
 @dataclass
 class SocksProxy:
-    """A SOCKS5 proxy on the loopback that wants a user and a password (RFC 1928, RFC 1929)."""
+    """A SOCKS5 proxy on the loopback that requires a user and a password (RFC 1928, RFC 1929)."""
 
     targets: list[tuple[str, int]] = field(default_factory=list)
 
@@ -56,7 +56,7 @@ class SocksProxy:
 async def proxy(
     configured: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[SocksProxy]:
-    """A proxy that the environment names, for whoever makes a client from here on."""
+    """A proxy that the environment sets, for every client created from now on."""
     proxy = SocksProxy()
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     for name in ("NO_PROXY", "no_proxy"):
@@ -68,7 +68,7 @@ async def proxy(
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_turn_is_answered_through_it(proxy: SocksProxy, online: Chat, endpoint: ModelServer) -> None:
+async def test_turn_is_answered_through_the_proxy(proxy: SocksProxy, online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(says("Hello there"))
     assert reply_of(await events_of(online, "hi")) == "Hello there"
     assert {f"http://{host}:{port}/v1" for host, port in proxy.targets} == {endpoint.url}

@@ -1,6 +1,6 @@
-"""The whole product against model endpoints in processes of their own: ours, llama.cpp's server and LiteLLM's proxy.
+"""The whole product against model endpoints in separate processes: the test server, llama.cpp and LiteLLM's proxy.
 
-A small model's answers are of little use; what the product does with them counts.
+The tests check what the product does with a small model's answers, not the answers themselves.
 """
 
 import json
@@ -45,7 +45,7 @@ def start_endpoint(tmp_path: Path) -> Iterator[StartEndpoint]:
         process.wait()
 
 
-async def test_the_product_talks_remembers_and_survives_a_kill(
+async def test_conversation_and_tasks_survive_a_kill(
     start_endpoint: StartEndpoint, live_database: LiveDatabase, tmp_path: Path, api: Api
 ) -> None:
     server = ServerProcess(live_database, tmp_path, OPENAI_BASE_URL=start_endpoint(), OPENAI_API_KEY=KEY, AGENT_API=api)
@@ -69,7 +69,7 @@ async def test_the_product_talks_remembers_and_survives_a_kill(
         server.kill9()
 
 
-def test_a_script_from_a_file_is_played_over_and_over(start_endpoint: StartEndpoint, tmp_path: Path) -> None:
+def test_script_file_is_played_in_a_loop(start_endpoint: StartEndpoint, tmp_path: Path) -> None:
     script = tmp_path / "script.json"
     script.write_text(json.dumps([{"status": 503}, {"text": ["Hel", "lo"], "delay": 0.01}]))
     url, headers = start_endpoint("--script", str(script)), {"Authorization": f"Bearer {KEY}"}
@@ -79,29 +79,29 @@ def test_a_script_from_a_file_is_played_over_and_over(start_endpoint: StartEndpo
     assert answers[3].json()["choices"][0]["message"]["content"] == "Hello"
 
 
-# Other people's programs.
+# Third-party servers.
 
-MINUTES = 300.0
+TURN_TIMEOUT = 300.0
 TITLES = ["buy tea", "water the plants", "pay the rent", "wash the car"]
 
 
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
-    """llama.cpp's server with room for a long conversation."""
+    """llama.cpp's server with a context for a long conversation."""
     with LlamaServer(tmp_path_factory.mktemp("llama"), context=8192, longest=200) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def litellm(llama: LlamaServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiteLlm]:
-    """LiteLLM's proxy in front of it."""
+    """LiteLLM's proxy in front of llama.cpp's server."""
     with LiteLlm(tmp_path_factory.mktemp("litellm"), llama.url) as server:
         yield server
 
 
 @pytest.fixture(params=["llama, chat_completions", "llama, responses", "litellm, chat_completions"])
 def product(request: pytest.FixtureRequest, live_database: LiveDatabase, tmp_path: Path) -> Iterator[ServerProcess]:
-    """The product with one of them as its model's endpoint."""
+    """The product with a third-party server as its model's endpoint."""
     program, api = request.param.split(", ")
     url = request.getfixturevalue(program).url
     server = _serve(live_database, tmp_path, url, AGENT_API=api, OPENAI_API_KEY=LiteLlm.KEY)
@@ -110,7 +110,7 @@ def product(request: pytest.FixtureRequest, live_database: LiveDatabase, tmp_pat
 
 
 @pytest.mark.long
-async def test_twenty_turns_a_stop_and_a_kill_with_a_real_program(product: ServerProcess) -> None:
+async def test_twenty_turns_with_a_stop_and_a_kill_on_a_third_party_server(product: ServerProcess) -> None:
     person, conversation = sign_in(product), uuid.uuid4()
     evidence = Conversation(product.database, product.data_dir / "agent_sessions.db", person.id, conversation)
 
@@ -120,11 +120,11 @@ async def test_twenty_turns_a_stop_and_a_kill_with_a_real_program(product: Serve
             assert (await _send(socket, f"Add a task to {title}"))["type"] == "turn.finished"
         for n in range(13):
             assert (await _send(socket, f"Thank you, {n}"))["type"] == "turn.finished"
-        stopped = await _begun(socket, "What is on my list?")
+        stopped = await _start_reply(socket, "What is on my list?")
         await socket.send("turn.stop", turn_id=stopped)
-        # It may have had little to say.
-        assert (await socket.end_of(stopped, within=MINUTES))["type"] in ("turn.stopped", "turn.finished")
-        await _begun(socket, "What is on my list, again?")
+        # A short reply may finish before the stop.
+        assert (await socket.end_of(stopped, within=TURN_TIMEOUT))["type"] in ("turn.stopped", "turn.finished")
+        await _start_reply(socket, "What is on my list, again?")
     product.kill9()
     product.restart()
 
@@ -140,7 +140,7 @@ async def test_twenty_turns_a_stop_and_a_kill_with_a_real_program(product: Serve
 
 
 @pytest.mark.long
-async def test_calls_that_are_cut_off_at_the_longest_answer_spoil_no_conversation(
+async def test_conversation_continues_after_calls_cut_off_by_the_answer_limit(
     live_database: LiveDatabase, tmp_path: Path, api: Api
 ) -> None:
     with LlamaServer(tmp_path, context=8192, longest=24) as llama:
@@ -157,7 +157,7 @@ async def test_calls_that_are_cut_off_at_the_longest_answer_spoil_no_conversatio
 
 
 @pytest.mark.long
-async def test_a_conversation_that_outgrows_the_context_goes_on(live_database: LiveDatabase, tmp_path: Path) -> None:
+async def test_conversation_larger_than_the_context_continues(live_database: LiveDatabase, tmp_path: Path) -> None:
     with LlamaServer(tmp_path, context=640, longest=80) as llama:
         server = _serve(live_database, tmp_path, llama.url, AGENT_API="chat_completions")
         try:
@@ -176,18 +176,18 @@ def _serve(database: LiveDatabase, folder: Path, url: str, **variables: str) -> 
 
 
 async def _send(socket: LiveSocket, text: str) -> Frame:
-    """Send a message and return how its turn ended."""
+    """Send a message and return the last frame of its turn."""
     accepted = await socket.accepted(await socket.message(text))
-    return await socket.end_of(accepted["turn"]["id"], within=MINUTES)
+    return await socket.end_of(accepted["turn"]["id"], within=TURN_TIMEOUT)
 
 
-async def _begun(socket: LiveSocket, text: str) -> str:
-    """Send a message and return its turn as soon as the reply begins."""
+async def _start_reply(socket: LiveSocket, text: str) -> str:
+    """Send a message and return its turn's id as soon as the reply starts."""
     turn_id: str = (await socket.accepted(await socket.message(text)))["turn"]["id"]
 
     def replies(frame: Frame) -> bool:
         return frame.get("turn_id") == turn_id and (frame["type"] == "text.delta" or is_end(frame))
 
-    first = await socket.until(replies, within=MINUTES)
+    first = await socket.until(replies, within=TURN_TIMEOUT)
     assert first["type"] == "text.delta", first
     return turn_id

@@ -1,4 +1,4 @@
-"""What a model thinks is shown apart from its reply, and sent back only to an endpoint that requires it."""
+"""A model's reasoning is shown separately from its reply, and sent back only to an endpoint that requires it."""
 
 from collections.abc import Iterator
 
@@ -37,8 +37,8 @@ def _nothing_learned() -> Iterator[None]:
     learned.cache_clear()
 
 
-def thoughts(request: Request) -> list[str | None]:
-    """Return the reasoning of each reply in a request."""
+def reasoning_in(request: Request) -> list[str | None]:
+    """Return the reasoning of each assistant message in a request."""
     replies = [message for message in request.body["messages"] if message["role"] == "assistant"]
     return [message.get("reasoning_content") for message in replies]
 
@@ -48,7 +48,7 @@ def reasoning_of(events: list[Event]) -> str:
     return "".join(event.text for event in events if isinstance(event, ReasoningDelta))
 
 
-async def test_reasoning_is_shown_and_stored_apart_from_the_reply(
+async def test_reasoning_is_shown_and_stored_separately_from_the_reply(
     online: Chat, endpoint: ModelServer, owner: User
 ) -> None:
     endpoint.play(*ANSWERS[:2])
@@ -64,32 +64,32 @@ async def test_reasoning_is_shown_and_stored_apart_from_the_reply(
     assert page.turns[0].as_json()["reasoning"] == "A task.\n\nDone."
 
 
-async def test_an_endpoint_that_does_not_ask_for_reasoning_gets_none(online: Chat, endpoint: ModelServer) -> None:
+async def test_endpoint_that_does_not_require_reasoning_gets_none(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(*ANSWERS)
     await events_of(online, "add tea")
     await events_of(online, "thanks")
 
-    assert [thoughts(request) for request in endpoint.requests] == [[], [None], [None, None]]
+    assert [reasoning_in(request) for request in endpoint.requests] == [[], [None], [None, None]]
 
 
 @pytest.mark.parametrize("name", MISSING)
-async def test_an_endpoint_that_requires_reasoning_gets_it_from_then_on(
+async def test_endpoint_that_requires_reasoning_gets_it_after_the_first_error(
     online: Chat, endpoint: ModelServer, name: str
 ) -> None:
     answers = iter(ANSWERS)
 
     async def rule(request: Request) -> Step:
-        return next(answers) if all(thoughts(request)) else HttpError(400, MISSING[name])
+        return next(answers) if all(reasoning_in(request)) else HttpError(400, MISSING[name])
 
     endpoint.rule = rule
     assert reply_of(await events_of(online, "add tea")) == "Added."
     assert reply_of(await events_of(online, "thanks")) == "You are welcome."
 
-    sent = [thoughts(request) for request in endpoint.requests]
+    sent = [reasoning_in(request) for request in endpoint.requests]
     assert sent == [[], [None], ["A task."], ["A task.", "Done."]]
 
 
-async def test_an_endpoint_that_refuses_its_own_long_ids_gets_ours(online: Chat, endpoint: ModelServer) -> None:
+async def test_endpoint_that_refuses_its_own_long_ids_gets_short_ids(online: Chat, endpoint: ModelServer) -> None:
     async def rule(request: Request) -> Step:
         if not request.outputs:
             return Answer(parts=(Call("create_task", {"title": "Tea"}, "call_" + "x" * 195),))
@@ -103,7 +103,7 @@ async def test_an_endpoint_that_refuses_its_own_long_ids_gets_ours(online: Chat,
     assert len(endpoint.requests) == 4
 
 
-async def test_one_that_still_refuses_fails_the_turn(online: Chat, endpoint: ModelServer) -> None:
+async def test_turn_fails_if_the_endpoint_refuses_returned_reasoning(online: Chat, endpoint: ModelServer) -> None:
     refused = HttpError(400, MISSING["Kimi"])
     endpoint.play(ANSWERS[0], refused, refused)
 
@@ -112,7 +112,7 @@ async def test_one_that_still_refuses_fails_the_turn(online: Chat, endpoint: Mod
 
 @pytest.fixture
 def setting(request: pytest.FixtureRequest, settings: Settings) -> str:
-    """The value of AGENT_REASONING, set before a model is built."""
+    """The value of AGENT_REASONING, set before the model is built."""
     settings.AGENT_REASONING = request.param
     return str(request.param)
 
@@ -120,15 +120,17 @@ def setting(request: pytest.FixtureRequest, settings: Settings) -> str:
 @pytest.mark.parametrize(
     ("setting", "sent"), [("return", ["A task.", "Done."]), ("omit", [None, None])], indirect=["setting"]
 )
-async def test_a_setting_decides(setting: str, online: Chat, endpoint: ModelServer, sent: list[str | None]) -> None:
+async def test_agent_reasoning_setting_controls_what_is_sent_back(
+    setting: str, online: Chat, endpoint: ModelServer, sent: list[str | None]
+) -> None:
     endpoint.play(*ANSWERS)
     await events_of(online, "add tea")
     await events_of(online, "thanks")
 
-    assert thoughts(endpoint.requests[-1]) == sent
+    assert reasoning_in(endpoint.requests[-1]) == sent
 
 
-async def test_what_a_broken_stream_thought_is_taken_back(online: Chat, endpoint: ModelServer) -> None:
+async def test_reasoning_of_a_broken_stream_is_withdrawn(online: Chat, endpoint: ModelServer) -> None:
     broken = Answer(parts=(Reasoning("", "Hm."), Text(("I will",))), fault="cut", after=1)
     endpoint.play(broken, Answer(parts=(Reasoning("", "Yes."), Text(("Hello.",)))))
 

@@ -1,4 +1,4 @@
-"""What an endpoint refuses is left out of the same turn's request, and of all later ones."""
+"""A parameter that the endpoint refuses is left out of the repeated request, and of all later ones."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ UNKNOWN = {"responses": "include", "chat_completions": "stream_options"}
 
 
 def strict(*names: str) -> Rule:
-    """Make a rule that refuses parameters, one at a time."""
+    """Return a rule that refuses parameters, one at a time."""
 
     async def rule(request: Request) -> Step:
         for name in names:
@@ -27,20 +27,20 @@ def strict(*names: str) -> Rule:
     return rule
 
 
-async def test_a_refused_parameter_is_left_out_at_once_and_later(online: Chat, endpoint: ModelServer, api: Api) -> None:
+async def test_refused_parameter_is_left_out_at_once_and_later(online: Chat, endpoint: ModelServer, api: Api) -> None:
     name = UNKNOWN[api]
     endpoint.rule = strict(name)
 
     events = await events_of(online, "hi")
     assert reply_of(events) == "Hello"
-    assert not [event for event in events if isinstance(event, TurnResumed)], "there is nothing to see of it"
+    assert not [event for event in events if isinstance(event, TurnResumed)], "the client sees no retry"
     assert [name in request.body for request in endpoint.requests] == [True, False]
 
     assert reply_of(await events_of(online, "hi again")) == "Hello"
     assert [name in request.body for request in endpoint.requests] == [True, False, False]
 
 
-async def test_a_refusal_in_a_stream_is_one_too(online: Chat, endpoint: ModelServer, api: Api) -> None:
+async def test_parameter_refused_inside_a_stream_is_left_out(online: Chat, endpoint: ModelServer, api: Api) -> None:
     name = UNKNOWN[api]
 
     async def rule(request: Request) -> Step:
@@ -57,7 +57,9 @@ async def test_a_refusal_in_a_stream_is_one_too(online: Chat, endpoint: ModelSer
     assert len(endpoint.requests) == 2
 
 
-async def test_several_are_left_out_one_after_the_other(online: Chat, endpoint: ModelServer, api: Api) -> None:
+async def test_several_refused_parameters_are_left_out_one_by_one(
+    online: Chat, endpoint: ModelServer, api: Api
+) -> None:
     names = ["store", "include"] if api == "responses" else ["stream_options"]
     endpoint.rule = strict(*names)
 
@@ -65,17 +67,15 @@ async def test_several_are_left_out_one_after_the_other(online: Chat, endpoint: 
     assert len(endpoint.requests) == len(names) + 1
 
 
-async def test_two_requests_that_are_refused_at_once_are_both_repeated(
-    online: Chat, endpoint: ModelServer, api: Api
-) -> None:
-    both, seen = asyncio.Event(), 0
+async def test_concurrently_refused_requests_are_both_repeated(online: Chat, endpoint: ModelServer, api: Api) -> None:
+    both_arrived, arrived = asyncio.Event(), 0
 
     async def rule(request: Request) -> Step:
-        nonlocal seen
-        seen += 1
-        if seen == 2:
-            both.set()
-        await both.wait()
+        nonlocal arrived
+        arrived += 1
+        if arrived == 2:
+            both_arrived.set()
+        await both_arrived.wait()
         return await strict(UNKNOWN[api])(request)
 
     endpoint.rule = rule
@@ -87,7 +87,7 @@ async def test_two_requests_that_are_refused_at_once_are_both_repeated(
     assert len(endpoint.requests) == 4
 
 
-async def test_an_endpoint_that_refuses_what_is_not_sent_any_more_is_not_asked_for_ever(
+async def test_turn_fails_if_an_omitted_parameter_is_refused_again(
     online: Chat, endpoint: ModelServer, api: Api
 ) -> None:
     async def rule(request: Request) -> Step:
@@ -102,10 +102,10 @@ async def test_an_endpoint_that_refuses_what_is_not_sent_any_more_is_not_asked_f
 class TestConfigured:
     @pytest.fixture
     def configured(self, configured: None, settings: Settings, api: Api) -> None:
-        # The Responses API wants `strict` in a tool.
+        # The Responses API requires `strict` in a tool.
         settings.AGENT_OMIT = ["store", "include"] if api == "responses" else ["stream_options", "strict"]
 
-    async def test_parameters_that_are_set_are_never_sent(self, online: Chat, endpoint: ModelServer, api: Api) -> None:
+    async def test_parameters_in_agent_omit_are_never_sent(self, online: Chat, endpoint: ModelServer, api: Api) -> None:
         endpoint.play(says("Hello"))
 
         assert reply_of(await events_of(online, "hi")) == "Hello"

@@ -1,4 +1,4 @@
-"""A provider whose ids begin at 0 in each response does not corrupt the conversation."""
+"""A provider whose ids start at 0 in each response does not corrupt the conversation."""
 
 from chat.infra.db_threads import in_database
 from chat.models import Task, ToolCall
@@ -8,11 +8,11 @@ from chat.tests.model_server import Answer, Api, Call, ModelServer, Reasoning, T
 
 
 def repeating(*parts: Text | Call | Reasoning) -> Answer:
-    """Return an answer whose ids have all been given before."""
+    """Return an answer that repeats the ids of earlier answers."""
     return Answer(parts=parts, repeated_ids=True)
 
 
-async def test_every_call_keeps_its_own_output_over_several_turns(online: Chat, endpoint: ModelServer) -> None:
+async def test_each_call_keeps_its_own_output_over_several_turns(online: Chat, endpoint: ModelServer) -> None:
     titles = ["Tea", "Milk", "Sugar"]
     for title in titles:
         endpoint.play(repeating(Call("create_task", {"title": title})), repeating(Text((f"{title} added.",))))
@@ -28,19 +28,21 @@ async def test_every_call_keeps_its_own_output_over_several_turns(online: Chat, 
         assert any(title in arguments and title in last.outputs[call_id] for title in titles)
 
 
-async def test_several_rounds_in_one_turn_with_parallel_calls(online: Chat, endpoint: ModelServer, api: Api) -> None:
-    thought = (Reasoning("gAAA"),) if api == "responses" else ()
+async def test_parallel_calls_in_several_rounds_of_a_turn_all_run(
+    online: Chat, endpoint: ModelServer, api: Api
+) -> None:
+    reasoning = (Reasoning("gAAA"),) if api == "responses" else ()
     rounds = [("Tea", "Milk"), ("Sugar", "Lemon"), ("Cups", "Spoons")]
     for first, second in rounds:
         endpoint.play(
             repeating(
-                *thought,
+                *reasoning,
                 Text(("Next.",)),
                 Call("create_task", {"title": first}),
                 Call("create_task", {"title": second}),
             )
         )
-    endpoint.play(repeating(*thought, Text(("All there.",))))
+    endpoint.play(repeating(*reasoning, Text(("All there.",))))
 
     assert reply_of(await events_of(online, "a tea party")).endswith("All there.")
 

@@ -1,4 +1,4 @@
-"""A model's endpoint that stumbles is asked again: what was shown is taken back, and no tool acts twice."""
+"""A failed model request is retried: text already shown is withdrawn, and no tool runs twice."""
 
 import asyncio
 import time
@@ -15,22 +15,22 @@ from chat.tests.endpoint.conftest import events_of, reply_of, shown
 from chat.tests.model_server import Answer, Call, Fault, Hangup, HttpError, ModelServer, Step, Text, calls, says
 from chat.turns.events import TurnResumed
 
-BEFORE_A_WORD: dict[str, Step] = {
+BEFORE_ANY_TEXT: dict[str, Step] = {
     "too many requests": HttpError(429, "Slow down.", "rate_limit_exceeded"),
-    "a broken server": HttpError(500),
-    "a gateway without its server": HttpError(502),
-    "an overloaded server": HttpError(503),
-    "a slow gateway": HttpError(504),
-    "a request that took too long": HttpError(408),
-    "no answer at all": Hangup(),
+    "internal server error": HttpError(500),
+    "bad gateway": HttpError(502),
+    "service unavailable": HttpError(503),
+    "gateway timeout": HttpError(504),
+    "request timeout": HttpError(408),
+    "a closed connection": Hangup(),
     "a stream without an event": says("x", fault="end"),
-    "a stream cut at once": says("x", fault="cut"),
+    "a stream cut before any event": says("x", fault="cut"),
 }
-BREAKS: tuple[Fault, ...] = ("cut", "end", "malformed", "failed")
+STREAM_FAULTS: tuple[Fault, ...] = ("cut", "end", "malformed", "failed")
 
 
-@pytest.mark.parametrize("step", BEFORE_A_WORD.values(), ids=BEFORE_A_WORD.keys())
-async def test_the_person_sees_nothing_of_an_endpoint_that_stumbles(
+@pytest.mark.parametrize("step", BEFORE_ANY_TEXT.values(), ids=BEFORE_ANY_TEXT.keys())
+async def test_error_before_any_text_is_retried_without_withdrawing_text(
     online: Chat, endpoint: ModelServer, step: Step
 ) -> None:
     endpoint.play(step, step, says("Hello"))
@@ -38,13 +38,13 @@ async def test_the_person_sees_nothing_of_an_endpoint_that_stumbles(
     events = await events_of(online, "hi")
 
     assert reply_of(events) == "Hello"
-    assert not [event for event in events if isinstance(event, TurnResumed)], "there is nothing to take back"
+    assert not [event for event in events if isinstance(event, TurnResumed)], "there is no text to withdraw"
     assert len(endpoint.requests) == 3
     assert endpoint.requests[0].body == endpoint.requests[2].body
 
 
-@pytest.mark.parametrize("fault", BREAKS)
-async def test_a_broken_stream_is_taken_back_and_written_anew(
+@pytest.mark.parametrize("fault", STREAM_FAULTS)
+async def test_text_of_a_broken_stream_is_withdrawn_and_replaced(
     online: Chat, endpoint: ModelServer, fault: Fault
 ) -> None:
     endpoint.play(
@@ -61,7 +61,7 @@ async def test_a_broken_stream_is_taken_back_and_written_anew(
     assert await in_database(TurnStep.objects.count) == 1
 
 
-async def test_only_what_the_broken_response_said_is_taken_back(online: Chat, endpoint: ModelServer) -> None:
+async def test_only_the_text_of_the_broken_response_is_withdrawn(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(
         Answer(parts=(Text(("One moment.",)), Call("create_task", {"title": "Tea"}))),
         Answer(parts=(Text(("Add", "ed")),), fault="cut", after=1),
@@ -79,9 +79,9 @@ async def test_only_what_the_broken_response_said_is_taken_back(online: Chat, en
     assert await in_database(TurnStep.objects.count) == 2
 
 
-@pytest.mark.parametrize("fault", BREAKS)
+@pytest.mark.parametrize("fault", STREAM_FAULTS)
 @pytest.mark.parametrize("after", [1, 99])
-async def test_a_call_whose_response_broke_off_never_acts(
+async def test_tool_call_of_a_broken_response_never_runs(
     online: Chat, endpoint: ModelServer, fault: Fault, after: int
 ) -> None:
     endpoint.play(
@@ -100,9 +100,7 @@ async def test_a_call_whose_response_broke_off_never_acts(
     assert await in_database(ToolCall.objects.count) == 1
 
 
-async def test_a_response_that_says_less_the_second_time_leaves_nothing_behind(
-    online: Chat, endpoint: ModelServer
-) -> None:
+async def test_partial_text_is_removed_if_the_retry_returns_only_calls(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(says("I will ", "look", fault="cut", after=1), calls(Call("list_tasks", {})), says("Nothing to do."))
 
     events = await events_of(online, "what is there?")
@@ -110,7 +108,7 @@ async def test_a_response_that_says_less_the_second_time_leaves_nothing_behind(
     assert shown(events) == reply_of(events) == "Nothing to do."
 
 
-async def test_words_taken_back_are_no_reply(online: Chat, endpoint: ModelServer) -> None:
+async def test_withdrawn_text_is_not_a_reply(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(says("I will ", "look", fault="cut", after=1), Answer(parts=()))
 
     events = await events_of(online, "what is there?")
@@ -128,7 +126,7 @@ async def test_words_taken_back_are_no_reply(online: Chat, endpoint: ModelServer
     ],
     ids=["seconds", "milliseconds", "a day from now"],
 )
-async def test_a_busy_endpoint_is_given_the_time_it_asks_for(
+async def test_retry_waits_as_long_as_retry_after_requests(
     online: Chat, endpoint: ModelServer, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_a_date = "GMT" in headers.get("retry-after", "") or "+0000" in headers.get("retry-after", "")
@@ -136,27 +134,29 @@ async def test_a_busy_endpoint_is_given_the_time_it_asks_for(
     if not at_a_date:
         endpoint.play(says("Hello"))
 
-    begun = time.monotonic()
+    started = time.monotonic()
     last = (await events_of(online, "hi"))[-1]
 
     if at_a_date:
-        assert "busy at the moment. Please try again in 24 hours." in getattr(last, "detail", ""), "nobody waits a day"
+        assert "busy at the moment. Please try again in 24 hours." in getattr(last, "detail", ""), (
+            "a turn does not wait for a day"
+        )
         assert len(endpoint.requests) == 1
     else:
         assert len(endpoint.requests) == 2
-        assert time.monotonic() - begun >= 1
+        assert time.monotonic() - started >= 1
 
 
-@pytest.mark.parametrize("said", ["soon", "nan", "-5", "", "1e999"])
-async def test_a_time_that_makes_no_sense_is_not_waited_for(online: Chat, endpoint: ModelServer, said: str) -> None:
-    endpoint.play(HttpError(429, "Slow down.", headers={"retry-after": said}), says("Hello"))
+@pytest.mark.parametrize("retry_after", ["soon", "nan", "-5", "", "1e999"])
+async def test_invalid_retry_after_is_ignored(online: Chat, endpoint: ModelServer, retry_after: str) -> None:
+    endpoint.play(HttpError(429, "Slow down.", headers={"retry-after": retry_after}), says("Hello"))
 
-    begun = time.monotonic()
+    started = time.monotonic()
     assert reply_of(await events_of(online, "hi")) == "Hello"
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - started < 5
 
 
-async def test_an_endpoint_that_is_away_for_a_moment_is_found_again(
+async def test_turn_succeeds_after_a_short_outage_of_the_endpoint(
     online: Chat, endpoint: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.2)
@@ -171,6 +171,6 @@ async def test_an_endpoint_that_is_away_for_a_moment_is_found_again(
 
 
 async def endpoint_listens_later(endpoint: ModelServer) -> None:
-    """Let a few tries fail before the endpoint takes connections again."""
+    """Let a few attempts fail before the endpoint accepts connections again."""
     await asyncio.sleep(0.3)
     await endpoint.listen()

@@ -1,4 +1,4 @@
-"""Several models: chosen per conversation, kept within a turn, and one in the place of another that is unavailable."""
+"""Several models: chosen per conversation, fixed within a turn, and with a fallback for an unavailable model."""
 
 import asyncio
 import uuid
@@ -24,7 +24,7 @@ from config.tests.collector import Collector
 
 @pytest.fixture
 async def second() -> AsyncIterator[ModelServer]:
-    """Another endpoint."""
+    """A second endpoint."""
     async with ModelServer(key=KEY) as server:
         yield server
     assert server.problems == []
@@ -39,7 +39,7 @@ async def several(
     start_runner: StartRunner,
     owner: User,
 ) -> AsyncIterator[Chat]:
-    """The owner in a conversation that may be answered by two models; the second takes the place of the first."""
+    """The owner in a conversation with two models; the second is the fallback of the first."""
     model_config.learned.cache_clear()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.001)
@@ -61,7 +61,7 @@ async def choose(chat: Chat, name: str) -> None:
 
 
 async def steps() -> list[str]:
-    """Return which models answered, in their order."""
+    """Return the models that answered, in order."""
     return await in_database(lambda: list(TurnStep.objects.order_by("pk").values_list("model", flat=True)))
 
 
@@ -69,7 +69,7 @@ async def always_down(request: Request) -> Step:
     return HttpError(503)
 
 
-async def test_the_default_answers_until_another_is_chosen(
+async def test_default_model_answers_until_another_is_chosen(
     several: Chat, endpoint: ModelServer, second: ModelServer
 ) -> None:
     endpoint.play(says("I am fast."))
@@ -85,7 +85,7 @@ async def test_the_default_answers_until_another_is_chosen(
     assert await steps() == ["fast", "slow"]
 
 
-async def test_a_model_that_is_not_configured_any_more_gives_way_to_the_default(
+async def test_default_model_replaces_a_chosen_model_that_was_removed(
     several: Chat, endpoint: ModelServer, second: ModelServer, settings: Settings
 ) -> None:
     second.play(says("I am slow."))
@@ -104,9 +104,7 @@ async def test_a_model_that_is_not_configured_any_more_gives_way_to_the_default(
     assert reply_of(await events_of(several, "hi")) == "I am fast."
 
 
-async def test_a_turn_keeps_the_model_with_which_it_began(
-    several: Chat, endpoint: ModelServer, second: ModelServer
-) -> None:
+async def test_turn_keeps_the_model_it_started_with(several: Chat, endpoint: ModelServer, second: ModelServer) -> None:
     endpoint.play(calls(Call("create_task", {"title": "Tea"})), calls(Call("create_task", {"title": "Cups"})))
     endpoint.play(calls(Call("delete_tasks", {"numbers": [1, 2]})), says("As you wish."))
     accepted, asked = await several.asked("add tea and cups, and take them off again")
@@ -119,7 +117,7 @@ async def test_a_turn_keeps_the_model_with_which_it_began(
     assert (turn.status, turn.model, second.requests) == ("done", "fast", [])
 
 
-async def test_a_queued_turn_takes_the_model_that_is_chosen_when_it_begins(
+async def test_queued_turn_uses_the_model_chosen_when_it_starts(
     several: Chat, endpoint: ModelServer, second: ModelServer
 ) -> None:
     endpoint.hold()
@@ -146,7 +144,7 @@ async def test_a_queued_turn_takes_the_model_that_is_chosen_when_it_begins(
     ],
     ids=["down", "busy", "no credit", "wrong key", "no such model"],
 )
-async def test_another_model_answers_where_the_chosen_one_cannot(
+async def test_fallback_answers_if_the_chosen_model_is_unavailable(
     several: Chat, endpoint: ModelServer, second: ModelServer, step: Step
 ) -> None:
     async def rule(request: Request) -> Step:
@@ -158,12 +156,12 @@ async def test_another_model_answers_where_the_chosen_one_cannot(
     assert reply_of(await events_of(several, "hi")) == "I am slow."
     assert await steps() == ["slow"]
 
-    asked = len(endpoint.requests)
+    requests_before = len(endpoint.requests)
     assert reply_of(await events_of(several, "and now?")) == "Still here."
-    assert len(endpoint.requests) == asked, "for a minute the unavailable model is not asked first"
+    assert len(endpoint.requests) == requests_before, "for a minute the unavailable model is not tried first"
 
 
-async def test_a_request_that_falls_back_is_one_span(
+async def test_request_with_a_fallback_is_one_span(
     several: Chat, endpoint: ModelServer, second: ModelServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")  # milliseconds
@@ -189,7 +187,7 @@ async def test_a_request_that_falls_back_is_one_span(
     assert unanswered.attributes["error.type"] == "model_error"
 
 
-async def test_the_guardrail_asks_the_model_that_answers(
+async def test_guardrail_asks_the_model_that_answers(
     several: Chat, endpoint: ModelServer, second: ModelServer, settings: Settings
 ) -> None:
     endpoint.play(HttpError(401, "Who?", "invalid_api_key"))
@@ -200,10 +198,10 @@ async def test_the_guardrail_asks_the_model_that_answers(
     events = await events_of(several, "Purple elephants dance at midnight while the river hums an old and quiet tune")
 
     assert reply_of(events) == REFUSAL
-    assert second.requests[-1].wants_usage is False, "a question has no stream"
+    assert second.requests[-1].wants_usage is False, "the guardrail's request is not streamed"
 
 
-async def test_a_model_that_refuses_connections_is_unavailable(
+async def test_fallback_answers_if_the_endpoint_refuses_connections(
     several: Chat, endpoint: ModelServer, second: ModelServer
 ) -> None:
     await endpoint.refuse()
@@ -216,9 +214,9 @@ async def test_a_model_that_refuses_connections_is_unavailable(
 
 
 @pytest.mark.parametrize(
-    "step", [HttpError(400, "Bad."), HttpError(400, "No.", "content_filter")], ids=["refused", "content"]
+    "step", [HttpError(400, "Bad."), HttpError(400, "No.", "content_filter")], ids=["bad request", "filtered content"]
 )
-async def test_what_the_request_is_to_blame_for_goes_to_no_other_model(
+async def test_rejected_request_is_not_sent_to_the_fallback(
     several: Chat, endpoint: ModelServer, second: ModelServer, step: Step
 ) -> None:
     endpoint.play(step)
@@ -228,7 +226,7 @@ async def test_what_the_request_is_to_blame_for_goes_to_no_other_model(
     assert second.requests == []
 
 
-async def test_a_response_that_has_begun_is_not_continued_by_another_model(
+async def test_fallback_does_not_continue_a_partial_response(
     several: Chat, endpoint: ModelServer, second: ModelServer
 ) -> None:
     endpoint.play(says("Half ", "of it", fault="cut", after=1))
@@ -239,7 +237,7 @@ async def test_a_response_that_has_begun_is_not_continued_by_another_model(
     assert second.requests == []
 
 
-async def test_another_model_goes_on_after_a_tool(several: Chat, endpoint: ModelServer, second: ModelServer) -> None:
+async def test_fallback_continues_after_a_tool_call(several: Chat, endpoint: ModelServer, second: ModelServer) -> None:
     endpoint.play(Answer(parts=(Text(("One moment.",)), Call("create_task", {"title": "Tea"}))))
     endpoint.rule = always_down
     second.play(says("Added."))
@@ -248,7 +246,9 @@ async def test_another_model_goes_on_after_a_tool(several: Chat, endpoint: Model
     assert await steps() == ["fast", "slow"]
 
 
-async def test_all_are_unavailable(several: Chat, endpoint: ModelServer, second: ModelServer) -> None:
+async def test_turn_can_be_retried_after_all_models_were_unavailable(
+    several: Chat, endpoint: ModelServer, second: ModelServer
+) -> None:
     endpoint.rule = second.rule = always_down
     accepted = await several.send("hi")
 

@@ -1,4 +1,4 @@
-"""An endpoint that falls silent is given up after AGENT_MODEL_TIMEOUT and asked again."""
+"""A request without data for AGENT_MODEL_TIMEOUT seconds is aborted and retried."""
 
 import asyncio
 
@@ -16,11 +16,11 @@ from chat.turns.follow import follow
 
 @pytest.fixture
 def patience() -> float:
-    """Not long, for tests that wait it out."""
+    """A short timeout, because these tests wait for it."""
     return 0.8
 
 
-async def test_a_stalled_stream_is_taken_back_and_written_anew(online: Chat, endpoint: ModelServer) -> None:
+async def test_text_of_a_stalled_stream_is_withdrawn_and_replaced(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(
         Answer(parts=(Text(("One moment.",)), Call("create_task", {"title": "Tea"}))),
         says("Add", "ed", fault="stall", after=1),
@@ -37,7 +37,7 @@ async def test_a_stalled_stream_is_taken_back_and_written_anew(online: Chat, end
     assert endpoint.hung_up == 1, "the silent connection was closed"
 
 
-async def test_a_call_that_stalls_half_way_never_acts(online: Chat, endpoint: ModelServer) -> None:
+async def test_tool_call_that_stalls_halfway_never_runs(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(
         calls(Call("create_task", {"title": "Teapot"}), fault="stall", after=2),
         calls(Call("create_task", {"title": "Tea"})),
@@ -48,7 +48,7 @@ async def test_a_call_that_stalls_half_way_never_acts(online: Chat, endpoint: Mo
     assert [task.title for task in await in_database(lambda: list(Task.objects.all()))] == ["Tea"]
 
 
-async def test_a_slow_stream_that_keeps_coming_is_not_given_up(online: Chat, endpoint: ModelServer) -> None:
+async def test_slow_but_steady_stream_is_not_aborted(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(says("a", "b", "c", "d", "e", delay=0.3))
 
     assert reply_of(await events_of(online, "hi")) == "abcde"
@@ -56,7 +56,7 @@ async def test_a_slow_stream_that_keeps_coming_is_not_given_up(online: Chat, end
 
 
 @pytest.mark.parametrize("patience", [30.0])
-async def test_signs_of_life_do_not_keep_a_turn_for_ever(
+async def test_keepalive_comments_do_not_extend_a_request_forever(
     online: Chat, endpoint: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retrying, "LONGEST_SILENCE", 0.5)
@@ -67,11 +67,11 @@ async def test_signs_of_life_do_not_keep_a_turn_for_ever(
 
 
 @pytest.mark.parametrize("patience", [30.0])
-async def test_a_stopped_turn_leaves_no_connection_behind(online: Chat, endpoint: ModelServer) -> None:
+async def test_stopping_a_turn_closes_its_connection(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(says("Once ", "upon", fault="stall", after=1))
     accepted = await online.send("tell me")
-    async for seen in follow(online.runner.logs, accepted.turn.pk):
-        if any(isinstance(entry.event, TextDelta) for entry in seen.entries):
+    async for batch in follow(online.runner.logs, accepted.turn.pk):
+        if any(isinstance(entry.event, TextDelta) for entry in batch.entries):
             break
 
     await online.runner.stop(user_id=online.user.pk, conversation_id=online.conversation_id, turn_id=accepted.turn.pk)

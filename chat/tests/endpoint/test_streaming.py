@@ -1,4 +1,4 @@
-"""A reply over HTTP: streamed as it comes, stored as it was, and what it cost."""
+"""Replies over HTTP: connections, request parameters, stored usage, refusals and encrypted reasoning."""
 
 import pytest
 
@@ -10,16 +10,16 @@ from chat.tests.model_server import Answer, Api, Call, ModelServer, Reasoning, R
 from chat.turns.events import TurnFinished
 
 
-async def test_one_connection_serves_one_reply_after_another(online: Chat, endpoint: ModelServer) -> None:
+async def test_consecutive_replies_share_one_connection(online: Chat, endpoint: ModelServer) -> None:
     for n in range(3):
         endpoint.play(says(f"Reply {n}"))
         await events_of(online, "hi")
 
-    assert endpoint.connected == 1, "an encrypted connection costs more than the request"
+    assert endpoint.connected == 1, "a TLS handshake costs more than the request"
     assert endpoint.hung_up == 0
 
 
-async def test_what_it_cost_is_stored_with_the_step_and_the_turn(online: Chat, endpoint: ModelServer) -> None:
+async def test_token_usage_is_stored_with_the_step_and_the_turn(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(
         Answer(parts=(Call("list_tasks", {}),), input_tokens=100, output_tokens=7),
         Answer(parts=(Text(("Nothing.",)),), input_tokens=200, output_tokens=5),
@@ -28,13 +28,13 @@ async def test_what_it_cost_is_stored_with_the_step_and_the_turn(online: Chat, e
     last = (await events_of(online, "what is there?"))[-1]
 
     assert isinstance(last, TurnFinished)
-    spent = {"input_tokens": 300, "output_tokens": 12}
-    assert last.usage == (await in_database(Turn.objects.get)).usage == spent
+    usage = {"input_tokens": 300, "output_tokens": 12}
+    assert last.usage == (await in_database(Turn.objects.get)).usage == usage
     steps = await in_database(lambda: list(TurnStep.objects.order_by("n").values_list("usage", flat=True)))
     assert steps == [{"input_tokens": 100, "output_tokens": 7}, {"input_tokens": 200, "output_tokens": 5}]
 
 
-async def test_the_request_names_the_model_and_asks_that_nothing_is_kept(
+async def test_request_names_the_model_and_disables_storage_at_the_provider(
     online: Chat, endpoint: ModelServer, api: Api
 ) -> None:
     endpoint.play(says("Hello"))
@@ -53,7 +53,7 @@ async def test_the_request_names_the_model_and_asks_that_nothing_is_kept(
         assert request.body.get("store") is not True
 
 
-async def test_what_a_model_says_instead_of_an_answer_is_a_reply(online: Chat, endpoint: ModelServer) -> None:
+async def test_refusal_of_the_model_is_the_reply(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(Answer(parts=(Refusal(("I would ", "rather not.")),)), says("Gladly."))
 
     events = await events_of(online, "add something forbidden")
@@ -64,12 +64,12 @@ async def test_what_a_model_says_instead_of_an_answer_is_a_reply(online: Chat, e
 
 
 @pytest.mark.parametrize("api", ["responses"], indirect=True)
-async def test_reasoning_is_sent_back_as_only_the_provider_can_read_it(online: Chat, endpoint: ModelServer) -> None:
+async def test_encrypted_reasoning_is_sent_back_to_the_provider(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(Answer(parts=(Reasoning("gAAA-secret", "Thinking of milk"), Text(("Noted.",)))), says("Yes."))
 
     await events_of(online, "I need milk")
     await events_of(online, "did you note it?")
 
-    (thought,) = [item for item in endpoint.requests[1].items if item.get("type") == "reasoning"]
-    assert thought["encrypted_content"] == "gAAA-secret"
-    assert [part["text"] for part in thought["summary"]] == ["Thinking of milk"]
+    (reasoning,) = [item for item in endpoint.requests[1].items if item.get("type") == "reasoning"]
+    assert reasoning["encrypted_content"] == "gAAA-secret"
+    assert [part["text"] for part in reasoning["summary"]] == ["Thinking of milk"]

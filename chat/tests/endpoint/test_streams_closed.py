@@ -1,4 +1,4 @@
-"""A stream that is left is closed at once, and not when the garbage collector finds it."""
+"""An abandoned stream is closed at once, not by the garbage collector."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -20,27 +20,27 @@ FAILED = ResponseErrorEvent(type="error", code=None, message="", param=None, seq
 
 
 class Streams:
-    """Hands out streams that fail, and holds on to them."""
+    """Create failing streams and keep references to them."""
 
     def __init__(self) -> None:
         self.closed: list[bool] = []
-        self._held: list[AsyncIterator[TResponseStreamEvent]] = []
+        self._streams: list[AsyncIterator[TResponseStreamEvent]] = []
 
     def ask(self) -> AsyncIterator[TResponseStreamEvent]:
         """Return a stream that never ends by itself."""
-        self._held.append(self._failing(len(self.closed)))
+        self._streams.append(self._failing(len(self.closed)))
         self.closed.append(False)
-        return self._held[-1]
+        return self._streams[-1]
 
-    async def _failing(self, place: int) -> AsyncIterator[TResponseStreamEvent]:
+    async def _failing(self, index: int) -> AsyncIterator[TResponseStreamEvent]:
         try:
             while True:
                 yield FAILED
         finally:
-            self.closed[place] = True
+            self.closed[index] = True
 
 
-async def test_each_broken_stream_is_closed_before_the_next_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_broken_stream_is_closed_before_the_next_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retrying, "BUDGET", 0.05)
     monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.01)
     streams = Streams()
@@ -57,13 +57,13 @@ async def test_each_broken_stream_is_closed_before_the_next_is_asked_for(monkeyp
 
 
 @pytest.mark.parametrize("layer", ["validation", "playback"])
-async def test_who_leaves_a_layer_closes_what_is_below(layer: str) -> None:
+async def test_closing_the_stream_of_a_layer_closes_the_stream_below(layer: str) -> None:
     streams = Streams()
     log = TurnLog(uuid.uuid4(), 1)
     model = ValidModel(ScriptedModel()) if layer == "validation" else ReplayModel(ScriptedModel(), Journal([], ()), log)
 
     watched = model.watch([], streams.ask)
     await anext(watched)
-    await watched.aclose()  # type: ignore[attr-defined]  # a generator, as every layer is
+    await watched.aclose()  # type: ignore[attr-defined]  # every layer is a generator
 
     assert streams.closed == [True]

@@ -1,4 +1,4 @@
-"""Tools over HTTP: each call acts once, and the next request carries what came of it."""
+"""Tool calls over HTTP: each call runs once, and the next request contains its output."""
 
 import json
 from typing import Any
@@ -12,16 +12,18 @@ from chat.turns.events import ToolStarted
 
 
 def outputs(endpoint: ModelServer, request: int) -> list[dict[str, Any]]:
-    """Return what the tools answered, as a request tells the model."""
+    """Return the tool outputs in a request."""
     return [json.loads(output) for output in endpoint.requests[request].outputs.values()]
 
 
 async def titles() -> list[str]:
-    """Return what stands in the task list."""
+    """Return the titles of the tasks."""
     return await in_database(lambda: list(Task.objects.order_by("number").values_list("title", flat=True)))
 
 
-async def test_a_call_acts_once_and_the_next_request_says_what_came_of_it(online: Chat, endpoint: ModelServer) -> None:
+async def test_tool_call_runs_once_and_the_next_request_contains_its_output(
+    online: Chat, endpoint: ModelServer
+) -> None:
     endpoint.play(calls(Call("create_task", {"title": "Buy milk"}, "call_milk", pieces=7)), says("Added."))
 
     events = await events_of(online, "add milk")
@@ -33,9 +35,7 @@ async def test_a_call_acts_once_and_the_next_request_says_what_came_of_it(online
     assert [e.arguments for e in events if isinstance(e, ToolStarted)] == [{"title": "Buy milk"}]
 
 
-async def test_what_is_said_before_a_call_stays_and_the_rest_is_a_new_paragraph(
-    online: Chat, endpoint: ModelServer
-) -> None:
+async def test_text_before_a_call_stays_and_later_text_is_a_new_paragraph(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(
         Answer(parts=(Text(("One ", "moment.")), Call("create_task", {"title": "Tea"}))),
         Answer(parts=(Call("create_task", {"title": "Milk"}), Text(("And milk.",)))),
@@ -46,12 +46,12 @@ async def test_what_is_said_before_a_call_stays_and_the_rest_is_a_new_paragraph(
     assert await titles() == ["Tea", "Milk"]
 
 
-async def test_no_request_names_the_person(online: Chat, endpoint: ModelServer, api: Api) -> None:
+async def test_requests_do_not_identify_the_user(online: Chat, endpoint: ModelServer, api: Api) -> None:
     endpoint.play(calls(Call("create_task", {"title": "Tea"})), says("Added."))
 
     await events_of(online, "add tea")
 
     for request in endpoint.requests:
-        told = json.dumps(request.body)
-        assert str(online.user.pk) not in told
-        assert online.user.email not in told
+        body = json.dumps(request.body)
+        assert str(online.user.pk) not in body
+        assert online.user.email not in body

@@ -1,4 +1,4 @@
-"""What a model was asked is recorded with its cost at the price of that moment, once, and outlives the conversation."""
+"""Model usage is recorded once, with its cost at the price of that moment, and outlives the conversation."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -45,13 +45,13 @@ def answer(*parts: Text | Call) -> Answer:
     return Answer(parts=parts, input_tokens=1_000, output_tokens=100)
 
 
-async def used() -> tuple[int, int, int, Decimal | None]:
-    """Return the sums of the only person, day and model."""
+async def totals() -> tuple[int, int, int, Decimal | None]:
+    """Return the totals of the only user, day and model."""
     row = await in_database(ModelUsage.objects.get)
     return row.responses, row.input_tokens, row.output_tokens, row.cost
 
 
-async def test_each_response_is_added_to_the_day_at_the_price_of_its_moment(
+async def test_each_response_is_added_to_the_day_at_the_current_price(
     priced: Chat, endpoint: ModelServer, settings: Settings
 ) -> None:
     endpoint.play(answer(Call("create_task", {"title": "Tea"})), answer(Text(("Added.",))))
@@ -61,43 +61,43 @@ async def test_each_response_is_added_to_the_day_at_the_price_of_its_moment(
     assert [(step.model, step.input_tokens, step.output_tokens, step.cost) for step in steps] == [
         ("fast", 1_000, 100, Decimal("0.00045"))
     ] * 2
-    assert await used() == (2, 2_000, 200, Decimal("0.0009"))
+    assert await totals() == (2, 2_000, 200, Decimal("0.0009"))
 
     settings.AGENT_MODELS = (entry(endpoint, Decimal(10), Decimal(0)),)
     endpoint.play(answer(Text(("Hello.",))))
     await events_of(priced, "hi")
-    assert await used() == (3, 3_000, 300, Decimal("0.0109"))
+    assert await totals() == (3, 3_000, 300, Decimal("0.0109"))
 
     settings.AGENT_MODELS = (entry(endpoint, None, None),)
     endpoint.play(answer(Text(("Hello.",))))
     await events_of(priced, "hi")
-    assert await used() == (4, 4_000, 400, Decimal("0.0109")), "without a price nothing is added to the cost"
+    assert await totals() == (4, 4_000, 400, Decimal("0.0109")), "without a price nothing is added to the cost"
 
 
-async def test_a_retry_does_not_count_what_it_takes_over(priced: Chat, endpoint: ModelServer) -> None:
+async def test_retry_does_not_count_reused_responses_again(priced: Chat, endpoint: ModelServer) -> None:
     endpoint.play(answer(Call("create_task", {"title": "Tea"})), HttpError(400, "Bad."))
     accepted = await priced.send("add tea")
     failure_of(await events_after(priced, accepted))
-    assert (await used())[0] == 1
+    assert (await totals())[0] == 1
 
     endpoint.play(answer(Text(("Added.",))))
     assert reply_of(await events_after(priced, await priced.retry(accepted.turn))) == "Added."
 
-    assert (await used())[:3] == (2, 2_000, 200)
+    assert (await totals())[:3] == (2, 2_000, 200)
     costs = await in_database(lambda: [step.cost for step in TurnStep.objects.order_by("pk")])
     assert costs == [Decimal("0.00045"), None, Decimal("0.00045")]
 
 
-async def test_the_sums_outlive_the_conversation(priced: Chat, endpoint: ModelServer) -> None:
+async def test_usage_outlives_the_conversation(priced: Chat, endpoint: ModelServer) -> None:
     endpoint.play(answer(Text(("Hello.",))))
     await events_of(priced, "hi")
 
     await in_database(Conversation.objects.all().delete)
 
-    assert (await used())[0] == 1
+    assert (await totals())[0] == 1
 
 
-async def test_the_built_in_model_is_not_counted(offline_chat: Chat) -> None:
+async def test_usage_of_the_offline_model_is_not_counted(offline_chat: Chat) -> None:
     await offline_chat.reply("Add a task to buy milk")
 
     assert set(await in_database(lambda: list(TurnStep.objects.values_list("model", flat=True)))) == {"offline"}

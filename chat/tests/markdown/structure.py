@@ -1,4 +1,4 @@
-"""Compare HTML by its structure: elements, the attributes that mean something, and text."""
+"""Compare HTML by its structure: elements, significant attributes, and text."""
 
 import json
 import re
@@ -6,13 +6,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-# Sixty replies, each with the HTML that GitHub’s reference of GFM (PyPI cmarkgfm 2025.10.22) makes of it.
+# Sixty replies, each with its HTML by GitHub’s reference implementation of GFM (PyPI cmarkgfm 2025.10.22).
 REPLIES: list[dict[str, str]] = json.loads(Path(__file__).with_name("replies.json").read_text())
 
-MEANT = {"align", "checked", "class", "href", "start", "title", "type"}
+SIGNIFICANT = {"align", "checked", "class", "href", "start", "title", "type"}
 VOID = {"br", "hr", "img", "input"}
 INLINE = {"a", "code", "del", "em", "input", "strong"}
-FRAMES = {"block", "table", "code", "message__text prose"}  # classes of our own round code and tables
+FRAMES = {"block", "table", "code", "message__text prose"}  # classes of the product's wrappers around code and tables
 
 Node = list[Any]  # [tag, attributes, children]
 
@@ -38,7 +38,7 @@ class _Reader(HTMLParser):
 
 
 def structure(html: str) -> list[Any]:
-    """Return the structure of HTML, without what is ours: frames, bars over code, and its colours."""
+    """Return the structure of HTML without the product's additions: frames, bars over code, and syntax colours."""
     reader = _Reader()
     reader.feed(html)
     reader.close()
@@ -57,10 +57,10 @@ def _children(node: Node, *, in_code: bool) -> list[Any]:
             continue
         inner = _children(child, in_code=in_code or tag == "pre")
         if (tag == "div" and classes in FRAMES) or tag == "span":
-            for one in inner:
-                _add_text(found, one) if isinstance(one, str) else found.append(one)
+            for part in inner:
+                _add_text(found, part) if isinstance(part, str) else found.append(part)
             continue
-        found.append([tag, _meant(tag, attributes), inner])
+        found.append([tag, _significant(tag, attributes), inner])
     return found if in_code else _without_layout(found)
 
 
@@ -71,21 +71,21 @@ def _add_text(found: list[Any], text: str) -> None:
         found.append(text)
 
 
-def _meant(tag: str, attributes: dict[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in attributes.items() if name in MEANT}
+def _significant(tag: str, attributes: dict[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in attributes.items() if name in SIGNIFICANT}
     if tag == "code" and "class" in kept:
         kept["class"] = " ".join(name for name in kept["class"].split() if name.startswith("language-"))
     return kept
 
 
 def _without_layout(found: list[Any]) -> list[Any]:
-    """Drop the spaces beside blocks, and make one of several."""
+    """Drop whitespace beside blocks, and collapse it elsewhere."""
     kept: list[Any] = []
-    for index, one in enumerate(found):
-        if not isinstance(one, str):
-            kept.append(one)
+    for index, node in enumerate(found):
+        if not isinstance(node, str):
+            kept.append(node)
             continue
-        text = re.sub(r"[ \t\n]+", " ", one)
+        text = re.sub(r"[ \t\n]+", " ", node)
         if index == 0 or _is_block(found[index - 1]):
             text = text.lstrip(" ")
         if index == len(found) - 1 or _is_block(found[index + 1]):
@@ -95,5 +95,5 @@ def _without_layout(found: list[Any]) -> list[Any]:
     return kept
 
 
-def _is_block(one: Any) -> bool:
-    return not isinstance(one, str) and one[0] not in INLINE
+def _is_block(node: Any) -> bool:
+    return not isinstance(node, str) and node[0] not in INLINE

@@ -1,4 +1,4 @@
-"""Markdown as the server renders it, for readers without scripts."""
+"""Server-side rendering of Markdown, for clients without scripts."""
 
 import re
 import time
@@ -10,7 +10,7 @@ from chat.tests.markdown.structure import REPLIES, structure
 
 
 @pytest.mark.parametrize("reply", REPLIES, ids=lambda reply: reply["name"])
-def test_a_reply_becomes_what_the_specification_says(reply: dict[str, str]) -> None:
+def test_reply_is_rendered_as_the_gfm_reference_renders_it(reply: dict[str, str]) -> None:
     assert structure(render(reply["markdown"])) == structure(reply["html"])
 
 
@@ -23,20 +23,20 @@ def test_a_reply_becomes_what_the_specification_says(reply: dict[str, str]) -> N
         "<javascript:alert(1)>",
     ],
 )  # fmt: skip
-def test_nothing_that_runs_comes_out(text: str) -> None:
+def test_rendered_html_contains_nothing_executable(text: str) -> None:
     html = render(text)
     tags = re.findall(r"<[^>]*>", html)
     assert not any(re.search(r"script|onerror|onclick|evil|<img", tag) for tag in tags), html
     assert not re.search(r"<(?!/?(?:a|code|p|pre)\b)", html), html
 
 
-def test_links_say_nothing_of_where_they_are() -> None:
+def test_links_send_no_referrer_and_open_in_a_new_tab() -> None:
     html = render("[a](https://example.com) ![photo](https://example.com/x.png)")
     assert html.count('rel="noopener noreferrer nofollow"') == html.count('target="_blank"') == 2
     assert ">photo</a>" in html
 
 
-def test_a_box_has_a_name() -> None:
+def test_checkbox_has_an_accessible_name() -> None:
     html = render("- [x] a\n- [ ] b")
     assert 'aria-label="Done"' in html and 'aria-label="Not done"' in html
 
@@ -56,19 +56,19 @@ def test_a_box_has_a_name() -> None:
     ],
     ids=str,
 )
-def test_levels_are_counted(text: str, depth: int) -> None:
+def test_nesting_levels_are_counted(text: str, depth: int) -> None:
     assert levels(text) == depth
 
 
-def test_what_is_nested_too_deeply_is_left_as_it_was_written() -> None:
+def test_text_nested_too_deeply_is_not_rendered() -> None:
     assert render(">" * MAX_LEVELS + " a") != ""
-    begun = time.process_time()
+    started = time.process_time()
     assert render(">" * 3000 + " a") == ""
     assert render("\n".join("  " * level + "- a" for level in range(1200))) == ""
-    assert time.process_time() - begun < 0.5
+    assert time.process_time() - started < 0.5
 
 
-def test_the_newest_replies_are_rendered_as_many_as_a_page_may_have() -> None:
+def test_newest_replies_are_rendered_up_to_the_page_limit() -> None:
     long = "x" * (MAX_CHARACTERS // 2)
     assert [bool(html) for html in render_newest(["old", long, long])] == [False, True, True]
     assert render_newest([]) == []
