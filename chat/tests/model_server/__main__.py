@@ -1,4 +1,4 @@
-"""Serve a script, or the built-in model, to real server processes: `python -m chat.tests.model_server --port N`."""
+"""Serve a script, or the offline model, to real server processes: `python -m chat.tests.model_server --port N`."""
 
 import argparse
 import asyncio
@@ -17,27 +17,25 @@ from chat.tests.model_server.server import ModelServer
 def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m chat.tests.model_server", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one; the address is printed")
-    parser.add_argument(
-        "--script", type=Path, help="steps as JSON, played over and over; without it the built-in model"
-    )
-    parser.add_argument("--key", help="the only key that is taken")
+    parser.add_argument("--port", type=int, default=0, help="0 selects a free port; the address is printed")
+    parser.add_argument("--script", type=Path, help="steps as JSON, played in a loop; without it the offline model")
+    parser.add_argument("--key", help="the only API key that is accepted")
     options = parser.parse_args()
     try:
-        rule = _played(read_script(options.script.read_text())) if options.script else answer_offline
+        rule = _play_in_loop(read_script(options.script.read_text())) if options.script else answer_offline
     except (OSError, ValueError) as error:
         sys.exit(str(error))
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(options.port, options.key, rule))
 
 
-def _played(steps: Sequence[Step]) -> Rule:
+def _play_in_loop(steps: Sequence[Step]) -> Rule:
     if not steps:
         raise ValueError("The script is empty.")
-    again = cycle(steps)
+    endless_steps = cycle(steps)
 
     async def play(request: Request) -> Step:
-        return next(again)
+        return next(endless_steps)
 
     return play
 

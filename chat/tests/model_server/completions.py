@@ -27,7 +27,7 @@ DONE = Piece(b"data: [DONE]\n\n", "closing")
 
 
 class CompletionsWire:
-    """One answer as the Chat Completions API gives it, streamed or whole; reasoning as DeepSeek and others do."""
+    """One answer in the Chat Completions format, streamed or whole; reasoning as DeepSeek and others send it."""
 
     def __init__(self, request: Request, answer: Answer) -> None:
         ids = Ids(repeated=answer.repeated_ids)
@@ -53,21 +53,21 @@ class CompletionsWire:
         )
 
     def pieces(self) -> Iterator[Piece]:
-        """Yield the chunks of the stream that ends well."""
+        """Yield the chunks of a complete stream."""
         yield self._chunk(ChoiceDelta(role="assistant", content="", refusal=None))
         for part in self._answer.parts:
             yield from self._part_chunks(part)
         yield from self._closing(self._finish)
 
     def failure(self, fault: str) -> list[Piece]:
-        """Return the chunks by which the API says that it will not finish."""
+        """Return the chunks that report a failure."""
         if fault == "incomplete":
             return list(self._closing("length"))
         if fault == "overflow":
             body = error_body("Context size has been exceeded.", kind="server_error", code=None)
             return [Piece(b"data: %s\n\n" % json.dumps(body).encode())]
-        refused = fault == "refused"
-        kind, code = ("invalid_request_error", "invalid_prompt") if refused else ("server_error", "server_error")
+        is_refusal = fault == "refused"
+        kind, code = ("invalid_request_error", "invalid_prompt") if is_refusal else ("server_error", "server_error")
         body = error_body("It did not work out.", kind=kind, code=code)
         return [Piece(b"data: %s\n\n" % json.dumps(body).encode())]
 
@@ -80,12 +80,12 @@ class CompletionsWire:
         return "tool_calls" if self._calls else "stop"
 
     def _message(self) -> ChatCompletionMessage:
-        said = [part for part in self._answer.parts if isinstance(part, Text) and not isinstance(part, Refusal)]
-        refused = [part for part in self._answer.parts if isinstance(part, Refusal)]
+        texts = [part for part in self._answer.parts if isinstance(part, Text) and not isinstance(part, Refusal)]
+        refusals = [part for part in self._answer.parts if isinstance(part, Refusal)]
         message = ChatCompletionMessage(
             role="assistant",
-            content="".join(part.whole for part in said) if said else None,
-            refusal="".join(part.whole for part in refused) if refused else None,
+            content="".join(part.whole for part in texts) if texts else None,
+            refusal="".join(part.whole for part in refusals) if refusals else None,
         )
         if self._calls:
             message.tool_calls = self._tool_calls()
@@ -111,17 +111,17 @@ class CompletionsWire:
                 yield self._chunk(ChoiceDelta.model_validate({field: text}), "content", part.delay)
 
     def _call_chunks(self, call: Call) -> Iterator[Piece]:
-        index = next(place for place, known in enumerate(self._calls) if known is call)
-        begun = ChoiceDeltaToolCall(
+        index = next(n for n, candidate in enumerate(self._calls) if candidate is call)
+        first = ChoiceDeltaToolCall(
             index=index,
             id=self._call_ids[index],
             type="function",
             function=ChoiceDeltaToolCallFunction(name=call.name, arguments=""),
         )
-        yield self._chunk(ChoiceDelta(tool_calls=[begun]))
+        yield self._chunk(ChoiceDelta(tool_calls=[first]))
         for text in call.chunks:
-            more = ChoiceDeltaToolCall(index=index, function=ChoiceDeltaToolCallFunction(arguments=text))
-            yield self._chunk(ChoiceDelta(tool_calls=[more]), "content", call.delay)
+            next_delta = ChoiceDeltaToolCall(index=index, function=ChoiceDeltaToolCallFunction(arguments=text))
+            yield self._chunk(ChoiceDelta(tool_calls=[next_delta]), "content", call.delay)
 
     def _closing(self, finish: Finish) -> Iterator[Piece]:
         yield self._chunk(ChoiceDelta(), "closing", finish=finish)
@@ -149,5 +149,7 @@ class CompletionsWire:
         return Piece(b"data: %s\n\n" % encode(chunk), kind, delay)
 
     def _usage(self) -> CompletionUsage:
-        given, said = self._answer.input_tokens, self._answer.output_tokens
-        return CompletionUsage(prompt_tokens=given, completion_tokens=said, total_tokens=given + said)
+        input_tokens, output_tokens = self._answer.input_tokens, self._answer.output_tokens
+        return CompletionUsage(
+            prompt_tokens=input_tokens, completion_tokens=output_tokens, total_tokens=input_tokens + output_tokens
+        )

@@ -1,4 +1,4 @@
-"""As much of HTTP/1.1 as a model's endpoint needs, over asyncio streams, so that every byte can be withheld."""
+"""The part of HTTP/1.1 that a model's endpoint needs, over asyncio streams, so that every byte can be delayed."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 @dataclass(frozen=True, slots=True)
 class RawRequest:
-    """A request as it came in; header names in lower case."""
+    """A request as received; header names in lower case."""
 
     method: str
     path: str
@@ -28,7 +28,7 @@ class Connection:
         self._writer = writer
 
     async def request(self) -> RawRequest | None:
-        """Read the next request, or None where the client has gone."""
+        """Read the next request; return None if the client has disconnected."""
         try:
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             first, *lines = head.split("\r\n")
@@ -51,23 +51,23 @@ class Connection:
         await self.answer(status, json.dumps(body).encode(), headers)
 
     async def begin_stream(self, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
-        """Begin an answer that comes in pieces: events, unless the headers name another content type."""
+        """Start a streamed answer: events, unless the headers name another content type."""
         content_type = {"content-type": "text/event-stream; charset=utf-8"}
         self._head(status, {**content_type, **(headers or {}), "transfer-encoding": "chunked"})
         await self._writer.drain()
 
     async def send(self, data: bytes) -> None:
-        """Send a piece of the stream. Raise ConnectionError where the client has gone."""
+        """Send a piece of the stream. Raise ConnectionError if the client has disconnected."""
         self._writer.write(b"%x\r\n%s\r\n" % (len(data), data))
         await self._writer.drain()
 
     async def end_stream(self) -> None:
-        """End the stream as it should be ended."""
+        """End the stream properly."""
         self._writer.write(b"0\r\n\r\n")
         await self._writer.drain()
 
     async def pause(self, seconds: float | None) -> None:
-        """Wait, for ever with None; raise ConnectionResetError as soon as the client goes away."""
+        """Wait, without limit for None; raise ConnectionResetError as soon as the client disconnects."""
         try:
             async with asyncio.timeout(seconds):
                 await self._reader.read(1)
@@ -76,7 +76,7 @@ class Connection:
         raise ConnectionResetError("The client went away.")
 
     def cut(self) -> None:
-        """Go away without a word."""
+        """Abort the connection."""
         self._writer.transport.abort()
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The built-in model behind the endpoint, so that the whole product can be driven over HTTP."""
+"""The offline model behind the endpoint, to drive the whole product over HTTP."""
 
 import re
 
@@ -13,10 +13,10 @@ _WORDS = re.compile(r"\s*\S+|\s+")
 
 
 async def answer_offline(request: Request) -> Answer:
-    """Answer a request as the built-in model does, from nothing but what the request holds."""
+    """Answer a request with the offline model, using only the content of the request."""
     response = await OfflineModel().get_response(
         request.instructions or None,
-        request.items,  # type: ignore[arg-type]  # the same items, as they came over the wire
+        request.items,  # type: ignore[arg-type]  # the same items, received over HTTP
         ModelSettings(),
         [_tool(name) for name in request.tool_names],
         None,
@@ -31,8 +31,8 @@ async def answer_offline(request: Request) -> Answer:
         if isinstance(item, ResponseFunctionToolCall):
             parts.append(Call(item.name, item.arguments, item.call_id))
         elif isinstance(item, ResponseOutputMessage):
-            said = "".join(part.text for part in item.content if isinstance(part, ResponseOutputText))
-            parts.append(Text(tuple(_WORDS.findall(said))))
+            text = "".join(part.text for part in item.content if isinstance(part, ResponseOutputText))
+            parts.append(Text(tuple(_WORDS.findall(text))))
     usage = response.usage
     return Answer(parts=tuple(parts), input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
 

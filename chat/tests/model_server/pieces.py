@@ -1,4 +1,4 @@
-"""What the two formats share: pieces of a stream, and the ids in it."""
+"""Code shared by both formats: pieces of a stream, and the ids in it."""
 
 import uuid
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-# "content" counts towards a fault's `after`; "closing" is what a broken stream never gets to.
+# "content" counts towards a fault's `after`; a broken stream never sends "closing".
 Kind = Literal["frame", "content", "closing"]
 
 
@@ -22,23 +22,23 @@ class Piece:
 
 
 def encode(shape: BaseModel) -> bytes:
-    """Write a shape as the API does: without what was not said."""
+    """Encode an object as the API does: without the fields that are not set."""
     return shape.model_dump_json(by_alias=True, exclude_unset=True).encode()
 
 
 def error_body(message: str, *, kind: str, code: str | None) -> Mapping[str, Mapping[str, str | None]]:
-    """Return an error as both APIs write it: the client has no type for it, it only reads these four."""
+    """Return an error in the format of both APIs: the client has no type for it and only reads these four fields."""
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
 class Ids:
-    """Gives out the ids of one response."""
+    """Generate the ids of one response."""
 
     def __init__(self, *, repeated: bool) -> None:
         self._repeated = repeated
-        self._given: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
 
     def new(self, prefix: str) -> str:
-        """Return the next id; repeated ones begin at 0 in each response."""
-        self._given[prefix] += 1
-        return f"{prefix}_{self._given[prefix] - 1 if self._repeated else uuid.uuid4().hex}"
+        """Return the next id; repeated ids start at 0 in each response."""
+        self._counts[prefix] += 1
+        return f"{prefix}_{self._counts[prefix] - 1 if self._repeated else uuid.uuid4().hex}"

@@ -1,4 +1,4 @@
-"""A request to a model, told the same way whichever API it came by, and whether a provider would take it."""
+"""A request to a model, in one form for both APIs, and whether a provider would accept it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ _TOOLS: dict[Api, TypeAdapter[Any]] = {
 
 @dataclass
 class Request:
-    """What one request asked."""
+    """A request to a model."""
 
     api: Api
     body: dict[str, Any]
@@ -39,17 +39,17 @@ class Request:
 
     @property
     def wants_usage(self) -> bool:
-        """Whether a streamed answer is to say what it cost."""
+        """Whether a streamed answer should include its token usage."""
         return self.api == "responses" or bool((self.body.get("stream_options") or {}).get("include_usage"))
 
     @property
     def model(self) -> str:
-        """The model that is asked."""
+        """The name of the requested model."""
         return str(self.body.get("model", ""))
 
     @property
     def instructions(self) -> str:
-        """What the model is told before the conversation."""
+        """The instructions that precede the conversation."""
         if self.api == "responses":
             return str(self.body.get("instructions") or "")
         return "\n".join(text_of(message) for message in self._messages if message["role"] in ("system", "developer"))
@@ -59,23 +59,23 @@ class Request:
         """The conversation as items of the Responses API."""
         if self.api == "chat_completions":
             return [item for message in self._messages for item in _as_items(message)]
-        given = self.body["input"]
-        return [{"role": "user", "content": given}] if isinstance(given, str) else list(given)
+        value = self.body["input"]
+        return [{"role": "user", "content": value}] if isinstance(value, str) else list(value)
 
     @property
     def tool_names(self) -> list[str]:
-        """The tools that the model may call."""
+        """The names of the tools that the model may call."""
         tools = self.body.get("tools") or []
         return [str((tool["function"] if self.api == "chat_completions" else tool)["name"]) for tool in tools]
 
     @property
     def said(self) -> str:
-        """The last thing the person said."""
+        """The text of the last user message."""
         return next((text_of(item) for item in reversed(self.items) if item.get("role") == "user"), "")
 
     @property
     def outputs(self) -> dict[str, str]:
-        """What the tools answered, by the id of their call."""
+        """The tool outputs by call id."""
         return {item["call_id"]: item["output"] for item in self.items if item.get("type") == "function_call_output"}
 
     @property
@@ -83,14 +83,16 @@ class Request:
         return cast(list[Item], self.body["messages"])
 
     def problems(self) -> list[str]:
-        """Say why a provider would refuse the request; nothing where it would not."""
+        """Return why a provider would refuse the request; empty if it would accept it."""
         try:
             _validate(_INPUT[self.api], self.body["input" if self.api == "responses" else "messages"])
             _validate(_TOOLS[self.api], self.body.get("tools") or [])
         except (KeyError, ValidationError) as error:
             return [f"not of the API's own types: {error}"]
-        found = _pairing_problems(self.items)
-        return found + (_order_problems(self._messages) if self.api == "chat_completions" else _orphans(self.items))
+        problems = _pairing_problems(self.items)
+        return problems + (
+            _order_problems(self._messages) if self.api == "chat_completions" else _reasoning_problems(self.items)
+        )
 
 
 def _validate(adapter: TypeAdapter[Any], value: object) -> None:
@@ -100,7 +102,7 @@ def _validate(adapter: TypeAdapter[Any], value: object) -> None:
 
 
 def text_of(item: Item) -> str:
-    """Return the text of a message, whichever way its content is written."""
+    """Return the text of a message, for every form of its content."""
     content = item.get("content") or ""
     if isinstance(content, str):
         return content
@@ -116,8 +118,8 @@ def _as_items(message: Item) -> list[Item]:
         return [{"role": "user", "content": text_of(message)}]
     if role != "assistant":
         return []
-    said = text_of(message) or str(message.get("refusal") or "")
-    return ([{"role": "assistant", "content": said}] if said else []) + [
+    text = text_of(message) or str(message.get("refusal") or "")
+    return ([{"role": "assistant", "content": text}] if text else []) + [
         {
             "type": "function_call",
             "call_id": call["id"],
@@ -129,43 +131,43 @@ def _as_items(message: Item) -> list[Item]:
 
 
 def _pairing_problems(items: Sequence[Item]) -> list[str]:
-    """Every output comes after its call, every call has one output, no id is used twice."""
-    found = []
+    """Find outputs before their call, calls without exactly one output, and repeated call ids."""
+    problems = []
     calls: set[str] = set()
     answered: set[str] = set()
     for item in items:
         call_id = str(item.get("call_id"))
         if item.get("type") == "function_call":
             if call_id in calls:
-                found.append(f"the call id {call_id} stands there twice")
+                problems.append(f"the call id {call_id} stands there twice")
             calls.add(call_id)
         elif item.get("type") == "function_call_output":
             if call_id not in calls or call_id in answered:
-                found.append(f"no tool call found for the output of {call_id}")
+                problems.append(f"no tool call found for the output of {call_id}")
             answered.add(call_id)
-    return found + [f"no tool output found for the call {call_id}" for call_id in sorted(calls - answered)]
+    return problems + [f"no tool output found for the call {call_id}" for call_id in sorted(calls - answered)]
 
 
 def _order_problems(messages: Sequence[Item]) -> list[str]:
-    """In Chat Completions the outputs follow their calls before anything else is said."""
-    found = []
+    """Find messages between calls and their outputs, which Chat Completions forbids."""
+    problems = []
     waiting: set[str] = set()
     for message in messages:
         if message["role"] == "tool":
             waiting.discard(message["tool_call_id"])
         elif waiting:
-            found.append(f"a message of the {message['role']} stands before the outputs of {sorted(waiting)}")
+            problems.append(f"a message of the {message['role']} stands before the outputs of {sorted(waiting)}")
             waiting = set()
         if message["role"] == "assistant":
             waiting = {call["id"] for call in message.get("tool_calls") or []}
-    return found
+    return problems
 
 
-def _orphans(items: Sequence[Item]) -> list[str]:
-    """In the Responses API reasoning is followed by what came of it."""
-    found = []
-    for item, after in zip(items, [*items[1:], {}], strict=True):
-        came_of_it = after.get("type") in ("reasoning", "function_call") or after.get("role") == "assistant"
-        if item.get("type") == "reasoning" and not came_of_it:
-            found.append(f"the reasoning {item.get('id')} is without the item that followed it")
-    return found
+def _reasoning_problems(items: Sequence[Item]) -> list[str]:
+    """Find reasoning without a following item, which the Responses API requires."""
+    problems = []
+    for item, following in zip(items, [*items[1:], {}], strict=True):
+        is_followed = following.get("type") in ("reasoning", "function_call") or following.get("role") == "assistant"
+        if item.get("type") == "reasoning" and not is_followed:
+            problems.append(f"the reasoning {item.get('id')} is without the item that followed it")
+    return problems

@@ -44,7 +44,7 @@ Status = Literal["completed", "failed", "in_progress", "incomplete"]
 
 
 class ResponsesWire:
-    """One answer as the Responses API gives it, streamed or whole."""
+    """One answer in the format of the Responses API, streamed or whole."""
 
     def __init__(self, request: Request, answer: Answer) -> None:
         ids = Ids(repeated=answer.repeated_ids)
@@ -59,17 +59,17 @@ class ResponsesWire:
         return encode(self._response(_status(self._answer)))
 
     def pieces(self) -> Iterator[Piece]:
-        """Yield the events of the stream that ends well."""
-        begun = self._response("in_progress")
-        yield self._piece(ResponseCreatedEvent(type="response.created", response=begun, **self._next()))
-        yield self._piece(ResponseInProgressEvent(type="response.in_progress", response=begun, **self._next()))
-        for place, (part, item) in enumerate(zip(self._answer.parts, self._output, strict=True)):
-            yield from self._item_events(part, item, place)
+        """Yield the events of a complete stream."""
+        started = self._response("in_progress")
+        yield self._piece(ResponseCreatedEvent(type="response.created", response=started, **self._next()))
+        yield self._piece(ResponseInProgressEvent(type="response.in_progress", response=started, **self._next()))
+        for index, (part, item) in enumerate(zip(self._answer.parts, self._output, strict=True)):
+            yield from self._item_events(part, item, index)
         done = ResponseCompletedEvent(type="response.completed", response=self._response("completed"), **self._next())
         yield self._piece(done, "closing")
 
     def failure(self, fault: str) -> list[Piece]:
-        """Return the events by which the API says that it will not finish, in the place of the last piece."""
+        """Return the events that report a failure, instead of the last piece."""
         self._number -= 1
         if fault == "incomplete":
             unfinished = self._response("incomplete")
@@ -86,7 +86,7 @@ class ResponsesWire:
     # -- the shapes
 
     def _response(self, status: Status, code: Literal["server_error", "invalid_prompt"] = "server_error") -> Response:
-        ended = status != "in_progress"
+        has_ended = status != "in_progress"
         return Response(
             id=self._id,
             object="response",
@@ -103,60 +103,62 @@ class ResponsesWire:
             top_p=1.0,
             tool_choice="auto",
             tools=[],
-            usage=_usage(self._answer) if ended else None,
+            usage=_usage(self._answer) if has_ended else None,
         )
 
-    def _item_events(self, part: Part, item: ResponseOutputItem, place: int) -> Iterator[Piece]:
+    def _item_events(self, part: Part, item: ResponseOutputItem, index: int) -> Iterator[Piece]:
         added = ResponseOutputItemAddedEvent(
-            type="response.output_item.added", item=_begun(item), output_index=place, **self._next()
+            type="response.output_item.added", item=_empty_item(item), output_index=index, **self._next()
         )
         yield self._piece(added)
         if isinstance(part, Call):
-            yield from self._call_events(part, item, place)
+            yield from self._call_events(part, item, index)
         elif not isinstance(part, Reasoning):
-            yield from self._message_events(part, item, place)
+            yield from self._message_events(part, item, index)
         done = ResponseOutputItemDoneEvent(
-            type="response.output_item.done", item=item, output_index=place, **self._next()
+            type="response.output_item.done", item=item, output_index=index, **self._next()
         )
         yield self._piece(done)
 
-    def _call_events(self, call: Call, item: ResponseOutputItem, place: int) -> Iterator[Piece]:
-        where: dict[str, Any] = {"item_id": item.id, "output_index": place}
+    def _call_events(self, call: Call, item: ResponseOutputItem, index: int) -> Iterator[Piece]:
+        location: dict[str, Any] = {"item_id": item.id, "output_index": index}
         for chunk in call.chunks:
             delta = ResponseFunctionCallArgumentsDeltaEvent(
-                type="response.function_call_arguments.delta", delta=chunk, **where, **self._next()
+                type="response.function_call_arguments.delta", delta=chunk, **location, **self._next()
             )
             yield self._piece(delta, "content", call.delay)
         done = ResponseFunctionCallArgumentsDoneEvent(
-            type="response.function_call_arguments.done", arguments=call.json, **where, **self._next()
+            type="response.function_call_arguments.done", arguments=call.json, **location, **self._next()
         )
         yield self._piece(done)
 
-    def _message_events(self, part: Any, item: ResponseOutputItem, place: int) -> Iterator[Piece]:
-        where: dict[str, Any] = {"item_id": item.id, "output_index": place, "content_index": 0}
+    def _message_events(self, part: Any, item: ResponseOutputItem, index: int) -> Iterator[Piece]:
+        location: dict[str, Any] = {"item_id": item.id, "output_index": index, "content_index": 0}
         empty, full = _content(part, ""), _content(part, part.whole)
         yield self._piece(
-            ResponseContentPartAddedEvent(type="response.content_part.added", part=empty, **where, **self._next())
+            ResponseContentPartAddedEvent(type="response.content_part.added", part=empty, **location, **self._next())
         )
         for chunk in part.chunks:
-            yield self._piece(self._delta(part, chunk, where), "content", part.delay)
-        yield self._piece(self._all_said(part, where))
+            yield self._piece(self._delta(part, chunk, location), "content", part.delay)
+        yield self._piece(self._text_done(part, location))
         yield self._piece(
-            ResponseContentPartDoneEvent(type="response.content_part.done", part=full, **where, **self._next())
+            ResponseContentPartDoneEvent(type="response.content_part.done", part=full, **location, **self._next())
         )
 
-    def _delta(self, part: Part, chunk: str, where: dict[str, Any]) -> ResponseStreamEvent:
+    def _delta(self, part: Part, chunk: str, location: dict[str, Any]) -> ResponseStreamEvent:
         if isinstance(part, Refusal):
-            return ResponseRefusalDeltaEvent(type="response.refusal.delta", delta=chunk, **where, **self._next())
+            return ResponseRefusalDeltaEvent(type="response.refusal.delta", delta=chunk, **location, **self._next())
         return ResponseTextDeltaEvent(
-            type="response.output_text.delta", delta=chunk, logprobs=[], **where, **self._next()
+            type="response.output_text.delta", delta=chunk, logprobs=[], **location, **self._next()
         )
 
-    def _all_said(self, part: Any, where: dict[str, Any]) -> ResponseStreamEvent:
+    def _text_done(self, part: Any, location: dict[str, Any]) -> ResponseStreamEvent:
         if isinstance(part, Refusal):
-            return ResponseRefusalDoneEvent(type="response.refusal.done", refusal=part.whole, **where, **self._next())
+            return ResponseRefusalDoneEvent(
+                type="response.refusal.done", refusal=part.whole, **location, **self._next()
+            )
         return ResponseTextDoneEvent(
-            type="response.output_text.done", text=part.whole, logprobs=[], **where, **self._next()
+            type="response.output_text.done", text=part.whole, logprobs=[], **location, **self._next()
         )
 
     def _next(self) -> dict[str, Any]:
@@ -199,8 +201,8 @@ def _content(part: Part, text: str) -> ResponseOutputText | ResponseOutputRefusa
     return ResponseOutputText(type="output_text", text=text, annotations=[], logprobs=[])
 
 
-def _begun(item: ResponseOutputItem) -> ResponseOutputItem:
-    """Return an item as it is announced: nothing in it yet."""
+def _empty_item(item: ResponseOutputItem) -> ResponseOutputItem:
+    """Return an item as its added event contains it: empty."""
     if isinstance(item, ResponseFunctionToolCall):
         return item.model_copy(update={"arguments": "", "status": "in_progress"})
     if isinstance(item, ResponseOutputMessage):

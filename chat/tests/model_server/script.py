@@ -1,4 +1,4 @@
-"""What the model server is told to answer: texts, tool calls, reasoning, refusals, and every way to go wrong."""
+"""The answers of the model server: text, tool calls, reasoning, refusals, and every kind of failure."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,39 +9,39 @@ from chat.tests.model_server.request import Request
 
 # What happens instead of the end of a streamed answer:
 Fault = Literal[
-    "stall",  # nothing more comes, the connection stays
-    "ping",  # nothing more comes but signs of life
-    "cut",  # the connection goes away
-    "end",  # the stream ends politely, the answer does not
-    "malformed",  # an event that is no JSON
-    "failed",  # the provider says that it failed
-    "refused",  # the provider says that it will not, and would not another time
-    "incomplete",  # the provider says that the answer grew too long
-    "overflow",  # the provider says that the context is full
+    "stall",  # no more data, the connection stays open
+    "ping",  # no more data but keep-alive comments
+    "cut",  # the connection is aborted
+    "end",  # the HTTP response ends properly, the answer is incomplete
+    "malformed",  # an event that is not JSON
+    "failed",  # the provider reports an error
+    "refused",  # the provider reports that it refuses the request for good
+    "incomplete",  # the provider reports that the answer is too long
+    "overflow",  # the provider reports that the context is full
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What the model says, as it is cut into pieces; `delay` is in seconds before each."""
+    """Text of the model, as the pieces of a stream; `delay` is in seconds before each."""
 
     chunks: tuple[str, ...]
     delay: float = 0.0
 
     @property
     def whole(self) -> str:
-        """All of it."""
+        """The complete text."""
         return "".join(self.chunks)
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal(Text):
-    """What the model says instead of an answer."""
+    """Text by which the model refuses to answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool call; arguments that are text are sent as they are, valid or not."""
+    """A tool call; arguments that are text are sent unchanged, valid or not."""
 
     name: str
     arguments: Mapping[str, Any] | str
@@ -51,7 +51,7 @@ class Call:
 
     @property
     def chunks(self) -> tuple[str, ...]:
-        """The arguments' JSON as it is streamed."""
+        """The pieces in which the arguments' JSON is streamed."""
         size = max(1, -(-len(self.json) // self.pieces))
         return tuple(self.json[start : start + size] for start in range(0, len(self.json), size))
 
@@ -63,7 +63,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """What the model thought: a summary, and all of it in a form that only the provider can read."""
+    """Reasoning of the model: a summary, and the full text in a form that only the provider can read."""
 
     encrypted: str
     summary: str = ""
@@ -74,19 +74,19 @@ Part = Text | Refusal | Call | Reasoning
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One response. A fault takes the place of everything that comes after the first `after` pieces."""
+    """One response. A fault replaces everything after the first `after` pieces."""
 
     parts: tuple[Part, ...]
     input_tokens: int = 20
     output_tokens: int = 10
     fault: Fault | None = None
     after: int = 0
-    repeated_ids: bool = False  # ids begin at 0 in each response, as some providers' do
+    repeated_ids: bool = False  # ids start at 0 in each response, as those of some providers do
 
 
 @dataclass(frozen=True, slots=True)
 class HttpError:
-    """An answer that is an error; `code` is the provider's own word for it."""
+    """An error response; `code` is the provider's error code."""
 
     status: int
     message: str = "Something went wrong."
@@ -96,19 +96,19 @@ class HttpError:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page for people, as a web server answers whose address was taken for a model's."""
+    """An HTML page, as a web server returns if its URL is configured as the model's."""
 
     html: str
 
 
 @dataclass(frozen=True, slots=True)
 class Hangup:
-    """The connection goes away before a word is said."""
+    """The connection is aborted before the response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """An answer as bytes, sent as they are: each piece is a chunk of the HTTP body, which may have no end."""
+    """An answer as raw bytes: each piece is a chunk of the HTTP body, which may never end."""
 
     pieces: tuple[bytes, ...]
     status: int = 200
@@ -122,12 +122,12 @@ Rule = Callable[[Request], Awaitable[Step]]
 
 
 def says(*chunks: str, delay: float = 0.0, fault: Fault | None = None, after: int = 0) -> Answer:
-    """Return an answer of text alone."""
+    """Return an answer with only text."""
     return Answer(parts=(Text(chunks, delay),), fault=fault, after=after)
 
 
 def calls(*wanted: Call, fault: Fault | None = None, after: int = 0) -> Answer:
-    """Return an answer of tool calls alone."""
+    """Return an answer with only tool calls."""
     return Answer(parts=wanted, fault=fault, after=after)
 
 
@@ -156,12 +156,12 @@ def _read_step(entry: dict[str, Any]) -> Step:
 def _read_answer(entry: dict[str, Any]) -> Answer:
     delay = float(entry.pop("delay", 0))
     parts: list[Part] = []
-    if thought := entry.pop("reasoning", None):
-        parts.append(Reasoning(thought))
-    if refused := entry.pop("refusal", None):
-        parts.append(Refusal(_chunks(refused), delay))
-    if said := entry.pop("text", None):
-        parts.append(Text(_chunks(said), delay))
+    if reasoning := entry.pop("reasoning", None):
+        parts.append(Reasoning(reasoning))
+    if refusal := entry.pop("refusal", None):
+        parts.append(Refusal(_chunks(refusal), delay))
+    if text := entry.pop("text", None):
+        parts.append(Text(_chunks(text), delay))
     parts += [Call(**call, delay=delay) for call in entry.pop("calls", [])]
     if entry.get("fault") not in (None, *get_args(Fault)):
         raise ValueError(f"{entry['fault']!r} is not a fault; there are {', '.join(get_args(Fault))}.")

@@ -1,4 +1,4 @@
-"""A model's endpoint on the loopback: it plays a script, or answers by a rule, and takes only what a provider would."""
+"""A model's endpoint on the loopback: it plays a script or a rule, and refuses what a provider would refuse."""
 
 import asyncio
 import json
@@ -18,13 +18,13 @@ BROKEN_EVENT = b'data: {"type": "response.output_text.del\n\n'
 
 
 class ModelServer:
-    """Speaks the Responses API and Chat Completions; `async with` it.
+    """A server for the Responses API and Chat Completions; an async context manager.
 
-    `script` is played first, then `rule` answers; a request that neither has an answer to is a problem. `requests`
-    holds what was asked, `problems` what a provider would have refused, `strays` what was not for a model at all;
-    `connected` counts the connections there were, and `hung_up` the streams that the client left before their end.
-    With `strict` it refuses what the strictest providers refuse, in their words, and `refused` holds these words.
-    While it is held, streams stand still before their next word; `release` lets so many more go, or all.
+    `script` is played first, then `rule` answers; a request that neither answers is a problem. `requests` holds the
+    requests received, `problems` what a provider would have refused, and `strays` requests with other paths or methods.
+    `connected` counts the connections, and `hung_up` the streams that the client closed before their end. With
+    `strict` it refuses what the strictest providers refuse, and `refused` holds their error messages. While the server
+    is held, streams pause before their next piece of content; `release` lets a number of pieces pass, or all.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class ModelServer:
         self._strict = strict
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self._let_go: int | None = None
+        self._allowance: int | None = None
         self._released = asyncio.Event()
 
     @property
@@ -52,32 +52,32 @@ class ModelServer:
         return f"http://127.0.0.1:{self._port}/v1"
 
     def play(self, *steps: Step) -> None:
-        """Put steps at the end of the script."""
+        """Append steps to the script."""
         self.script.extend(steps)
 
     def hold(self) -> None:
-        """Let no more words go."""
-        self._let_go = 0
+        """Pause all streams before their next piece of content."""
+        self._allowance = 0
 
     def release(self, words: int | None = None) -> None:
-        """Let so many more words go, over all streams; without a number all there will be."""
-        self._let_go = None if words is None else (self._let_go or 0) + words
+        """Let this many more pieces of content pass, over all streams; without a number, all of them."""
+        self._allowance = None if words is None else (self._allowance or 0) + words
         self._released.set()
         self._released = asyncio.Event()
 
-    async def _may_go(self) -> None:
-        while self._let_go == 0:
+    async def _wait_for_release(self) -> None:
+        while self._allowance == 0:
             await self._released.wait()
-        if self._let_go is not None:
-            self._let_go -= 1
+        if self._allowance is not None:
+            self._allowance -= 1
 
     async def listen(self) -> None:
-        """Begin to take connections; on the same port again after `refuse`."""
+        """Accept connections; after `refuse`, on the same port again."""
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def refuse(self) -> None:
-        """Take no more connections and end those there are."""
+        """Stop accepting connections and close the open ones."""
         if self._server is not None:
             self._server.close()
         for task in self._connections:
@@ -121,11 +121,11 @@ class ModelServer:
             self.strays.append(f"{raw.method} {raw.path}")
             await connection.answer_json(404, error_body("Not found.", kind="invalid_request_error", code=None))
             return
-        given = raw.headers.get("authorization", "").removeprefix("Bearer ")
-        if self._key is not None and given != self._key:
-            # Careless endpoints repeat the key, so this one does.
-            refused = error_body(f"Incorrect API key provided: {given}.", kind="auth", code="invalid_api_key")
-            await connection.answer_json(401, refused)
+        sent_key = raw.headers.get("authorization", "").removeprefix("Bearer ")
+        if self._key is not None and sent_key != self._key:
+            # Some endpoints repeat the key in the error, so this one does too.
+            error = error_body(f"Incorrect API key provided: {sent_key}.", kind="auth", code="invalid_api_key")
+            await connection.answer_json(401, error)
             return
         request = Request(api, json.loads(raw.body), raw.headers)
         self.requests.append(request)
@@ -140,7 +140,7 @@ class ModelServer:
             return self.script.popleft()
         if not problems and self.rule is not None:
             return await self.rule(request)
-        problems = problems or [f"nobody expected: {request.said!r}"]
+        problems = problems or [f"unexpected request: {request.said!r}"]
         self.problems += problems
         return HttpError(400, "; ".join(problems))
 
@@ -156,13 +156,13 @@ class ModelServer:
         elif isinstance(step, Raw):
             await _raw(step, connection)
         elif request.stream:
-            await _stream(request, step, connection, self._may_go)
+            await _stream(request, step, connection, self._wait_for_release)
         else:
             await _whole(request, step, connection)
 
 
 def wire(request: Request, answer: Answer) -> ResponsesWire | CompletionsWire:
-    """Put an answer into the format in which it was asked for."""
+    """Return an answer in the format of its request."""
     return ResponsesWire(request, answer) if request.api == "responses" else CompletionsWire(request, answer)
 
 
@@ -172,7 +172,7 @@ async def _raw(step: Raw, connection: Connection) -> None:
         await connection.send(piece)
     if step.is_endless:
         await connection.pause(None)
-    with suppress(ConnectionError):  # the client need not wait for the end
+    with suppress(ConnectionError):  # the client may close the connection before the end
         await connection.end_stream()
 
 
@@ -188,20 +188,20 @@ async def _whole(request: Request, answer: Answer, connection: Connection) -> No
 
 
 async def _stream(
-    request: Request, answer: Answer, connection: Connection, may_go: Callable[[], Awaitable[None]]
+    request: Request, answer: Answer, connection: Connection, wait_for_release: Callable[[], Awaitable[None]]
 ) -> None:
     format_ = wire(request, answer)
-    left = answer.after
+    remaining = answer.after
     await connection.begin_stream()
     for piece in format_.pieces():
-        if answer.fault is not None and (piece.kind == "closing" or (piece.kind == "content" and left == 0)):
+        if answer.fault is not None and (piece.kind == "closing" or (piece.kind == "content" and remaining == 0)):
             await _break_off(format_, answer.fault, connection)
             return
-        left -= piece.kind == "content"
+        remaining -= piece.kind == "content"
         if piece.delay:
             await connection.pause(piece.delay)
         if piece.kind == "content":
-            await may_go()
+            await wait_for_release()
         await connection.send(piece.data)
     await connection.end_stream()
 
@@ -221,5 +221,5 @@ async def _break_off(format_: ResponsesWire | CompletionsWire, fault: str, conne
     elif fault != "end":
         for piece in format_.failure(fault):
             await connection.send(piece.data)
-    with suppress(ConnectionError):  # the client need not wait for the end
+    with suppress(ConnectionError):  # the client may close the connection before the end
         await connection.end_stream()

@@ -1,4 +1,4 @@
-"""What the strictest providers refuse of a conversation, in their words."""
+"""The conversations that the strictest providers refuse, with their error messages."""
 
 import json
 import re
@@ -47,11 +47,11 @@ _ITEMS: Mapping[str, type] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strictness:
-    """How strict an endpoint is beyond what all share.
+    """How strict an endpoint is beyond the common rules.
 
-    `call_ids`: any of up to 64 characters, or Mistral's, which also takes no user after a tool. `reasoning` in Chat
-    Completions: unknown to the endpoint (Groq, Mistral, Azure), or required with each call (DeepSeek, Kimi).
-    `signatures`: each message with calls brings a Gemini signature.
+    `call_ids`: any up to 64 characters, or those of Mistral, which also refuses a user after a tool. `reasoning` in
+    Chat Completions: unknown to the endpoint (Groq, Mistral, Azure), or required with each call (DeepSeek, Kimi).
+    `signatures`: each message with calls requires a Gemini signature.
     """
 
     call_ids: Literal["any", "mistral"] = "any"
@@ -59,7 +59,7 @@ class Strictness:
     signatures: bool = False
 
     def refusal(self, request: Request) -> str | None:
-        """Return why the provider refuses a request, as it words it; None where it takes it."""
+        """Return the provider's error message for a request; None if it accepts the request."""
         if any(_UNSENDABLE.search(text) for text in _texts(request.body)):
             return "We could not parse the JSON body of your request. (HINT: The request body must be valid JSON.)"
         found = self._items(request) if request.api == "responses" else self._messages(request)
@@ -126,7 +126,7 @@ class Strictness:
 
 
 def _call(where: str, call_id: object, name: object, arguments: object) -> Iterator[str]:
-    """Find what is wrong with one call, in OpenAI's and DashScope's words."""
+    """Find the errors in one call, with the messages of OpenAI and DashScope."""
     id_name = "call_id" if where.startswith("input") else "id"
     function = "" if where.startswith("input") else ".function"
     yield from _text(f"{where}.{id_name}", call_id)
@@ -185,7 +185,7 @@ def _role_order(messages: Sequence[Item]) -> Iterator[str]:
 
 
 def _following(messages: Sequence[Item]) -> Iterator[str]:
-    """Each call is answered directly behind its message, and nothing else is answered."""
+    """Find calls without an output directly after their message, and outputs without a call."""
     waiting: list[str] = []
     for message in [*messages, {"role": "end"}]:
         if message["role"] == "tool":
@@ -212,7 +212,7 @@ def _mistral(messages: Sequence[Item], ids: Iterable[object]) -> Iterator[str]:
 
 
 def _paired(items: Sequence[Item]) -> Iterator[str]:
-    """Find calls and outputs without the other, outputs before their call, and reasoning that led to nothing."""
+    """Find unpaired calls and outputs, outputs before their call, and reasoning without a following item."""
     called = {item["call_id"] for item in items if item.get("type") == "function_call"}
     answered: set[str] = set()
     seen: set[str] = set()
@@ -233,10 +233,10 @@ def _paired(items: Sequence[Item]) -> Iterator[str]:
 
 def _repeated(ids: Sequence[object]) -> Iterator[str]:
     seen: set[object] = set()
-    for one in ids:
-        if one in seen:
-            yield f"Duplicate item found with id {one}. Remove duplicate items from your input and try again."
-        seen.add(one)
+    for value in ids:
+        if value in seen:
+            yield f"Duplicate item found with id {value}. Remove duplicate items from your input and try again."
+        seen.add(value)
 
 
 def _known_keys(item: Item) -> set[str]:

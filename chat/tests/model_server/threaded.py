@@ -1,4 +1,4 @@
-"""The model's endpoint for tests that have no event loop of their own."""
+"""The model's endpoint for tests without an event loop."""
 
 import asyncio
 import threading
@@ -11,11 +11,11 @@ from chat.tests.model_server.server import ModelServer
 
 T = TypeVar("T")
 
-SECONDS = 10.0
+TIMEOUT = 10.0
 
 
 class ThreadedModelServer:
-    """A `ModelServer` in a thread with a loop of its own; `with` it."""
+    """A `ModelServer` in a thread with its own event loop; a context manager."""
 
     def __init__(self, *, port: int) -> None:
         self._port = port
@@ -24,14 +24,14 @@ class ThreadedModelServer:
 
     def __enter__(self) -> "ThreadedModelServer":
         self._thread.start()
-        self._server: ModelServer = self._do(lambda: ModelServer(port=self._port))
-        asyncio.run_coroutine_threadsafe(self._server.listen(), self._loop).result(SECONDS)
+        self._server: ModelServer = self._run(lambda: ModelServer(port=self._port))
+        asyncio.run_coroutine_threadsafe(self._server.listen(), self._loop).result(TIMEOUT)
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._server.refuse(), self._loop).result(SECONDS)
+        asyncio.run_coroutine_threadsafe(self._server.refuse(), self._loop).result(TIMEOUT)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(SECONDS)
+        self._thread.join(TIMEOUT)
         self._loop.close()
 
     @property
@@ -41,30 +41,30 @@ class ThreadedModelServer:
 
     @property
     def requests(self) -> list[Request]:
-        """What was asked so far."""
+        """The requests received so far."""
         return self._server.requests
 
     def always(self, step: Step) -> None:
-        """Answer whatever is asked with one step."""
+        """Answer every request with the same step."""
 
         async def rule(request: Request) -> Step:
             return step
 
-        self._do(lambda: self._use(rule))
+        self._run(lambda: self._set_rule(rule))
 
     def hold(self) -> None:
-        """Let no more words go."""
-        self._do(self._server.hold)
+        """Pause all streams before their next piece of content."""
+        self._run(self._server.hold)
 
     def release(self, words: int | None = None) -> None:
-        """Let so many more words go; without a number all there will be."""
-        self._do(lambda: self._server.release(words))
+        """Let this many more pieces of content pass; without a number, all of them."""
+        self._run(lambda: self._server.release(words))
 
-    def _use(self, rule: Rule) -> None:
+    def _set_rule(self, rule: Rule) -> None:
         self._server.rule = rule
 
-    def _do(self, work: Callable[[], T]) -> T:
-        async def done() -> T:
+    def _run(self, work: Callable[[], T]) -> T:
+        async def run() -> T:
             return work()
 
-        return asyncio.run_coroutine_threadsafe(done(), self._loop).result(SECONDS)
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(TIMEOUT)

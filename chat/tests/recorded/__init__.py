@@ -1,7 +1,7 @@
-"""What the clients of an earlier version sent to each entry point, and the shapes of what they received.
+"""The requests of an earlier version's clients to each entry point, and the shapes of the responses.
 
 `python -m chat.tests.recorded URL EMAIL PASSWORD > chat/tests/recorded/VERSION.json` records a server of that version,
-where the account is staff and its list is empty.
+where the account is staff and has no tasks.
 """
 
 import json
@@ -19,7 +19,7 @@ ENDS = ("turn.finished", "turn.stopped", "turn.failed")
 
 @dataclass
 class Exchange:
-    """What a client sent, in words, and what it received: a status, and the shape of each kind of message."""
+    """A request, described in words, and its response: the status, and the shape of each kind of message."""
 
     sent: str
     status: int
@@ -27,9 +27,9 @@ class Exchange:
 
 
 def kind_of(event: dict[str, Any]) -> str:
-    """Return the type of an event, and that of what it is about."""
-    about = event.get("update") or event.get("item") or {}
-    return "/".join([event["type"], *([about["type"]] if "type" in about else [])])
+    """Return the type of an event, with the type of its update or item."""
+    subject = event.get("update") or event.get("item") or {}
+    return "/".join([event["type"], *([subject["type"]] if "type" in subject else [])])
 
 
 def shape_of(value: Any) -> Any:
@@ -47,13 +47,13 @@ def shape_of(value: Any) -> Any:
 
 
 def missing(was: Any, now: Any, place: str = "") -> list[str]:
-    """Return what a shape had and another one has not: keys that are gone, and other types."""
+    """Return the differences that break a client: removed keys and changed types."""
     if was in ("null", []) or now == "null":
         return []
     match was, now:
         case dict(), dict():
-            gone = [f"{place}.{key}" for key in was.keys() - now.keys()]
-            return gone + [
+            removed = [f"{place}.{key}" for key in was.keys() - now.keys()]
+            return removed + [
                 found for key in was.keys() & now.keys() for found in missing(was[key], now[key], f"{place}.{key}")
             ]
         case list(), list():
@@ -62,30 +62,30 @@ def missing(was: Any, now: Any, place: str = "") -> list[str]:
 
 
 class Client:
-    """A client that uses every entry point in turn, as one of 0.5.0 does."""
+    """A client that uses every entry point in turn, as a client of 0.5.0 does."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.http = httpx.AsyncClient(base_url=url, timeout=60)
         self.exchanges: list[Exchange] = []
-        self.frames: list[dict[str, Any]] = []  # that the socket received
+        self.frames: list[dict[str, Any]] = []  # received by the socket
 
     async def call(self, method: str, path: str, body: object = None, *, label: str = "", **headers: str) -> Any:
-        """Send a request, and note its answer; return the JSON of it, or the events of a stream."""
+        """Send a request and record its response; return its JSON, or the events of a stream."""
         response = await self.http.request(method, path, json=body, headers=headers)
         name = label or re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "{id}", path)
-        noted = Exchange(f"{method} {name}", response.status_code)
-        self.exchanges.append(noted)
+        exchange = Exchange(f"{method} {name}", response.status_code)
+        self.exchanges.append(exchange)
         if response.headers.get("content-type", "").startswith("text/event-stream"):
             events = [json.loads(line[6:]) for line in response.text.splitlines() if line.startswith("data: ")]
-            noted.shapes = {kind_of(event): shape_of(event) for event in events}
+            exchange.shapes = {kind_of(event): shape_of(event) for event in events}
             return events
         data = response.json() if response.content else None
-        noted.shapes = {"": shape_of(data)}
+        exchange.shapes = {"": shape_of(data)}
         return data
 
     async def play(self, email: str, password: str) -> list[Exchange]:
-        """Use everything once."""
+        """Use every entry point once."""
         login = await self.call("POST", "/api/auth/login", {"email": email, "password": password})
         self.http.headers["Authorization"] = f"Bearer {login['access_token']}"
         await self.accounts()
@@ -120,9 +120,9 @@ class Client:
         thread = await self.call("POST", "/api/chatkit/threads", {})
         path = f"/api/chatkit/threads/{thread['thread_id']}"
         key = str(uuid.uuid4())
-        said = {"text": "Add a task to buy bread"}
-        events = await self.call("POST", f"{path}/messages", said, **{"Idempotency-Key": key})
-        await self.call("POST", f"{path}/messages", said, label="the same message again", **{"Idempotency-Key": key})
+        message = {"text": "Add a task to buy bread"}
+        events = await self.call("POST", f"{path}/messages", message, **{"Idempotency-Key": key})
+        await self.call("POST", f"{path}/messages", message, label="the same message again", **{"Idempotency-Key": key})
         turn = f"{path}/turns/{events[0]['turn_id']}"
         await self.call("GET", f"{turn}/events")
         await self.call("POST", f"{turn}/stop")
@@ -217,9 +217,9 @@ class Client:
             await until(*ENDS)
             await send(type="turn.stop", turn_id=str(uuid.uuid4()))
             await until("error")
-        # What an entry of the log is told in depends on when it is read.
-        for timed in ("turn.queued", "turn.started", "turn.snapshot", "turn.resumed", "tool.started"):
-            frames.pop(timed, None)
+        # The type of the frame of a log entry depends on when it is read.
+        for name in ("turn.queued", "turn.started", "turn.snapshot", "turn.resumed", "tool.started"):
+            frames.pop(name, None)
         frames.pop("tasks.changed", None)  # 0.6.0 sends what has changed instead of the whole list
         self.exchanges.append(Exchange("the socket", 101, frames))
 
@@ -235,6 +235,6 @@ class Client:
 
 
 def load(version: str) -> list[Exchange]:
-    """Return what was recorded of a version."""
+    """Return the recording of a version."""
     recorded = json.loads(Path(__file__).with_name(f"{version}.json").read_text())
     return [Exchange(**each) for each in recorded]

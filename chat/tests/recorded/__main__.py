@@ -1,4 +1,4 @@
-"""Record a server (see the package)."""
+"""Record the responses of a server (see the package)."""
 
 import asyncio
 import json
@@ -8,5 +8,5 @@ from dataclasses import asdict
 from chat.tests.recorded import Client
 
 address, email, password = sys.argv[1:]
-played = asyncio.run(Client(address).play(email, password))
-sys.stdout.write(json.dumps([asdict(each) for each in played], indent=1) + "\n")
+exchanges = asyncio.run(Client(address).play(email, password))
+sys.stdout.write(json.dumps([asdict(each) for each in exchanges], indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Errors as endpoints were reported to answer them, with what is to be read in each: one JSON object a line."""
+"""Error responses from public reports, each with the expected result: one JSON object per line."""
 
 import json
 from pathlib import Path
