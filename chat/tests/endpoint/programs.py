@@ -68,7 +68,7 @@ class Program:
 
 
 class LlamaServer(Program):
-    """llama.cpp's server with SmolLM2-135M, whose answers are fast but rarely useful."""
+    """llama.cpp's server with SmolLM2-135M, a model with fast but rarely useful answers."""
 
     def __init__(self, folder: Path, *, context: int, longest: int) -> None:
         super().__init__(folder, LLAMA, WEIGHTS)

@@ -27,7 +27,7 @@ def guarded(configured: None, settings: Settings) -> None:
     settings.AGENT_GUARDRAIL = True
 
 
-def judging(verdict: Step, answer: Step) -> Callable[[Request], Awaitable[Step]]:
+def answering(verdict: Step, answer: Step) -> Callable[[Request], Awaitable[Step]]:
     """Answer the guardrail's request with the verdict, and the assistant's with the answer."""
 
     async def rule(request: Request) -> Step:
@@ -54,7 +54,7 @@ async def test_off_topic_message_is_refused_without_asking_the_model(online: Cha
 
 
 async def test_model_is_asked_when_the_rules_are_unsure(online: Chat, endpoint: ModelServer, api: Api) -> None:
-    endpoint.rule = judging(says("Yes."), says("What would you like to add?"))
+    endpoint.rule = answering(says("Yes."), says("What would you like to add?"))
 
     assert reply_of(await events_of(online, UNSURE)) == "What would you like to add?"
 
@@ -67,7 +67,7 @@ async def test_model_is_asked_when_the_rules_are_unsure(online: Chat, endpoint: 
 
 
 async def test_guardrail_request_holds_the_beginning_of_a_long_message(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.rule = judging(says("Yes."), says("What would you like to add?"))
+    endpoint.rule = answering(says("Yes."), says("What would you like to add?"))
 
     await events_of(online, UNSURE + " and on" * 1_300)
 
@@ -79,7 +79,7 @@ async def test_guardrail_request_holds_the_beginning_of_a_long_message(online: C
 async def test_message_that_the_model_rejects_is_refused_before_any_output(
     online: Chat, endpoint: ModelServer, verdict: str
 ) -> None:
-    endpoint.rule = judging(says(verdict), calls(Call("create_task", {"title": "Elephants"})))
+    endpoint.rule = answering(says(verdict), calls(Call("create_task", {"title": "Elephants"})))
 
     events = await events_of(online, UNSURE)
 
@@ -93,7 +93,7 @@ async def test_message_that_the_model_rejects_is_refused_before_any_output(
 
 @pytest.mark.parametrize("verdict", ["Not sure", "Nothing speaks against it", "Yes", "", "Perhaps"])
 async def test_only_a_plain_no_refuses_a_message(online: Chat, endpoint: ModelServer, verdict: str) -> None:
-    endpoint.rule = judging(says(verdict), says("Fine."))
+    endpoint.rule = answering(says(verdict), says("Fine."))
 
     assert reply_of(await events_of(online, UNSURE)) == "Fine."
 
@@ -102,7 +102,7 @@ async def test_only_a_plain_no_refuses_a_message(online: Chat, endpoint: ModelSe
 async def test_message_is_allowed_if_the_guardrail_request_fails(
     online: Chat, endpoint: ModelServer, fault: Step
 ) -> None:
-    endpoint.rule = judging(fault, says("Fine."))
+    endpoint.rule = answering(fault, says("Fine."))
 
     assert reply_of(await events_of(online, UNSURE)) == "Fine."
 
@@ -111,7 +111,7 @@ async def test_message_is_allowed_if_the_guardrail_times_out(
     online: Chat, endpoint: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guardrail, "VERDICT_TIMEOUT", 0.3)
-    endpoint.rule = judging(says("no", fault="stall"), says("Fine."))
+    endpoint.rule = answering(says("no", fault="stall"), says("Fine."))
 
     started = time.monotonic()
     assert reply_of(await events_of(online, UNSURE)) == "Fine."

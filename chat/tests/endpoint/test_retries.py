@@ -164,13 +164,13 @@ async def test_turn_succeeds_after_a_short_outage_of_the_endpoint(
     await endpoint.refuse()
 
     accepted = await online.send("hi")
-    await endpoint_listens_later(endpoint)
+    await restart_endpoint_later(endpoint)
     events = [entry.event for entry in await online.log(accepted.turn)]
 
     assert reply_of(events) == "Hello"
 
 
-async def endpoint_listens_later(endpoint: ModelServer) -> None:
+async def restart_endpoint_later(endpoint: ModelServer) -> None:
     """Let a few attempts fail before the endpoint accepts connections again."""
     await asyncio.sleep(0.3)
     await endpoint.listen()

@@ -27,7 +27,7 @@ class Streams:
         self._streams: list[AsyncIterator[TResponseStreamEvent]] = []
 
     def ask(self) -> AsyncIterator[TResponseStreamEvent]:
-        """Return a stream that never ends by itself."""
+        """Return a stream that never ends."""
         self._streams.append(self._failing(len(self.closed)))
         self.closed.append(False)
         return self._streams[-1]
