@@ -1,4 +1,4 @@
-"""A message that is acknowledged is durable, once, in its place in the queue."""
+"""An acknowledged message is stored exactly once, at its position in the queue."""
 
 import uuid
 from collections.abc import Callable
@@ -21,22 +21,22 @@ from chat.turns.queue import claim, claim_waiting
 
 T = TypeVar("T")
 
-HERE = uuid.uuid4()
+RUNNER = uuid.uuid4()
 
 
 def send(user: User, conversation_id: uuid.UUID, text: str = "hi", **more: Any) -> Accepted:
-    given: dict[str, Any] = {"client_id": uuid.uuid4(), "runner": HERE, **more}
-    return accept(user_id=user.pk, conversation_id=conversation_id, text=text, **given)
+    arguments: dict[str, Any] = {"client_id": uuid.uuid4(), "runner": RUNNER, **more}
+    return accept(user_id=user.pk, conversation_id=conversation_id, text=text, **arguments)
 
 
-def at_once(calls: list[Callable[[], T]]) -> list[T]:
-    """Run calls in threads of their own, each with its own connection, all from the same moment."""
-    together = Barrier(len(calls))
+def run_concurrently(calls: list[Callable[[], T]]) -> list[T]:
+    """Run calls at the same moment, each in its own thread with its own connection."""
+    barrier = Barrier(len(calls))
 
     def run(call: Callable[[], T]) -> T:
         try:
             connection.ensure_connection()
-            together.wait(30)
+            barrier.wait(30)
             return call()
         finally:
             connection.close()
@@ -45,17 +45,17 @@ def at_once(calls: list[Callable[[], T]]) -> list[T]:
         return list(threads.map(run, calls))
 
 
-def test_in_an_idle_conversation_the_turn_runs_at_once(owner: User) -> None:
+def test_turn_of_an_idle_conversation_runs_immediately(owner: User) -> None:
     accepted = send(owner, uuid.uuid4(), "Hello there")
 
     turn = Turn.objects.get()
-    assert (turn.status, turn.owner, turn.attempt, turn.seq) == (Status.RUNNING, HERE, 1, 1)
+    assert (turn.status, turn.owner, turn.attempt, turn.seq) == (Status.RUNNING, RUNNER, 1, 1)
     assert accepted.ahead == 0
     assert accepted.message.position == 1
     assert Conversation.objects.get().title == "Hello there"
 
 
-def test_a_model_that_there_is_not_is_refused_and_nothing_stays(owner: User) -> None:
+def test_unknown_model_is_rejected_and_nothing_is_stored(owner: User) -> None:
     conversation_id = uuid.uuid4()
     with pytest.raises(BadInput, match="There is no model of this name"):
         send(owner, conversation_id, model="unknown")
@@ -66,7 +66,7 @@ def test_a_model_that_there_is_not_is_refused_and_nothing_stays(owner: User) -> 
     assert Turn.objects.count() == 1
 
 
-def test_behind_another_it_waits(owner: User) -> None:
+def test_turn_behind_a_running_one_is_queued(owner: User) -> None:
     conversation_id = uuid.uuid4()
     send(owner, conversation_id)
 
@@ -76,13 +76,13 @@ def test_behind_another_it_waits(owner: User) -> None:
     assert [second.ahead, third.ahead] == [1, 2]
 
 
-def test_without_a_runner_it_waits(owner: User) -> None:
+def test_turn_without_a_runner_is_queued(owner: User) -> None:
     accepted = accept(user_id=owner.pk, conversation_id=uuid.uuid4(), client_id=uuid.uuid4(), text="hi")
 
     assert accepted.turn.status == Status.QUEUED
 
 
-def test_the_same_client_id_is_answered_with_the_same_message(owner: User) -> None:
+def test_same_client_id_returns_the_same_message(owner: User) -> None:
     conversation_id, client_id = uuid.uuid4(), uuid.uuid4()
 
     first = send(owner, conversation_id, "one", client_id=client_id)
@@ -95,65 +95,63 @@ def test_the_same_client_id_is_answered_with_the_same_message(owner: User) -> No
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("before", [0, 1])
-def test_the_same_client_id_from_many_at_once_is_stored_once(owner: User, before: int) -> None:
+def test_concurrent_sends_with_one_client_id_store_one_message(owner: User, before: int) -> None:
     conversation_id, client_id = uuid.uuid4(), uuid.uuid4()
     for _ in range(before):
         send(owner, conversation_id)
 
-    results = at_once([lambda: send(owner, conversation_id, client_id=client_id)] * 8)
+    results = run_concurrently([lambda: send(owner, conversation_id, client_id=client_id)] * 8)
 
     assert sum(result.is_new for result in results) == 1
     assert Message.objects.count() == before + 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_at_once_get_places_without_gaps_and_one_turn_runs(owner: User) -> None:
+def test_concurrent_sends_get_gapless_positions_and_one_turn_runs(owner: User) -> None:
     conversation_id = uuid.uuid4()
 
-    at_once([lambda: send(owner, conversation_id)] * 12)
+    run_concurrently([lambda: send(owner, conversation_id)] * 12)
 
     assert list(Message.objects.order_by("position").values_list("position", flat=True)) == list(range(1, 13))
     assert sorted(Turn.objects.values_list("seq", flat=True)) == list(range(1, 13))
     assert Turn.objects.filter(status=Status.RUNNING).count() == 1
 
 
-def spend(accepted: Accepted, tokens: int, status: Status = Status.DONE) -> None:
+def finish_turn_with_tokens(accepted: Accepted, tokens: int, status: Status = Status.DONE) -> None:
     usage = {"input_tokens": tokens - 1, "output_tokens": 1}
     Turn.objects.filter(pk=accepted.turn.pk).update(status=status, ended_at=timezone.now(), usage=usage)
 
 
-def test_who_has_used_the_tokens_of_a_day_waits_until_they_are_a_day_old(
-    owner: User, outsider: User, settings: Settings
-) -> None:
+def test_daily_token_limit_holds_until_usage_is_a_day_old(owner: User, outsider: User, settings: Settings) -> None:
     settings.TOKENS_PER_DAY = 1_000
     with time_machine.travel("2026-03-11T10:00Z", tick=False) as clock:
-        spend(send(owner, uuid.uuid4()), 600)
+        finish_turn_with_tokens(send(owner, uuid.uuid4()), 600)
         clock.shift(timedelta(hours=2))
-        spend(send(owner, uuid.uuid4()), 400)
+        finish_turn_with_tokens(send(owner, uuid.uuid4()), 400)
         clock.shift(timedelta(hours=1))
 
-        with pytest.raises(RateLimited, match="1,000 tokens a day; please go on in 21 hours") as refused:
+        with pytest.raises(RateLimited, match="1,000 tokens a day; please go on in 21 hours") as exc_info:
             send(owner, uuid.uuid4())
-        assert refused.value.retry_after == 21 * 3600 + 1
+        assert exc_info.value.retry_after == 21 * 3600 + 1
         send(outsider, uuid.uuid4())
         clock.shift(timedelta(hours=21))
         send(owner, uuid.uuid4())
 
 
-def test_what_a_second_try_took_up_is_counted_once(owner: User, settings: Settings) -> None:
+def test_tokens_that_a_retry_took_over_are_counted_once(owner: User, settings: Settings) -> None:
     settings.TOKENS_PER_DAY = 1_000
     conversation_id = uuid.uuid4()
     failed = send(owner, conversation_id)
-    spend(failed, 600, Status.FAILED)
+    finish_turn_with_tokens(failed, 600, Status.FAILED)
     again = accept_retry(
         user_id=owner.pk, conversation_id=conversation_id, turn_id=failed.turn.pk, client_id=uuid.uuid4()
     )
-    spend(again, 700)
+    finish_turn_with_tokens(again, 700)
 
     send(owner, conversation_id)
 
 
-def test_somebody_elses_conversation_does_not_exist(owner: User, outsider: User) -> None:
+def test_user_of_another_account_gets_not_found(owner: User, outsider: User) -> None:
     conversation_id = uuid.uuid4()
     send(owner, conversation_id)
 
@@ -174,38 +172,36 @@ def test_somebody_elses_conversation_does_not_exist(owner: User, outsider: User)
         ("half of a pair \ud83d", BadInput),
     ],
 )
-def test_what_cannot_be_a_message_is_refused_and_leaves_nothing(owner: User, text: str, error: type[Exception]) -> None:
+def test_invalid_message_is_rejected_and_nothing_is_stored(owner: User, text: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         send(owner, uuid.uuid4(), text)
 
     assert not Conversation.objects.exists()
 
 
-def test_ten_thousand_characters_fit_whatever_they_are(owner: User) -> None:
+def test_message_of_ten_thousand_emoji_is_accepted(owner: User) -> None:
     send(owner, uuid.uuid4(), "🧵" * 10_000)
 
     assert len(Message.objects.get().text) == 10_000
 
 
-def test_too_many_a_minute_are_refused_and_say_when_to_come_back(
-    owner: User, outsider: User, settings: Settings
-) -> None:
+def test_rate_limit_per_minute_returns_retry_after(owner: User, outsider: User, settings: Settings) -> None:
     settings.MESSAGES_PER_MINUTE = 3
     start = timezone.now()
     with time_machine.travel(start, tick=False) as clock:
         for _ in range(3):
             send(owner, uuid.uuid4())
         clock.shift(20)
-        with pytest.raises(RateLimited) as refused:
+        with pytest.raises(RateLimited) as exc_info:
             send(owner, uuid.uuid4())
-        assert refused.value.retry_after == 41
+        assert exc_info.value.retry_after == 41
         send(outsider, uuid.uuid4())
-        clock.shift(refused.value.retry_after)
+        clock.shift(exc_info.value.retry_after)
         send(owner, uuid.uuid4())
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_limit_holds_for_what_is_sent_to_many_conversations_at_once(owner: User, settings: Settings) -> None:
+def test_rate_limit_holds_across_concurrent_conversations(owner: User, settings: Settings) -> None:
     settings.MESSAGES_PER_MINUTE = 3
 
     def try_to_send() -> bool:
@@ -214,11 +210,11 @@ def test_the_limit_holds_for_what_is_sent_to_many_conversations_at_once(owner: U
         except RateLimited:
             return False
 
-    assert sum(at_once([try_to_send] * 8)) == 3
+    assert sum(run_concurrently([try_to_send] * 8)) == 3
     assert Message.objects.count() == 3
 
 
-def test_a_queue_has_a_length(owner: User, settings: Settings) -> None:
+def test_message_beyond_the_queue_limit_is_rejected(owner: User, settings: Settings) -> None:
     settings.QUEUE_PER_CONVERSATION = 2
     conversation_id = uuid.uuid4()
     for _ in range(3):
@@ -230,27 +226,27 @@ def test_a_queue_has_a_length(owner: User, settings: Settings) -> None:
     assert Message.objects.count() == 3
 
 
-def test_only_the_head_is_claimed(owner: User) -> None:
+def test_only_the_first_queued_turn_is_claimed(owner: User) -> None:
     conversation_id = uuid.uuid4()
     first, second = send(owner, conversation_id).turn, send(owner, conversation_id).turn
     send(owner, conversation_id)
-    assert claim(conversation_id, owner=HERE) is None, "one is running"
+    assert claim(conversation_id, owner=RUNNER) is None, "claimed while another turn runs"
 
     first.status, first.ended_at = Status.DONE, timezone.now() + timedelta(seconds=1)
     first.save()
-    claimed = claim(conversation_id, owner=HERE)
+    claimed = claim(conversation_id, owner=RUNNER)
 
     assert claimed is not None
     assert claimed.pk == second.pk
-    assert claim(conversation_id, owner=HERE) is None
+    assert claim(conversation_id, owner=RUNNER) is None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_claimers_one_gets_it(owner: User) -> None:
+def test_concurrent_claims_give_the_turn_to_one_runner(owner: User) -> None:
     conversation_id = uuid.uuid4()
     accept(user_id=owner.pk, conversation_id=conversation_id, client_id=uuid.uuid4(), text="hi")
 
-    claimed = at_once([lambda: claim_waiting(owner=uuid.uuid4(), limit=5)] * 8)
+    claimed = run_concurrently([lambda: claim_waiting(owner=uuid.uuid4(), limit=5)] * 8)
 
     assert sum(len(turns) for turns in claimed) == 1
 
@@ -265,5 +261,5 @@ def test_of_many_claimers_one_gets_it(owner: User) -> None:
         ("\u200b\n\x1b\u202eBuy \x1b milk", "Buy milk"),
     ],
 )
-def test_a_title_is_made_from_the_first_line(text: str, title: str) -> None:
+def test_title_is_made_from_the_first_line(text: str, title: str) -> None:
     assert title_from(text) == title

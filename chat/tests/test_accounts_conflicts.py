@@ -1,4 +1,4 @@
-"""Two people who want one address at the same moment: one gets it, and PostgreSQL sees no violated constraint."""
+"""Concurrent requests for one e-mail address: one succeeds, and no database constraint is violated."""
 
 import threading
 from collections.abc import Callable
@@ -17,25 +17,25 @@ AT_ONCE = 6
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_gets_the_address_and_no_constraint_is_violated() -> None:
-    people = [User.objects.create_user(f"{n}@example.com", PASSWORD) for n in range(AT_ONCE)]
+def test_concurrent_requests_give_the_address_to_one_user() -> None:
+    users = [User.objects.create_user(f"{n}@example.com", PASSWORD) for n in range(AT_ONCE)]
     barrier = threading.Barrier(2 * AT_ONCE)
     failures: list[DatabaseError] = []
 
-    def watch(execute: Callable[..., Any], *args: Any) -> Any:
+    def record_failures(execute: Callable[..., Any], *args: Any) -> Any:
         try:
             return execute(*args)
         except DatabaseError as error:
             failures.append(error)
             raise
 
-    def attempt(person: User | None) -> bool:
+    def attempt(user: User | None) -> bool:
         try:
-            with connection.execute_wrapper(watch):
+            with connection.execute_wrapper(record_failures):
                 connection.ensure_connection()
                 barrier.wait(30)
-                if person:
-                    accounts.change_email(person, email=WANTED)
+                if user:
+                    accounts.change_email(user, email=WANTED)
                 else:
                     accounts.sign_up(email=WANTED, password=PASSWORD, time_zone="UTC")
         except accounts.EmailTaken:
@@ -45,7 +45,7 @@ def test_one_gets_the_address_and_no_constraint_is_violated() -> None:
         return True
 
     with ThreadPoolExecutor(2 * AT_ONCE) as pool:
-        won = list(pool.map(attempt, [*people, *[None] * AT_ONCE]))
+        won = list(pool.map(attempt, [*users, *[None] * AT_ONCE]))
     assert won.count(True) == 1
     assert User.objects.filter(email=WANTED).count() == 1
     assert failures == []

@@ -21,9 +21,9 @@ def post(client: Client, verb: str, email: str, password: str = PASSWORD) -> Any
 
 
 @pytest.mark.parametrize("first", SPELLINGS)
-def test_an_address_has_one_account_however_it_is_spelled(client: Client, first: str) -> None:
-    made = post(client, "register", first)
-    assert (made.status_code, made.json()["email"]) == (201, UNICODE)
+def test_all_spellings_of_an_address_share_one_account(client: Client, first: str) -> None:
+    registered = post(client, "register", first)
+    assert (registered.status_code, registered.json()["email"]) == (201, UNICODE)
     for spelling in SPELLINGS:
         assert error_of(post(client, "register", spelling), 409) == "taken"
         assert client.post("/accounts/signup/", {"email": spelling, "password": PASSWORD}).status_code == 200
@@ -32,7 +32,7 @@ def test_an_address_has_one_account_however_it_is_spelled(client: Client, first:
 
 
 @pytest.mark.parametrize("stored", [UNICODE, ASCII])
-def test_an_account_of_before_is_found_by_either_spelling_and_stays_as_it_is(client: Client, stored: str) -> None:
+def test_existing_account_is_found_by_either_spelling_and_unchanged(client: Client, stored: str) -> None:
     user = User.objects.create_user("someone@example.com", PASSWORD)
     User.objects.filter(pk=user.pk).update(email=stored)
     user.refresh_from_db()
@@ -43,16 +43,16 @@ def test_an_account_of_before_is_found_by_either_spelling_and_stays_as_it_is(cli
         assert client.post("/accounts/login/", {"username": spelling, "password": PASSWORD}).status_code == 302
 
 
-def test_of_two_accounts_of_before_each_is_opened_by_its_own_spelling(client: Client) -> None:
+def test_two_existing_accounts_sign_in_by_their_own_spelling(client: Client) -> None:
     for name, email in (("one@example.com", UNICODE), ("two@example.com", ASCII)):
         user = User.objects.create_user(name, PASSWORD + email)
         User.objects.filter(pk=user.pk).update(email=email)
     for email in (UNICODE, ASCII):
-        answer = post(client, "login", email, PASSWORD + email)
-        assert answer.json()["email"] == email
+        response = post(client, "login", email, PASSWORD + email)
+        assert response.json()["email"] == email
 
 
-def test_a_command_takes_either_spelling(capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_accepts_either_spelling(capsys: pytest.CaptureFixture[str]) -> None:
     User.objects.create_user(UNICODE, PASSWORD)
     call_command("erase_user", ASCII, "--dry-run", "--json")
     assert capsys.readouterr().out
@@ -62,5 +62,5 @@ def test_a_command_takes_either_spelling(capsys: pytest.CaptureFixture[str]) -> 
     "address",
     ["ada@example.com", "ada", "", "@", "ada@xn--", "ada@xn--a", "ada@-ü-.example", "ü@example.com", "a@b@ü.de"],
 )
-def test_what_is_no_international_domain_stays_as_it_is(address: str) -> None:
+def test_address_without_an_international_domain_is_unchanged(address: str) -> None:
     assert canonical_email(address) == address

@@ -1,4 +1,4 @@
-"""Changing one's e-mail address and time zone."""
+"""Changing the e-mail address, the time zone and the first day of the week."""
 
 import pytest
 from django.core.mail import EmailMessage
@@ -17,30 +17,30 @@ def new_email(email: str = "new@example.com", password: str = PASSWORD) -> dict[
     return {"form": "email", "email": email, "current_password": password}
 
 
-def test_the_e_mail_address_changes_with_the_password(owner: User, owner_client: Client) -> None:
-    answer = owner_client.post(URL, new_email(" New@Example.com"), follow=True)
-    assert "Your e-mail address is changed." in answer.content.decode()
+def test_correct_password_changes_the_email_address(owner: User, owner_client: Client) -> None:
+    response = owner_client.post(URL, new_email(" New@Example.com"), follow=True)
+    assert "Your e-mail address is changed." in response.content.decode()
     owner.refresh_from_db()
     assert owner.email == "new@example.com"
     assert Client().post("/accounts/login/", {"username": owner.email, "password": PASSWORD}).status_code == 302
 
 
-def test_it_stays_without_the_password(owner: User, owner_client: Client) -> None:
-    answer = owner_client.post(URL, new_email(password="wrong"))
-    assert answer.status_code == 422
-    assert "That is not your current password." in answer.content.decode()
+def test_wrong_password_leaves_the_email_address(owner: User, owner_client: Client) -> None:
+    response = owner_client.post(URL, new_email(password="wrong"))
+    assert response.status_code == 422
+    assert "That is not your current password." in response.content.decode()
     owner.refresh_from_db()
     assert owner.email == "owner@example.com"
 
 
-def test_guessing_the_password_here_is_limited_too(owner_client: Client) -> None:
+def test_wrong_passwords_on_the_settings_page_are_rate_limited(owner_client: Client) -> None:
     assert [owner_client.post(URL, new_email(password="wrong")).status_code for _ in range(10)][-1] == 429
 
 
-def test_somebody_elses_address_cannot_be_taken(owner: User, outsider: User, owner_client: Client) -> None:
-    answer = owner_client.post(URL, new_email(outsider.email.upper()))
-    assert answer.status_code == 422
-    assert "There is an account with this e-mail address." in answer.content.decode()
+def test_address_of_another_account_is_rejected(owner: User, outsider: User, owner_client: Client) -> None:
+    response = owner_client.post(URL, new_email(outsider.email.upper()))
+    assert response.status_code == 422
+    assert "There is an account with this e-mail address." in response.content.decode()
     owner.refresh_from_db()
     assert owner.email == "owner@example.com"
 
@@ -54,32 +54,34 @@ def test_somebody_elses_address_cannot_be_taken(owner: User, outsider: User, own
         ("UTC", "Mars/Olympus", "UTC"),
     ],
 )
-def test_the_time_zone_changes(
+def test_valid_time_zone_is_saved(
     owner: User, outsider: User, owner_client: Client, before: str, given: str, kept: str
 ) -> None:
     User.objects.filter(pk=owner.pk).update(time_zone=before)
-    answer = owner_client.post(URL, {"form": "time_zone", "time_zone": given})
-    assert answer.status_code == (302 if kept == given else 422)
+    response = owner_client.post(URL, {"form": "time_zone", "time_zone": given})
+    assert response.status_code == (302 if kept == given else 422)
     page = owner_client.get(URL).content.decode()
     assert ("Your time zone and week are saved." in page) == (kept == given)
     assert f'<option value="{kept}" selected>' in page
     assert list(User.objects.order_by("email").values_list("time_zone", flat=True)) == ["UTC", kept]
 
 
-def test_the_day_on_which_weeks_start_changes(owner: User, owner_client: Client) -> None:
+def test_first_day_of_the_week_is_saved(owner: User, owner_client: Client) -> None:
     owner_client.post(URL, {"form": "time_zone", "time_zone": "UTC", "week_start": "7"})
     owner.refresh_from_db()
     assert owner.week_start == 7
     assert owner_client.post(URL, {"form": "time_zone", "time_zone": "UTC", "week_start": "3"}).status_code == 422
 
 
-def test_the_list_of_time_zones_has_no_aliases_but_names_of_places(owner_client: Client) -> None:
+def test_time_zone_list_shows_place_names_and_no_aliases(owner_client: Client) -> None:
     page = owner_client.get(URL).content.decode()
     assert '<option value="America/New_York">America/New York</option>' in page
     assert "Asia/Kolkata" in page and "Asia/Calcutta" not in page and "Europe/Belfast" not in page
 
 
-def test_former_addresses_are_kept_however_they_change(owner: User, owner_client: Client, staff_client: Client) -> None:
+def test_former_addresses_are_kept_for_every_way_of_change(
+    owner: User, owner_client: Client, staff_client: Client
+) -> None:
     owner_client.post(URL, new_email("second@example.com"))
     staff_client.post(f"/admin/chat/user/{owner.pk}/change/", {"email": "Third@example.com", "time_zone": "UTC"})
     owner_client.post(URL, new_email("owner@example.com"))
@@ -88,7 +90,7 @@ def test_former_addresses_are_kept_however_they_change(owner: User, owner_client
 
 
 @pytest.mark.django_db(transaction=True)
-def test_with_mail_a_change_of_address_is_confirmed_and_does_not_tell_who_has_an_account(
+def test_address_change_is_confirmed_by_mail_without_revealing_accounts(
     owner: User,
     outsider: User,
     owner_client: Client,
@@ -100,9 +102,9 @@ def test_with_mail_a_change_of_address_is_confirmed_and_does_not_tell_who_has_an
     pages = [owner_client.post(URL, new_email(email), follow=True) for email in ("new@example.com", outsider.email)]
     assert all("We have sent a link to your new address" in page.content.decode() for page in pages)
     wait_for_mail()
-    by_address = {mail.to[0]: mail for mail in mailoutbox}
-    assert by_address[outsider.email].subject == "Your Threadkeeper account"
-    link = link_in(by_address["new@example.com"])
+    mail_by_address = {mail.to[0]: mail for mail in mailoutbox}
+    assert mail_by_address[outsider.email].subject == "Your Threadkeeper account"
+    link = link_in(mail_by_address["new@example.com"])
     assert outsider_client.post(link).status_code == 404
     assert "Confirm this address" in owner_client.get(link).content.decode()
     owner.refresh_from_db()
@@ -113,6 +115,6 @@ def test_with_mail_a_change_of_address_is_confirmed_and_does_not_tell_who_has_an
     assert owner_client.post(link).status_code == 404
 
 
-def test_addresses_cannot_be_tried_out_by_changing_ones_own(outsider: User, owner_client: Client) -> None:
-    answers = [owner_client.post(URL, new_email(outsider.email)).status_code for _ in range(11)]
-    assert answers == [422] * 10 + [429]
+def test_address_changes_are_rate_limited(outsider: User, owner_client: Client) -> None:
+    statuses = [owner_client.post(URL, new_email(outsider.email)).status_code for _ in range(11)]
+    assert statuses == [422] * 10 + [429]

@@ -1,4 +1,4 @@
-"""Signing in and out, and who is kept from guessing."""
+"""Signing in and out, and the limits on failed sign-ins."""
 
 import json
 from collections import Counter
@@ -28,29 +28,29 @@ def is_signed_in(client: Client) -> bool:
     return get_user(client).is_authenticated
 
 
-def test_e_mail_and_password_sign_in(client: Client, owner: User) -> None:
-    answer = client.post(URL, {"username": " OWNER@example.com ", "password": PASSWORD})
-    assert answer.status_code == 302
-    assert answer["Location"] == "/"
+def test_email_and_password_sign_in(client: Client, owner: User) -> None:
+    response = client.post(URL, {"username": " OWNER@example.com ", "password": PASSWORD})
+    assert response.status_code == 302
+    assert response["Location"] == "/"
     assert is_signed_in(client)
 
 
-def test_it_does_not_tell_who_has_an_account(client: Client, owner: User) -> None:
+def test_failed_sign_in_does_not_reveal_accounts(client: Client, owner: User) -> None:
     known = client.post(URL, {"username": owner.email, "password": "wrong"})
     unknown = client.post(URL, {"username": "nobody@example.com", "password": "wrong"})
-    for answer in (known, unknown):
-        assert answer.status_code == 200
-        assert WRONG in answer.content.decode()
+    for response in (known, unknown):
+        assert response.status_code == 200
+        assert WRONG in response.content.decode()
     assert not is_signed_in(client)
 
 
-def test_a_deactivated_person_stays_out(client: Client, owner: User) -> None:
+def test_deactivated_user_cannot_sign_in(client: Client, owner: User) -> None:
     User.objects.update(is_active=False)
     client.post(URL, {"username": owner.email, "password": PASSWORD})
     assert not is_signed_in(client)
 
 
-def test_a_deactivated_person_is_signed_out(owner_client: Client) -> None:
+def test_deactivated_user_is_signed_out(owner_client: Client) -> None:
     User.objects.update(is_active=False)
     assert owner_client.get("/").status_code == 302
 
@@ -63,13 +63,13 @@ def guess(client: Client, email: str, *, address: str = "203.0.113.1") -> int:
     return attempt(client, email, "wrong", address=address)
 
 
-STRANGERS = [f"198.51.100.{n}" for n in range(1, PER_ACCOUNT.most + 1)]
+OTHER_ADDRESSES = [f"198.51.100.{n}" for n in range(1, PER_ACCOUNT.most + 1)]
 
 
-def test_guessing_is_limited(client: Client, owner: User) -> None:
-    # The address in other letters is the same address.
-    answers = [guess(client, owner.email.upper() if n % 2 else owner.email) for n in range(10)]
-    assert answers == [200] * 9 + [429]
+def test_failed_sign_ins_are_rate_limited(client: Client, owner: User) -> None:
+    # Upper case makes no other address.
+    statuses = [guess(client, owner.email.upper() if n % 2 else owner.email) for n in range(10)]
+    assert statuses == [200] * 9 + [429]
     locked = client.post(URL, {"username": owner.email, "password": PASSWORD}, REMOTE_ADDR="203.0.113.1")
     assert locked.status_code == 429
     text = locked.content.decode()
@@ -78,14 +78,14 @@ def test_guessing_is_limited(client: Client, owner: User) -> None:
     assert not is_signed_in(client)
 
 
-def test_the_owner_can_sign_in_from_elsewhere_while_somebody_guesses(client: Client, owner: User) -> None:
+def test_owner_signs_in_from_another_address_during_an_attack(client: Client, owner: User) -> None:
     for _ in range(11):
         guess(client, owner.email)
     client.post(URL, {"username": owner.email, "password": PASSWORD}, REMOTE_ADDR="198.51.100.7")
     assert is_signed_in(client)
 
 
-def test_a_good_password_forgets_the_bad_ones(client: Client, owner: User) -> None:
+def test_successful_sign_in_resets_the_failure_count(client: Client, owner: User) -> None:
     for _ in range(8):
         guess(client, owner.email)
     client.post(URL, {"username": owner.email, "password": PASSWORD}, REMOTE_ADDR="203.0.113.1")
@@ -96,43 +96,41 @@ def test_a_good_password_forgets_the_bad_ones(client: Client, owner: User) -> No
 # Limits.
 
 
-@pytest.mark.parametrize("written", ["OWNER@example.com", " owner@example.com\t", "ｏｗｎｅｒ@example.com"])
-def test_guesses_at_an_account_are_counted_together_however_its_address_is_written(
-    client: Client, owner: User, written: str
-) -> None:
+@pytest.mark.parametrize("spelling", ["OWNER@example.com", " owner@example.com\t", "ｏｗｎｅｒ@example.com"])
+def test_failures_are_counted_per_account_for_every_spelling(client: Client, owner: User, spelling: str) -> None:
     for _ in range(5):
         guess(client, owner.email)
-        guess(client, written)
+        guess(client, spelling)
     assert attempt(client, owner.email, PASSWORD) == 429
 
 
-def test_guesses_from_many_addresses_are_limited_on_every_path(client: Client, owner: User) -> None:
-    answers = [guess(Client(), owner.email, address=address) for address in STRANGERS]
-    assert answers == [200] * (PER_ACCOUNT.most - 1) + [429]
+def test_failures_from_many_addresses_lock_page_and_api(client: Client, owner: User) -> None:
+    statuses = [guess(Client(), owner.email, address=address) for address in OTHER_ADDRESSES]
+    assert statuses == [200] * (PER_ACCOUNT.most - 1) + [429]
     assert attempt(client, owner.email, PASSWORD, address="192.0.2.1") == 429
     body = json.dumps({"email": owner.email, "password": PASSWORD})
-    answer = client.post("/api/auth/login", body, content_type="application/json", REMOTE_ADDR="192.0.2.2")
-    assert answer.status_code == 429
+    response = client.post("/api/auth/login", body, content_type="application/json", REMOTE_ADDR="192.0.2.2")
+    assert response.status_code == 429
     with time_machine.travel(timezone.now() + PER_ACCOUNT.window):
         assert attempt(client, owner.email, PASSWORD, address="192.0.2.1") == 302
 
 
 def lock_out(owner: User) -> None:
-    for address in STRANGERS:
+    for address in OTHER_ADDRESSES:
         guess(Client(), owner.email, address=address)
     assert attempt(Client(), owner.email, PASSWORD, address="192.0.2.1") == 429
 
 
-def test_nobody_is_locked_out_on_a_device_on_which_they_have_signed_in(client: Client, owner: User) -> None:
+def test_known_device_is_not_locked_out(client: Client, owner: User) -> None:
     attempt(client, owner.email, PASSWORD)
     client.post("/accounts/logout/")
     lock_out(owner)
     for _ in range(10):
-        guess(Client(), owner.email)  # from the same address, too
+        guess(Client(), owner.email)  # from the same address as well
     assert attempt(client, owner.email, PASSWORD) == 302
 
 
-def test_a_known_device_has_few_guesses_and_ends_with_the_password(client: Client, owner: User) -> None:
+def test_known_device_is_rate_limited_and_ends_with_the_password(client: Client, owner: User) -> None:
     attempt(client, owner.email, PASSWORD)
     thief = Client()
     thief.cookies["known_devices"] = client.cookies["known_devices"].value
@@ -147,9 +145,7 @@ def test_a_known_device_has_few_guesses_and_ends_with_the_password(client: Clien
     assert attempt(thief, owner.email, "another good password") == 429
 
 
-def test_the_cookie_of_a_device_is_for_the_accounts_that_signed_in_there(
-    client: Client, owner: User, outsider: User
-) -> None:
+def test_known_device_cookie_is_signed_and_covers_its_accounts(client: Client, owner: User, outsider: User) -> None:
     for person in (owner, outsider):
         attempt(client, person.email, PASSWORD)
         client.post("/accounts/logout/")
@@ -162,47 +158,49 @@ def test_the_cookie_of_a_device_is_for_the_accounts_that_signed_in_there(
     assert attempt(client, owner.email, PASSWORD) == 302
 
 
-def test_an_address_that_tries_many_accounts_is_limited(client: Client, owner: User) -> None:
-    answers = Counter(guess(client, f"person{n}@example.com") for n in range(PER_ADDRESS.most))
-    assert answers == {200: PER_ADDRESS.most - 1, 429: 1}
+def test_client_address_trying_many_accounts_is_limited(client: Client, owner: User) -> None:
+    statuses = Counter(guess(client, f"person{n}@example.com") for n in range(PER_ADDRESS.most))
+    assert statuses == {200: PER_ADDRESS.most - 1, 429: 1}
     assert attempt(client, owner.email, PASSWORD) == 429
     assert attempt(client, owner.email, PASSWORD, address="192.0.2.1") == 302
 
 
 @pytest.mark.django_db(transaction=True)
-def test_guesses_at_the_same_moment_are_all_counted(owner: User) -> None:
-    def one(_: int) -> int:
+def test_concurrent_failures_are_all_counted(owner: User) -> None:
+    def guess_in_thread(_: int) -> int:
         try:
             return guess(Client(), owner.email)
         finally:
             connections.close_all()
 
     with ThreadPoolExecutor(10) as threads:
-        answers = Counter(threads.map(one, range(30)))
-    assert answers == {200: 9, 429: 21}
+        statuses = Counter(threads.map(guess_in_thread, range(30)))
+    assert statuses == {200: 9, 429: 21}
 
 
-def test_a_server_with_too_much_to_hash_says_when_to_try_again(
+def test_full_hashing_queue_returns_503_with_retry_after(
     client: Client, owner: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.PASSWORD_HASHERS = ["chat.accounts.hashing.PooledPasswordHasher"]
     for _ in range(hashing.MAX_PENDING):
         assert hashing._admitted.acquire(blocking=False)
     try:
-        answer = client.post(URL, {"username": owner.email, "password": PASSWORD})
+        response = client.post(URL, {"username": owner.email, "password": PASSWORD})
         body = json.dumps({"email": "nobody@example.com", "password": PASSWORD})
-        answers = [client.post("/api/auth/login", body, content_type="application/json") for _ in range(20)]
+        statuses = [client.post("/api/auth/login", body, content_type="application/json") for _ in range(20)]
     finally:
         hashing._admitted.release(hashing.MAX_PENDING)
-    assert (answer.status_code, answer["Retry-After"]) == (503, str(hashing.RETRY_AFTER))
-    assert {(answer.status_code, answer["Retry-After"]) for answer in answers} == {(503, str(hashing.RETRY_AFTER))}
+    assert (response.status_code, response["Retry-After"]) == (503, str(hashing.RETRY_AFTER))
+    assert {(response.status_code, response["Retry-After"]) for response in statuses} == {
+        (503, str(hashing.RETRY_AFTER))
+    }
     assert not AttemptCount.objects.filter(count__gt=0).exists()
 
 
 # The log.
 
 
-def test_failed_sign_ins_are_logged_without_what_was_typed_and_for_thirty_days(client: Client, owner: User) -> None:
+def test_sign_in_log_omits_typed_text_and_expires_after_thirty_days(client: Client, owner: User) -> None:
     client.post(URL, {"username": owner.email.upper(), "password": "wrong", "next": "/c/secret/"})
     client.post(URL, {"username": "my-passw0rd", "password": "wrong"})
     attempt(client, owner.email, PASSWORD)
@@ -218,14 +216,14 @@ def test_failed_sign_ins_are_logged_without_what_was_typed_and_for_thirty_days(c
 
 
 @pytest.mark.parametrize(
-    ("wanted", "got"), [("/settings/", "/settings/"), ("https://evil.example/", "/"), ("//evil.example/", "/")]
+    ("next_url", "location"), [("/settings/", "/settings/"), ("https://evil.example/", "/"), ("//evil.example/", "/")]
 )
-def test_it_leads_on_to_pages_of_ours_only(client: Client, owner: User, wanted: str, got: str) -> None:
-    answer = client.post(URL, {"username": owner.email, "password": PASSWORD, "next": wanted})
-    assert answer["Location"] == got
+def test_sign_in_redirects_to_own_pages_only(client: Client, owner: User, next_url: str, location: str) -> None:
+    response = client.post(URL, {"username": owner.email, "password": PASSWORD, "next": next_url})
+    assert response["Location"] == location
 
 
-def test_signing_in_changes_the_cookie(client: Client, owner: User) -> None:
+def test_sign_in_changes_the_session_key(client: Client, owner: User) -> None:
     client.get("/accounts/reset/")
     session = client.session
     session["seen"] = True
@@ -235,13 +233,13 @@ def test_signing_in_changes_the_cookie(client: Client, owner: User) -> None:
     assert client.session.session_key != before
 
 
-def test_signing_out_needs_a_post(owner_client: Client) -> None:
+def test_sign_out_requires_post(owner_client: Client) -> None:
     assert owner_client.get("/accounts/logout/").status_code == 405
     assert is_signed_in(owner_client)
-    answer = owner_client.post("/accounts/logout/")
-    assert answer["Location"] == "/accounts/login/"
+    response = owner_client.post("/accounts/logout/")
+    assert response["Location"] == "/accounts/login/"
     assert not is_signed_in(owner_client)
 
 
-def test_whoever_is_signed_in_goes_on(owner_client: Client) -> None:
+def test_signed_in_user_is_redirected_from_the_sign_in_page(owner_client: Client) -> None:
     assert owner_client.get(URL)["Location"] == "/"

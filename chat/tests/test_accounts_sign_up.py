@@ -1,4 +1,4 @@
-"""Making an account."""
+"""Creating an account."""
 
 import json
 import re
@@ -25,15 +25,15 @@ def form(**fields: str) -> dict[str, str]:
     return {"email": "new@example.com", "password": PASSWORD, "time_zone": "Europe/Berlin", **fields}
 
 
-def test_it_makes_an_account_and_signs_in(client: Client) -> None:
-    answer = client.post(URL, form(email=" New@Example.com "))
-    assert answer.status_code == 302
-    assert answer["Location"] == "/"
-    person = User.objects.get()
-    assert person.email == "new@example.com"
-    assert person.time_zone == "Europe/Berlin"
-    assert not person.is_staff
-    assert get_user(client) == person
+def test_sign_up_creates_an_account_and_signs_in(client: Client) -> None:
+    response = client.post(URL, form(email=" New@Example.com "))
+    assert response.status_code == 302
+    assert response["Location"] == "/"
+    user = User.objects.get()
+    assert user.email == "new@example.com"
+    assert user.time_zone == "Europe/Berlin"
+    assert not user.is_staff
+    assert get_user(client) == user
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_it_makes_an_account_and_signs_in(client: Client) -> None:
         ("US/Eastern", "US/Eastern"),
     ],
 )
-def test_a_time_zone_that_nobody_knows_becomes_utc(client: Client, time_zone: str, kept: str) -> None:
+def test_unknown_time_zone_becomes_utc(client: Client, time_zone: str, kept: str) -> None:
     client.post(URL, form(time_zone=time_zone))
     assert User.objects.get().time_zone == kept
 
 
 @pytest.mark.parametrize(
-    ("fields", "complaint"),
+    ("fields", "message"),
     [
         ({"email": "nobody"}, "Enter a valid email address."),
         ({"email": ""}, "This field is required."),
@@ -63,39 +63,39 @@ def test_a_time_zone_that_nobody_knows_becomes_utc(client: Client, time_zone: st
         ({"password": "new@example.com"}, "too similar"),
     ],
 )
-def test_it_says_what_is_wrong(client: Client, fields: dict[str, str], complaint: str) -> None:
-    answer = client.post(URL, form(**fields))
-    assert complaint in answer.content.decode()
+def test_invalid_sign_up_form_shows_an_error(client: Client, fields: dict[str, str], message: str) -> None:
+    response = client.post(URL, form(**fields))
+    assert message in response.content.decode()
     assert not User.objects.exists()
 
 
-def test_of_two_who_ask_for_an_address_at_once_one_is_told(
+def test_address_taken_during_sign_up_shows_an_error(
     client: Client, owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The other account appears after the form has looked, and before the account is made.
+    # As if the other account appeared after the form's check, and before this account is created.
     monkeypatch.setattr("chat.web.forms.SignUpForm.clean_email", lambda form: form.cleaned_data["email"].lower())
-    answer = client.post(URL, form(email=owner.email))
-    assert answer.status_code == 200
-    assert "There is an account with this e-mail address." in answer.content.decode()
+    response = client.post(URL, form(email=owner.email))
+    assert response.status_code == 200
+    assert "There is an account with this e-mail address." in response.content.decode()
 
 
-def test_a_closed_server_says_so(client: Client, settings: Settings) -> None:
+def test_closed_sign_up_returns_403(client: Client, settings: Settings) -> None:
     settings.SIGNUP = "closed"
-    for answer in (client.get(URL), client.post(URL, form())):
-        assert answer.status_code == 403
-        assert "Sign-up is closed" in answer.content.decode()
+    for response in (client.get(URL), client.post(URL, form())):
+        assert response.status_code == 403
+        assert "Sign-up is closed" in response.content.decode()
     assert not User.objects.exists()
     assert "Create an account" not in client.get("/accounts/login/").content.decode()
 
 
-def test_whoever_is_signed_in_has_an_account(owner_client: Client) -> None:
-    answer = owner_client.get(URL)
-    assert answer.status_code == 302
-    assert answer["Location"] == "/"
+def test_signed_in_user_is_redirected_from_the_sign_up_page(owner_client: Client) -> None:
+    response = owner_client.get(URL)
+    assert response.status_code == 302
+    assert response["Location"] == "/"
 
 
 @pytest.mark.parametrize(
-    ("wanted", "got"),
+    ("next_url", "location"),
     [
         ("/settings/", "/settings/"),
         ("https://evil.example/", "/"),
@@ -103,25 +103,23 @@ def test_whoever_is_signed_in_has_an_account(owner_client: Client) -> None:
         ("javascript:alert(1)", "/"),
     ],
 )
-def test_it_leads_on_to_pages_of_ours_only(client: Client, wanted: str, got: str) -> None:
-    answer = client.post(URL, form(next=wanted))
-    assert answer["Location"] == got
+def test_sign_up_redirects_to_own_pages_only(client: Client, next_url: str, location: str) -> None:
+    response = client.post(URL, form(next=next_url))
+    assert response["Location"] == location
 
 
-def test_a_form_of_another_site_is_refused(owner: User) -> None:
-    answer = Client(enforce_csrf_checks=True).post(URL, form())
-    assert answer.status_code == 403
-    assert "Access denied" in answer.content.decode()
+def test_form_without_a_csrf_token_is_rejected(owner: User) -> None:
+    response = Client(enforce_csrf_checks=True).post(URL, form())
+    assert response.status_code == 403
+    assert "Access denied" in response.content.decode()
 
 
-def test_the_page_asks_the_database_for_nothing(
-    client: Client, django_assert_num_queries: DjangoAssertNumQueries
-) -> None:
+def test_sign_up_page_needs_no_query(client: Client, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     with django_assert_num_queries(0):
         client.get(URL)
 
 
-# Where mail is configured, nobody learns who has an account.
+# With mail configured, sign-up does not reveal which addresses have an account.
 
 
 @pytest.fixture
@@ -129,23 +127,25 @@ def with_mail(settings: Settings, transactional_db: None) -> None:
     settings.EMAIL_URL = "console://"
 
 
-def visible(answer: Any) -> tuple[int, str]:
-    return answer.status_code, re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", answer.content.decode())
+def status_and_body(response: Any) -> tuple[int, str]:
+    return response.status_code, re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", response.content.decode())
 
 
 @pytest.mark.usefixtures("with_mail")
-def test_with_mail_every_address_is_answered_alike(client: Client, owner: User, mailoutbox: list[EmailMessage]) -> None:
-    pages = [visible(client.post(URL, form(email=email))) for email in ("Owner@example.com", "new@example.com")]
+def test_sign_up_with_mail_does_not_reveal_accounts(
+    client: Client, owner: User, mailoutbox: list[EmailMessage]
+) -> None:
+    pages = [status_and_body(client.post(URL, form(email=email))) for email in ("Owner@example.com", "new@example.com")]
     assert pages[0] == pages[1]
     assert "Check your e-mail" in pages[0][1]
     for email in (owner.email, "other@example.com"):
         body = json.dumps({"email": email, "password": PASSWORD})
-        answer = client.post("/api/auth/register", body, content_type="application/json")
-        assert (answer.status_code, set(answer.json())) == (202, {"detail"})
+        response = client.post("/api/auth/register", body, content_type="application/json")
+        assert (response.status_code, set(response.json())) == (202, {"detail"})
     wait_for_mail()
     assert User.objects.count() == 1
     subjects = {mail.to[0]: mail.subject for mail in mailoutbox}
-    assert subjects == {  # and one mail each: the owner's mailbox is not flooded
+    assert subjects == {  # one mail each: the owner's mailbox is not flooded
         "owner@example.com": "Your Threadkeeper account",
         "new@example.com": "Create your Threadkeeper account",
         "other@example.com": "Create your Threadkeeper account",
@@ -154,27 +154,27 @@ def test_with_mail_every_address_is_answered_alike(client: Client, owner: User, 
 
 
 @pytest.mark.usefixtures("with_mail")
-def test_with_mail_an_account_is_made_by_the_link(client: Client, mailoutbox: list[EmailMessage]) -> None:
+def test_sign_up_link_creates_the_account_once(client: Client, mailoutbox: list[EmailMessage]) -> None:
     client.post(URL, {"email": " New@example.com"})
     wait_for_mail()
     link = link_in(mailoutbox[0])
     assert "You sign in as <strong>new@example.com</strong>" in client.get(link).content.decode()
     assert "too similar" in client.post(link, {"password": "new@example.com"}).content.decode()
-    answer = client.post(link, {"password": PASSWORD, "time_zone": "Europe/Berlin"})
-    assert answer["Location"] == "/"
-    person = User.objects.get()
-    assert (person.email, person.time_zone, get_user(client)) == ("new@example.com", "Europe/Berlin", person)
+    response = client.post(link, {"password": PASSWORD, "time_zone": "Europe/Berlin"})
+    assert response["Location"] == "/"
+    user = User.objects.get()
+    assert (user.email, user.time_zone, get_user(client)) == ("new@example.com", "Europe/Berlin", user)
 
     again = Client().post(link, {"password": "another good password"})
     assert "There is an account with this e-mail address." in again.content.decode()
-    person.refresh_from_db()
-    assert person.check_password(PASSWORD)
+    user.refresh_from_db()
+    assert user.check_password(PASSWORD)
     assert Client().get(link + "x").status_code == 404
     with time_machine.travel(timezone.now() + timedelta(days=4)):
         assert Client().get(link).status_code == 404
 
 
 @pytest.mark.parametrize(("week_start", "kept"), [("7", 7), ("6", 6), ("3", 1), ("", 1), ("x", 1)])
-def test_weeks_start_where_the_browser_says(client: Client, week_start: str, kept: int) -> None:
+def test_first_day_of_the_week_comes_from_the_browser(client: Client, week_start: str, kept: int) -> None:
     client.post(URL, form(week_start=week_start))
     assert User.objects.get().week_start == kept

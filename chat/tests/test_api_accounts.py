@@ -1,4 +1,4 @@
-"""Accounts and tokens over the API, as its contract says, field by field."""
+"""Accounts and tokens over the API: every field of its contract."""
 
 import json
 import uuid
@@ -35,31 +35,31 @@ def signed_in(client: Client, email: str = "owner@example.com") -> dict[str, str
 # Register.
 
 
-def test_an_account_is_made_and_signed_in_to(client: Client) -> None:
-    answer = post(client, REGISTER, email="Ada@Example.com", password=PASSWORD)
-    assert answer.status_code == 201
+def test_register_creates_an_account_and_returns_a_token(client: Client) -> None:
+    response = post(client, REGISTER, email="Ada@Example.com", password=PASSWORD)
+    assert response.status_code == 201
     user = User.objects.get()
-    assert set(answer.json()) == {"user_id", "email", "access_token"}
-    assert (answer.json()["user_id"], answer.json()["email"]) == (str(user.pk), "ada@example.com")
-    me = client.get(ME, headers=shown(answer.json()["access_token"]))
+    assert set(response.json()) == {"user_id", "email", "access_token"}
+    assert (response.json()["user_id"], response.json()["email"]) == (str(user.pk), "ada@example.com")
+    me = client.get(ME, headers=shown(response.json()["access_token"]))
     assert me.json()["user_id"] == str(user.pk)
     assert signed_in(client, "ada@example.com")
-    assert Session.objects.count() == 0  # no login of the pages began
+    assert Session.objects.count() == 0  # no browser login was created
 
 
 @pytest.mark.parametrize(("given", "kept"), [("US/Eastern", "US/Eastern"), ("Mars/Olympus", "UTC")])
-def test_an_account_has_the_time_zone_that_a_program_names(client: Client, given: str, kept: str) -> None:
+def test_register_saves_a_valid_time_zone(client: Client, given: str, kept: str) -> None:
     assert post(client, REGISTER, email="ada@example.com", password=PASSWORD, time_zone=given).status_code == 201
     assert User.objects.get().time_zone == kept
 
 
 @pytest.mark.parametrize("password", ["short", "password123", "0123456789", "somebody@example.com"])
-def test_a_weak_password_is_refused(client: Client, password: str) -> None:
+def test_weak_password_is_rejected(client: Client, password: str) -> None:
     assert error_of(post(client, REGISTER, email="somebody@example.com", password=password), 400) == "weak_password"
     assert User.objects.count() == 0
 
 
-def test_where_sign_up_is_closed_nobody_registers(client: Client, settings: Settings) -> None:
+def test_register_with_closed_sign_up_returns_403(client: Client, settings: Settings) -> None:
     settings.SIGNUP = "closed"
     assert error_of(post(client, REGISTER, email="ada@example.com", password=PASSWORD), 403) == "signup_closed"
     assert User.objects.count() == 0
@@ -77,53 +77,53 @@ def test_where_sign_up_is_closed_nobody_registers(client: Client, settings: Sett
         ({"email": "ada@example.com", "password": 12345678}, "password"),
     ],
 )
-def test_what_does_not_fit_is_told_by_field(client: Client, path: str, body: dict[str, object], field: str) -> None:
-    answer = post(client, path, **body)
-    assert error_of(answer, 422) == "invalid"
-    assert set(answer.json()["error"]["fields"]) == {field}
+def test_invalid_fields_are_named_in_the_error(client: Client, path: str, body: dict[str, object], field: str) -> None:
+    response = post(client, path, **body)
+    assert error_of(response, 422) == "invalid"
+    assert set(response.json()["error"]["fields"]) == {field}
 
 
 @pytest.mark.parametrize(
     "body", [b"{", b"\xff", b'{"email": NaN}', b"[" * 20_000, b"[]", b"1", b'"text"', b"null", b"[null]"]
 )
-def test_what_is_no_json_object_is_told(client: Client, body: bytes) -> None:
+def test_body_that_is_no_json_object_returns_400(client: Client, body: bytes) -> None:
     assert error_of(client.post(LOGIN, body, content_type="application/json"), 400) == "bad_request"
 
 
-def test_nothing_at_all_does_not_fit(client: Client) -> None:
+def test_empty_body_returns_422(client: Client) -> None:
     assert error_of(client.post(LOGIN, b"", content_type="application/json"), 422) == "invalid"
 
 
-def test_a_body_that_is_too_large_is_told(client: Client) -> None:
-    answer = client.post(LOGIN, b" " * 3_000_000, content_type="application/json")
-    assert error_of(answer, 413) == "too_large"
+def test_too_large_body_returns_413(client: Client) -> None:
+    response = client.post(LOGIN, b" " * 3_000_000, content_type="application/json")
+    assert error_of(response, 413) == "too_large"
 
 
 # Sign in.
 
 
-def test_a_program_signs_in(client: Client, owner: User) -> None:
-    answer = post(client, LOGIN, email=" OWNER@example.com".strip(), password=PASSWORD)
-    assert answer.status_code == 200
-    assert set(answer.json()) == {"user_id", "email", "access_token"}
-    assert (answer.json()["user_id"], answer.json()["email"]) == (str(owner.pk), "owner@example.com")
+def test_login_returns_a_token_for_thirty_days(client: Client, owner: User) -> None:
+    response = post(client, LOGIN, email=" OWNER@example.com".strip(), password=PASSWORD)
+    assert response.status_code == 200
+    assert set(response.json()) == {"user_id", "email", "access_token"}
+    assert (response.json()["user_id"], response.json()["email"]) == (str(owner.pk), "owner@example.com")
     token = ApiToken.objects.get()
     assert token.expires_at is not None
     assert timedelta(days=29) < token.expires_at - timezone.now() < timedelta(days=31)
-    assert "sessionid" not in answer.cookies
+    assert "sessionid" not in response.cookies
     owner.refresh_from_db()
     assert owner.last_login is not None
 
 
 @pytest.mark.parametrize(("who", "scopes"), [("owner", ["chat", "tasks"]), ("staff", ["chat", "tasks", "sessions"])])
-def test_a_sign_in_opens_what_the_person_may_do(
+def test_login_token_has_the_scopes_of_the_user(
     client: Client, owner: User, staff: User, who: str, scopes: Any
 ) -> None:
     signed_in(client, f"{who}@example.com")
     assert ApiToken.objects.get().scopes == scopes
 
 
-def test_a_wrong_password_and_an_unknown_address_are_told_alike(client: Client, owner: User) -> None:
+def test_wrong_password_and_unknown_address_get_the_same_error(client: Client, owner: User) -> None:
     wrong = post(client, LOGIN, email="owner@example.com", password="wrong")
     unknown = post(client, LOGIN, email="nobody@example.com", password="wrong")
     assert error_of(wrong, 401) == "not_signed_in"
@@ -131,42 +131,44 @@ def test_a_wrong_password_and_an_unknown_address_are_told_alike(client: Client, 
     assert ApiToken.objects.count() == 0
 
 
-def test_who_knows_the_password_of_a_closed_account_is_told_so(client: Client, owner: User) -> None:
+def test_closed_account_is_reported_only_with_its_password(client: Client, owner: User) -> None:
     User.objects.update(is_active=False)
     assert error_of(post(client, LOGIN, email=owner.email, password=PASSWORD), 403) == "account_closed"
     assert error_of(post(client, LOGIN, email=owner.email, password="wrong"), 401) == "not_signed_in"
 
 
-def test_attempts_are_counted_together_with_those_at_the_page(client: Client, owner: User, settings: Settings) -> None:
+def test_failed_logins_of_api_and_page_share_one_limit(client: Client, owner: User, settings: Settings) -> None:
     for n in range(settings.AXES_FAILURE_LIMIT):
         if n % 2:
             client.post("/accounts/login/", {"username": owner.email, "password": "wrong"})
         else:
             post(client, LOGIN, email=owner.email.upper(), password="wrong")
-    answer = post(client, LOGIN, email=owner.email, password=PASSWORD)
-    assert error_of(answer, 429) == "rate_limited"
-    assert answer["Retry-After"] == "900"
+    response = post(client, LOGIN, email=owner.email, password=PASSWORD)
+    assert error_of(response, 429) == "rate_limited"
+    assert response["Retry-After"] == "900"
     assert client.post("/accounts/login/", {"username": owner.email, "password": PASSWORD}).status_code == 429
 
 
-def test_a_sign_in_forgets_the_failures_before_it(client: Client, owner: User, settings: Settings) -> None:
+def test_successful_login_resets_the_failure_count(client: Client, owner: User, settings: Settings) -> None:
     for _ in range(2):
         for _ in range(settings.AXES_FAILURE_LIMIT - 1):
             post(client, LOGIN, email=owner.email, password="wrong")
         assert post(client, LOGIN, email=owner.email, password=PASSWORD).status_code == 200
 
 
-def test_the_token_of_a_sign_in_ends_with_the_password_and_one_made_by_name_does_not(
+def test_password_change_ends_login_tokens_but_not_named_tokens(
     client: Client, owner: User, owner_client: Client
 ) -> None:
-    of_sign_in, by_name = signed_in(client), bearer(owner)
+    of_login, by_name = signed_in(client), bearer(owner)
     form = {"old_password": PASSWORD, "new_password1": "another good one", "new_password2": "another good one"}
     assert owner_client.post("/accounts/password/", form).status_code == 302
-    assert error_of(client.get(ME, headers=of_sign_in), 401) == "not_signed_in"
+    assert error_of(client.get(ME, headers=of_login), 401) == "not_signed_in"
     assert client.get(ME, headers=by_name).status_code == 200
 
 
-def test_of_too_many_sign_ins_the_first_one_ends(client: Client, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_login_beyond_the_token_limit_ends_the_oldest_login(
+    client: Client, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tokens, "MAX_TOKENS", 3)
     by_name = bearer(owner)
     first, second, third = (signed_in(client) for _ in range(3))
@@ -177,12 +179,12 @@ def test_of_too_many_sign_ins_the_first_one_ends(client: Client, owner: User, mo
 # Tokens.
 
 
-def test_a_token_is_made_and_its_key_shown_once(client: Client, owner: User) -> None:
+def test_token_key_is_shown_only_on_creation(client: Client, owner: User) -> None:
     headers = signed_in(client)
     expires = (timezone.now() + timedelta(days=7)).isoformat()
-    answer = post(client, TOKENS, headers, name="  My  script ", scopes=["tasks", "chat"], expires_at=expires)
-    assert answer.status_code == 201
-    made = answer.json()
+    response = post(client, TOKENS, headers, name="  My  script ", scopes=["tasks", "chat"], expires_at=expires)
+    assert response.status_code == 201
+    made = response.json()
     assert set(made) == OWN_TOKEN | {"access_token"}
     assert (made["name"], made["scopes"], made["expires_at"]) == ("My script", ["chat", "tasks"], expires)
     assert (made["is_sign_in"], made["is_valid"], made["last_used_at"], made["revoked_at"]) == (False, True, None, None)
@@ -198,7 +200,7 @@ def test_a_token_is_made_and_its_key_shown_once(client: Client, owner: User) -> 
     assert made["access_token"] not in listed.content.decode()
 
 
-def test_tokens_are_listed_a_page_at_a_time_with_none_lost_among_ties(client: Client, owner: User) -> None:
+def test_token_pagination_loses_no_ties(client: Client, owner: User) -> None:
     headers = signed_in(client)
     for n in range(6):
         tokens.make(user=owner, name=str(n), scopes=["chat"])
@@ -207,18 +209,18 @@ def test_tokens_are_listed_a_page_at_a_time_with_none_lost_among_ties(client: Cl
     seen: list[str] = []
     after = ""
     while True:
-        answer = client.get(TOKENS, {"limit": "2", "after": after}, headers=headers).json()
-        assert len(answer["items"]) <= 2
-        seen += [item["token_id"] for item in answer["items"]]
-        if not answer["has_more"]:
+        response = client.get(TOKENS, {"limit": "2", "after": after}, headers=headers).json()
+        assert len(response["items"]) <= 2
+        seen += [item["token_id"] for item in response["items"]]
+        if not response["has_more"]:
             break
-        after = answer["after"]
-    assert answer["after"] is None
+        after = response["after"]
+    assert response["after"] is None
     assert seen == [str(token.pk) for token in tokens.of_user(owner.pk)]
 
 
 @pytest.mark.parametrize("after", ["x", "~~~", "WzFd", "W10", "bnVsbA", "WyIyMDI2LTAxLTAxIiwieCJd", "[" * 150, "é"])
-def test_a_cursor_that_nobody_gave_out_is_refused(client: Client, owner: User, after: str) -> None:
+def test_invalid_cursor_is_rejected(client: Client, owner: User, after: str) -> None:
     assert error_of(client.get(TOKENS, {"after": after}, headers=signed_in(client)), 400) == "bad_cursor"
 
 
@@ -242,26 +244,26 @@ def test_a_cursor_that_nobody_gave_out_is_refused(client: Client, owner: User, a
         (400, {"name": "x", "scopes": ["chat"], "expires_at": "0001-01-01T00:00:00+12:00"}),
     ],
 )
-def test_a_token_that_cannot_be_is_refused(client: Client, owner: User, status: int, body: dict[str, object]) -> None:
+def test_invalid_token_fields_are_rejected(client: Client, owner: User, status: int, body: dict[str, object]) -> None:
     headers = signed_in(client)
     assert error_of(post(client, TOKENS, headers, **body), status) == "invalid"
     assert ApiToken.objects.count() == 1
 
 
-def test_there_is_an_end_to_tokens(client: Client, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_beyond_the_limit_returns_conflict(client: Client, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "MAX_TOKENS", 2)
     headers = signed_in(client)
     assert post(client, TOKENS, headers, name="x", scopes=["chat"]).status_code == 201
     assert error_of(post(client, TOKENS, headers, name="y", scopes=["chat"]), 409) == "conflict"
 
 
-def test_a_revoked_token_opens_nothing_and_stays_listed_for_a_while(client: Client, owner: User) -> None:
+def test_revoked_token_is_rejected_and_stays_listed_for_a_month(client: Client, owner: User) -> None:
     headers, made = signed_in(client), tokens.make(user=owner, name="old", scopes=["tasks"])
     path = f"{TOKENS}/{made.token.pk}"
-    answer = client.delete(path, headers=headers)
-    assert (answer.status_code, answer.content) == (204, b"")
+    response = client.delete(path, headers=headers)
+    assert (response.status_code, response.content) == (204, b"")
     assert client.get("/api/tasks", headers=shown(made.key)).status_code == 401
-    assert client.delete(path, headers=headers).status_code == 204  # once more changes nothing
+    assert client.delete(path, headers=headers).status_code == 204  # idempotent
     revoked_at, is_valid = next(
         (item["revoked_at"], item["is_valid"])
         for item in client.get(TOKENS, headers=headers).json()["items"]
@@ -273,25 +275,25 @@ def test_a_revoked_token_opens_nothing_and_stays_listed_for_a_while(client: Clie
     assert not ApiToken.objects.filter(pk=made.token.pk).exists()
 
 
-def test_somebody_elses_token_does_not_exist(client: Client, owner: User, outsider: User) -> None:
+def test_token_of_another_user_returns_404(client: Client, owner: User, outsider: User) -> None:
     theirs = tokens.make(user=owner, name="theirs", scopes=["tasks"])
     headers = signed_in(client, "outsider@example.com")
-    answers = [client.delete(f"{TOKENS}/{key}", headers=headers) for key in (theirs.token.pk, uuid.uuid4())]
-    assert [error_of(answer, 404) for answer in answers] == ["not_found", "not_found"]
-    assert answers[0].json() == answers[1].json()
+    responses = [client.delete(f"{TOKENS}/{key}", headers=headers) for key in (theirs.token.pk, uuid.uuid4())]
+    assert [error_of(response, 404) for response in responses] == ["not_found", "not_found"]
+    assert responses[0].json() == responses[1].json()
     assert client.get(ME, headers=shown(theirs.key)).status_code == 200
     assert "theirs" not in client.get(TOKENS, headers=headers).content.decode()
 
 
-def test_a_token_made_by_name_does_not_look_after_tokens(client: Client, owner: User, owner_client: Client) -> None:
+def test_named_token_cannot_manage_tokens(client: Client, owner: User, owner_client: Client) -> None:
     headers = bearer(owner)
     path = f"{TOKENS}/{ApiToken.objects.get().pk}"
-    answers = [
+    responses = [
         client.get(TOKENS, headers=headers),
         post(client, TOKENS, headers, name="more", scopes=["chat"]),
         client.delete(path, headers=headers),
     ]
-    assert [error_of(answer, 403) for answer in answers] == ["forbidden"] * 3
+    assert [error_of(response, 403) for response in responses] == ["forbidden"] * 3
     assert owner_client.get(TOKENS).status_code == 200
-    for answer in (client.get(TOKENS), post(client, TOKENS, name="x", scopes=["chat"]), client.delete(path)):
-        assert error_of(answer, 401) == "not_signed_in"
+    for response in (client.get(TOKENS), post(client, TOKENS, name="x", scopes=["chat"]), client.delete(path)):
+        assert error_of(response, 401) == "not_signed_in"
