@@ -18,7 +18,7 @@ from config.tests.support import PASSWORD
 
 pytestmark = pytest.mark.django_db
 REGISTER, LOGIN, ME, TOKENS = (f"/api/auth/{name}" for name in ("register", "login", "me", "tokens"))
-OWN_TOKEN = {
+TOKEN_FIELDS = {
     "token_id", "name", "scopes", "beginning", "is_sign_in", "created_at", "expires_at", "last_used_at", "revoked_at",
     "is_valid",
 }  # fmt: skip
@@ -184,20 +184,25 @@ def test_token_key_is_shown_only_on_creation(client: Client, owner: User) -> Non
     expires = (timezone.now() + timedelta(days=7)).isoformat()
     response = post(client, TOKENS, headers, name="  My  script ", scopes=["tasks", "chat"], expires_at=expires)
     assert response.status_code == 201
-    made = response.json()
-    assert set(made) == OWN_TOKEN | {"access_token"}
-    assert (made["name"], made["scopes"], made["expires_at"]) == ("My script", ["chat", "tasks"], expires)
-    assert (made["is_sign_in"], made["is_valid"], made["last_used_at"], made["revoked_at"]) == (False, True, None, None)
-    assert made["access_token"].startswith(made["beginning"])
-    assert client.get("/api/tasks", headers=shown(made["access_token"])).status_code == 200
+    created = response.json()
+    assert set(created) == TOKEN_FIELDS | {"access_token"}
+    assert (created["name"], created["scopes"], created["expires_at"]) == ("My script", ["chat", "tasks"], expires)
+    assert (created["is_sign_in"], created["is_valid"], created["last_used_at"], created["revoked_at"]) == (
+        False,
+        True,
+        None,
+        None,
+    )
+    assert created["access_token"].startswith(created["beginning"])
+    assert client.get("/api/tasks", headers=shown(created["access_token"])).status_code == 200
 
     listed = client.get(TOKENS, headers=headers)
     assert set(listed.json()) == {"items", "has_more", "after"}
     newest, sign_in = listed.json()["items"]
-    assert set(newest) == OWN_TOKEN
+    assert set(newest) == TOKEN_FIELDS
     assert newest["last_used_at"] is not None
     assert (sign_in["is_sign_in"], sign_in["scopes"]) == (True, ["chat", "tasks"])
-    assert made["access_token"] not in listed.content.decode()
+    assert created["access_token"] not in listed.content.decode()
 
 
 def test_token_pagination_loses_no_ties(client: Client, owner: User) -> None:
@@ -258,11 +263,11 @@ def test_token_beyond_the_limit_returns_conflict(client: Client, owner: User, mo
 
 
 def test_revoked_token_is_rejected_and_stays_listed_for_a_month(client: Client, owner: User) -> None:
-    headers, made = signed_in(client), tokens.make(user=owner, name="old", scopes=["tasks"])
-    path = f"{TOKENS}/{made.token.pk}"
+    headers, created = signed_in(client), tokens.make(user=owner, name="old", scopes=["tasks"])
+    path = f"{TOKENS}/{created.token.pk}"
     response = client.delete(path, headers=headers)
     assert (response.status_code, response.content) == (204, b"")
-    assert client.get("/api/tasks", headers=shown(made.key)).status_code == 401
+    assert client.get("/api/tasks", headers=shown(created.key)).status_code == 401
     assert client.delete(path, headers=headers).status_code == 204  # idempotent
     revoked_at, is_valid = next(
         (item["revoked_at"], item["is_valid"])
@@ -270,9 +275,9 @@ def test_revoked_token_is_rejected_and_stays_listed_for_a_month(client: Client, 
         if item["name"] == "old"
     )
     assert (revoked_at is not None, is_valid) == (True, False)
-    ApiToken.objects.filter(pk=made.token.pk).update(revoked_at=timezone.now() - timedelta(days=31))
+    ApiToken.objects.filter(pk=created.token.pk).update(revoked_at=timezone.now() - timedelta(days=31))
     tokens.make(user=owner, name="new", scopes=["tasks"])
-    assert not ApiToken.objects.filter(pk=made.token.pk).exists()
+    assert not ApiToken.objects.filter(pk=created.token.pk).exists()
 
 
 def test_token_of_another_user_returns_404(client: Client, owner: User, outsider: User) -> None:

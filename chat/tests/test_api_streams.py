@@ -1,4 +1,4 @@
-"""Turns over the API: what a stream says, when it ends, and what is done with a turn."""
+"""Turns over the API: the events of a stream, its end, and stop, retry and approval."""
 
 import asyncio
 import gc
@@ -22,7 +22,7 @@ from chat.api.streams import open_streams
 from chat.infra.db_threads import in_database
 from chat.models import Conversation, Turn, User
 from chat.models.turn import Status
-from chat.realtime import connections as connected
+from chat.realtime import connections as realtime_connections
 from chat.tasks import services as tasks
 from chat.tests.api import bearer, error_of
 from chat.tests.asking import DELETE
@@ -34,14 +34,14 @@ from chat.turns.events import reply_id
 THREADS = "/api/chatkit/threads"
 
 
-def renamed(table: str, name: str) -> None:
-    """Give a table another name: who asks for it meanwhile fails."""
+def rename_table(table: str, name: str) -> None:
+    """Rename a table; until it has its name back, queries of it fail."""
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {table} RENAME TO {name}")
 
 
-class Program:
-    """Calls the API of this process with a token."""
+class ApiClient:
+    """A client of this process's API, with a token."""
 
     def __init__(self, headers: dict[str, str], thread_id: uuid.UUID) -> None:
         self.client = AsyncClient()
@@ -56,12 +56,12 @@ class Program:
 
     async def stream(self, method: str, path: str, body: object = None, **headers: str) -> AsyncIterator[bytes]:
         """Open a stream."""
-        answer = await self(method, path, body, **headers)
-        assert answer.status_code == 200, answer.content
-        assert answer["Content-Type"] == "text/event-stream"
-        return cast(AsyncIterator[bytes], answer.streaming_content)
+        response = await self(method, path, body, **headers)
+        assert response.status_code == 200, response.content
+        assert response["Content-Type"] == "text/event-stream"
+        return cast(AsyncIterator[bytes], response.streaming_content)
 
-    async def say(self, text: str, **headers: str) -> Reader:
+    async def send_message(self, text: str, **headers: str) -> Reader:
         """Send a message and read its stream to the end."""
         async with asyncio.timeout(20):
             return await read(await self.stream("POST", "/messages", {"text": text}, **headers))
@@ -75,38 +75,38 @@ class Program:
 
 @pytest.fixture
 async def chat(start_runner: StartRunner, script: ScriptedModel, owner: User, monkeypatch: pytest.MonkeyPatch) -> Chat:
-    """The owner in a thread that the script answers, in the server process that this is."""
+    """The owner's conversation with the scripted model; this process serves its API."""
     runner = await start_runner(script)
     monkeypatch.setattr(process, "_runner", runner)
-    talk = await in_database(lambda: Conversation.objects.create(user=owner, updated_at=owner.created_at))
-    return Chat(runner, owner, talk.pk)
+    conversation = await in_database(lambda: Conversation.objects.create(user=owner, updated_at=owner.created_at))
+    return Chat(runner, owner, conversation.pk)
 
 
 @pytest.fixture
-async def program(chat: Chat) -> AsyncIterator[Program]:
-    yield Program(await in_database(bearer, chat.user, "chat"), chat.conversation_id)
-    # Django's client leaves the connection of the thread that all its requests share; a database in use is not dropped.
+async def api(chat: Chat) -> AsyncIterator[ApiClient]:
+    yield ApiClient(await in_database(bearer, chat.user, "chat"), chat.conversation_id)
+    # Django's client leaves the connection of its shared thread open, and a database in use cannot be dropped.
     await sync_to_async(connections.close_all)()
 
 
 @asynccontextmanager
-async def opened(program: Program, text: str = "hi") -> AsyncIterator[tuple[AsyncIterator[bytes], Reader]]:
-    """Say something and read the stream's beginning, up to the first text."""
-    parts, reader = await program.stream("POST", "/messages", {"text": text}), Reader()
+async def open_stream(api: ApiClient, text: str = "hi") -> AsyncIterator[tuple[AsyncIterator[bytes], Reader]]:
+    """Send a message and read its stream up to the first text."""
+    parts, reader = await api.stream("POST", "/messages", {"text": text}), Reader()
     async with asyncio.timeout(20):
         while not reader.text:
             reader.feed(await anext(parts))
         yield parts, reader
 
 
-async def test_a_reply_is_streamed(chat: Chat, program: Program, script: ScriptedModel) -> None:
+async def test_reply_is_streamed(chat: Chat, api: ApiClient, script: ScriptedModel) -> None:
     script.enqueue([assistant_message("Hello “you”!\n\nHow are you?")])
-    answer = await program("POST", "/messages", {"text": "hi"})
-    assert answer.status_code == 200
-    assert answer["Cache-Control"] == "no-store" and answer["X-Accel-Buffering"] == "no"
-    reader = await read(cast(AsyncIterator[bytes], answer.streaming_content))
+    response = await api("POST", "/messages", {"text": "hi"})
+    assert response.status_code == 200
+    assert response["Cache-Control"] == "no-store" and response["X-Accel-Buffering"] == "no"
+    reader = await read(cast(AsyncIterator[bytes], response.streaming_content))
     turn = await in_database(Turn.objects.get)
-    assert answer["Content-Location"] == f"{program.thread}/turns/{turn.pk}/events"
+    assert response["Content-Location"] == f"{api.thread}/turns/{turn.pk}/events"
     assert reader.types() == ["message_start", "content_delta", "message_end"]
     reply = str(reply_id(turn.pk))
     start, end = reader.events[0], reader.events[-1]
@@ -119,79 +119,77 @@ async def test_a_reply_is_streamed(chat: Chat, program: Program, script: Scripte
     }
     assert set(reader.events[1].data) == {"type", "delta"}
     assert end.data == {"type": "message_end", "message_id": reply, "content": reader.text, "status": "done"}
-    message = (await program("GET", f"/messages/{reply}")).json()
+    message = (await api("GET", f"/messages/{reply}")).json()
     assert message["content"] == reader.text == "Hello “you”!\n\nHow are you?"
 
 
 @pytest.mark.parametrize("key", ["7c9e6679-7425-40de-944b-e07fc1f90ae7", "order 17 “ü”", "x" * 255])
-async def test_a_key_is_acted_on_once(program: Program, script: ScriptedModel, key: str) -> None:
+async def test_same_idempotency_key_sends_one_message(api: ApiClient, script: ScriptedModel, key: str) -> None:
     script.enqueue([assistant_message("Once.")])
-    sent = key.encode().decode("latin1")
-    first = await program.say("hi", Idempotency_Key=sent)
-    again = await program.say("hi", Idempotency_Key=sent)
+    header = key.encode().decode("latin1")
+    first = await api.send_message("hi", Idempotency_Key=header)
+    again = await api.send_message("hi", Idempotency_Key=header)
     assert again.events == first.events
-    rest = await program.say("hi", Idempotency_Key=sent, Last_Event_ID=first.events[-2].id)
+    rest = await api.send_message("hi", Idempotency_Key=header, Last_Event_ID=first.events[-2].id)
     assert rest.events == first.events[-1:]
-    other = await program("POST", "/messages", {"text": "something else"}, Idempotency_Key=sent)
+    other = await api("POST", "/messages", {"text": "something else"}, Idempotency_Key=header)
     assert error_of(other, 422) == "key_reused"
-    without = await program("POST", "/messages", {"text": "hi"}, Last_Event_ID=first.events[-2].id)
+    without = await api("POST", "/messages", {"text": "hi"}, Last_Event_ID=first.events[-2].id)
     assert error_of(without, 400) == "bad_input"
     assert await in_database(Turn.objects.count) == 1
     script.enqueue([assistant_message("Twice.")])
-    assert (await program.say("hi")).text == "Twice."
+    assert (await api.send_message("hi")).text == "Twice."
 
 
-async def test_what_cannot_be_a_message_is_refused(program: Program, chat: Chat) -> None:
-    unfit: list[object] = [{}, {"text": ""}, {"text": "x" * 10_001}, {"text": "\x00"}, {"text": 5}]
-    for body in unfit:
-        assert error_of(await program("POST", "/messages", body), 422) == "invalid"
-    no_objects: list[object] = [[], "\ud800"]
-    for body in no_objects:
-        assert error_of(await program("POST", "/messages", body), 400) == "bad_request"
-    assert error_of(await program("POST", "/messages", {"text": " \n"}), 400) == "empty"
-    too_long = await program("POST", "/messages", {"text": "x"}, Idempotency_Key="x" * 256)
+async def test_invalid_message_is_rejected(api: ApiClient, chat: Chat) -> None:
+    invalid: list[object] = [{}, {"text": ""}, {"text": "x" * 10_001}, {"text": "\x00"}, {"text": 5}]
+    for body in invalid:
+        assert error_of(await api("POST", "/messages", body), 422) == "invalid"
+    not_objects: list[object] = [[], "\ud800"]
+    for body in not_objects:
+        assert error_of(await api("POST", "/messages", body), 400) == "bad_request"
+    assert error_of(await api("POST", "/messages", {"text": " \n"}), 400) == "empty"
+    too_long = await api("POST", "/messages", {"text": "x"}, Idempotency_Key="x" * 256)
     assert error_of(too_long, 422) == "invalid"
     assert await in_database(Turn.objects.count) == 0
 
 
-async def test_who_says_too_much_is_told_when_to_come_back(
-    program: Program, script: ScriptedModel, settings: LazySettings
+async def test_message_rate_limit_returns_retry_after(
+    api: ApiClient, script: ScriptedModel, settings: LazySettings
 ) -> None:
     settings.MESSAGES_PER_MINUTE = 1
     script.enqueue([assistant_message("Hello!")])
-    await program.say("hi")
-    refused = await program("POST", "/messages", {"text": "hi again"})
+    await api.send_message("hi")
+    refused = await api("POST", "/messages", {"text": "hi again"})
     assert error_of(refused, 429) == "rate_limited"
     assert 1 <= int(refused["Retry-After"]) <= 60
 
 
-async def test_no_more_streams_than_sockets_are_open(
-    program: Program, script: ScriptedModel, settings: LazySettings
-) -> None:
+async def test_open_streams_per_user_are_limited(api: ApiClient, script: ScriptedModel, settings: LazySettings) -> None:
     settings.SOCKETS_PER_USER = 1
     script.enqueue(Gate("so far").step())
-    async with opened(program) as (_, reader):
+    async with open_stream(api) as (_, reader):
         turn_id = reader.events[0].data["turn_id"]
         for refused in (
-            await program("GET", f"/turns/{turn_id}/events"),
-            await program("POST", "/messages", {"text": "more"}),
+            await api("GET", f"/turns/{turn_id}/events"),
+            await api("POST", "/messages", {"text": "more"}),
         ):
             assert error_of(refused, 429) == "rate_limited"
             assert int(refused["Retry-After"]) > 0
     assert await in_database(Turn.objects.count) == 1
 
 
-async def test_a_stream_goes_on_where_it_was_cut(program: Program, chat: Chat, script: ScriptedModel) -> None:
+async def test_cut_stream_resumes_at_the_last_event_id(api: ApiClient, chat: Chat, script: ScriptedModel) -> None:
     gate = Gate("Hello", " there")
     script.enqueue(gate.step())
-    async with opened(program) as (parts, reader):
+    async with open_stream(api) as (parts, reader):
         await gate.reached.wait()
         await cast(Any, parts).aclose()
         turn_id = uuid.UUID(reader.events[0].data["turn_id"])
         log = chat.runner.logs.get(turn_id)
-        assert log is not None and log.is_live, "who goes away stops nothing"
-        second = asyncio.create_task(program.follow(turn_id, reader.last_id))
-        whole = asyncio.create_task(program.follow(turn_id))
+        assert log is not None and log.is_live, "a disconnect does not stop the turn"
+        second = asyncio.create_task(api.follow(turn_id, reader.last_id))
+        whole = asyncio.create_task(api.follow(turn_id))
         await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=turn_id)
         rest = await second
     first = await whole
@@ -201,14 +199,12 @@ async def test_a_stream_goes_on_where_it_was_cut(program: Program, chat: Chat, s
     end = first.events[-1].data
     assert rest.events[-1] == first.events[-1]
     assert (end["status"], end["content"]) == ("stopped", "Hello there")
-    # An end that was seen is not told again.
-    assert (await program.follow(turn_id, first.last_id)).events == []
+    # After the last event, the stream has no more events.
+    assert (await api.follow(turn_id, first.last_id)).events == []
 
 
-async def test_nothing_of_a_stream_is_left_when_its_reader_has_gone(
-    program: Program, chat: Chat, script: ScriptedModel
-) -> None:
-    """As the server does it: the application's task for the request is cancelled wherever it is."""
+async def test_disconnected_stream_leaves_no_task(api: ApiClient, chat: Chat, script: ScriptedModel) -> None:
+    """The server cancels the application's task for a request at any point; so does this test."""
     gate = Gate("so far")
     script.enqueue(gate.step())
     accepted = await chat.send("hi")
@@ -216,7 +212,7 @@ async def test_nothing_of_a_stream_is_left_when_its_reader_has_gone(
         await gate.reached.wait()
     before = {task for task in asyncio.all_tasks() if not task.done()}
     for _ in range(3):
-        parts = await program.stream("GET", f"/turns/{accepted.turn.pk}/events")
+        parts = await api.stream("GET", f"/turns/{accepted.turn.pk}/events")
 
         async def watch(parts: AsyncIterator[bytes] = parts) -> None:
             await read(parts)
@@ -237,82 +233,82 @@ async def test_nothing_of_a_stream_is_left_when_its_reader_has_gone(
     assert not [task for task in left if "_next" in repr(task)]
 
 
-async def test_a_silent_stream_shows_that_it_lives(
-    program: Program, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+async def test_silent_stream_sends_heartbeats(
+    api: ApiClient, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "HEARTBEAT_EVERY", 0.01)
     script.enqueue(Gate("so far").step())
-    async with opened(program) as (parts, reader):
+    async with open_stream(api) as (parts, reader):
         seen, events = reader.comments, len(reader.events)
         while reader.comments < seen + 3:
             reader.feed(await anext(parts))
         assert len(reader.events) == events
 
 
-@pytest.mark.parametrize("by", ["token", "login"])
-async def test_a_stream_ends_with_what_opened_it(
-    program: Program, chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch, by: str
+@pytest.mark.parametrize("credential", ["token", "login"])
+async def test_stream_ends_with_its_token_or_login(
+    api: ApiClient, chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch, credential: str
 ) -> None:
-    monkeypatch.setattr(connected, "CHECK_EVERY", 0.01)
+    monkeypatch.setattr(realtime_connections, "CHECK_EVERY", 0.01)
     script.enqueue(Gate("so far").step())
-    if by == "login":
-        await program.client.aforce_login(chat.user, backend="django.contrib.auth.backends.ModelBackend")
-        program.headers = {}
-    async with opened(program) as (parts, reader):
+    if credential == "login":
+        await api.client.aforce_login(chat.user, backend="django.contrib.auth.backends.ModelBackend")
+        api.headers = {}
+    async with open_stream(api) as (parts, reader):
         for _ in range(3):
-            await in_database(tokens.ended, [])  # time in which a stream that holds would not end
+            await in_database(tokens.ended, [])  # time enough for a wrong end
         assert list(open_streams)
-        if by == "login":
-            await program.client.alogout()
+        if credential == "login":
+            await api.client.alogout()
         else:
             await in_database(tokens.end_all, chat.user.pk)
         await read(parts, reader)
     assert not reader.ended
     turn_id = reader.events[0].data["turn_id"]
-    assert error_of(await program("GET", f"/turns/{turn_id}/events"), 401) == "not_signed_in"
+    assert error_of(await api("GET", f"/turns/{turn_id}/events"), 401) == "not_signed_in"
     assert (await in_database(Turn.objects.get)).status == Status.RUNNING
 
 
-async def test_a_stream_ends_with_its_token_where_the_database_had_failed_meanwhile(
-    program: Program, chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+async def test_stream_ends_with_its_token_after_a_database_error(
+    api: ApiClient, chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connected, "CHECK_EVERY", 0.01)
-    failed, heard = asyncio.Event(), logging.Handler()
-    monkeypatch.setattr(heard, "emit", lambda record: failed.set())
-    connected.logger.addHandler(heard)
+    monkeypatch.setattr(realtime_connections, "CHECK_EVERY", 0.01)
+    failed, handler = asyncio.Event(), logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: failed.set())
+    realtime_connections.logger.addHandler(handler)
     script.enqueue(Gate("so far").step())
     try:
-        async with opened(program) as (parts, reader), asyncio.timeout(20):
-            await in_database(renamed, "chat_apitoken", "chat_gone")
+        async with open_stream(api) as (parts, reader), asyncio.timeout(20):
+            await in_database(rename_table, "chat_apitoken", "chat_gone")
             try:
                 await failed.wait()
             finally:
-                await in_database(renamed, "chat_gone", "chat_apitoken")
+                await in_database(rename_table, "chat_gone", "chat_apitoken")
             await in_database(tokens.end_all, chat.user.pk)
             await read(parts, reader)
     finally:
-        connected.logger.removeHandler(heard)
+        realtime_connections.logger.removeHandler(handler)
     assert not reader.ended
 
 
-async def test_streams_end_with_the_server(program: Program, script: ScriptedModel) -> None:
+async def test_server_shutdown_ends_streams(api: ApiClient, script: ScriptedModel) -> None:
     script.enqueue(Gate("so far").step())
-    async with opened(program) as (parts, reader):
+    async with open_stream(api) as (parts, reader):
         streams.end_all()
         await read(parts, reader)
     assert not reader.ended
 
 
-async def test_an_approval_ends_the_stream_and_the_decision_goes_on(
-    program: Program, chat: Chat, script: ScriptedModel
+async def test_approval_request_ends_the_stream_and_decision_resumes_the_turn(
+    api: ApiClient, chat: Chat, script: ScriptedModel
 ) -> None:
     for title in ("Milk", "Bread", "Eggs"):
         await in_database(tasks.create_task, user_id=chat.user.pk, title=title)
     script.enqueue([assistant_message("Gladly."), *DELETE])
-    asked = await program.say("Delete the first two tasks")
-    assert asked.types() == ["message_start", "content_delta", "approval_requested"]
-    turn_id = asked.events[0].data["turn_id"]
-    assert asked.events[-1].data == {
+    requested = await api.send_message("Delete the first two tasks")
+    assert requested.types() == ["message_start", "content_delta", "approval_requested"]
+    turn_id = requested.events[0].data["turn_id"]
+    assert requested.events[-1].data == {
         "type": "approval_requested",
         "turn_id": turn_id,
         "call_id": "call_1",
@@ -320,55 +316,55 @@ async def test_an_approval_ends_the_stream_and_the_decision_goes_on(
         "arguments": {"numbers": [1, 2]},
     }
     await chat.settled()
-    again = await program.follow(turn_id)
-    assert (again.text, again.events[-1].data) == (asked.text, asked.events[-1].data)
+    again = await api.follow(turn_id)
+    assert (again.text, again.events[-1].data) == (requested.text, requested.events[-1].data)
 
     approvals = f"/turns/{turn_id}/approvals"
-    assert error_of(await program("POST", f"{approvals}/call_9", {"approve": True}), 404) == "not_found"
-    assert error_of(await program("POST", f"{approvals}/call_1", {"approve": "yes"}), 422) == "invalid"
+    assert error_of(await api("POST", f"{approvals}/call_9", {"approve": True}), 404) == "not_found"
+    assert error_of(await api("POST", f"{approvals}/call_1", {"approve": "yes"}), 422) == "invalid"
     script.enqueue([assistant_message("Deleted.")])
-    waiting = asyncio.create_task(program.follow(turn_id, asked.last_id))
-    decided = await program("POST", f"{approvals}/call_1", {"approve": True})
+    waiting = asyncio.create_task(api.follow(turn_id, requested.last_id))
+    decided = await api("POST", f"{approvals}/call_1", {"approve": True})
     assert decided.status_code == 200
     assert set(decided.json()) == {"turn_id", "status"} and decided.json()["turn_id"] == turn_id
     rest = await waiting
-    assert rest.ended and rest.text == (await program.follow(turn_id)).text == "Gladly.\n\nDeleted."
-    assert error_of(await program("POST", f"{approvals}/call_1", {"approve": True}), 409) == "conflict"
+    assert rest.ended and rest.text == (await api.follow(turn_id)).text == "Gladly.\n\nDeleted."
+    assert error_of(await api("POST", f"{approvals}/call_1", {"approve": True}), 409) == "conflict"
     assert len(await in_database(lambda: tasks.list_tasks(user_id=chat.user.pk).tasks)) == 1
 
 
-async def test_a_turn_is_stopped_and_tried_again(program: Program, script: ScriptedModel) -> None:
+async def test_turn_is_stopped_and_retried(api: ApiClient, script: ScriptedModel) -> None:
     gate = Gate("so far")
     script.enqueue(gate.step())
-    async with opened(program) as (parts, reader):
+    async with open_stream(api) as (parts, reader):
         turn_id = reader.events[0].data["turn_id"]
         await gate.reached.wait()
-        stopped = await program("POST", f"/turns/{turn_id}/stop")
+        stopped = await api("POST", f"/turns/{turn_id}/stop")
         assert stopped.status_code == 200 and set(stopped.json()) == {"turn_id", "status"}
         await read(parts, reader)
     assert reader.events[-1].data["status"] == "stopped"
-    ended = await program("POST", f"/turns/{turn_id}/stop")
+    ended = await api("POST", f"/turns/{turn_id}/stop")
     assert ended.json() == {"turn_id": turn_id, "status": "stopped"}
 
     script.enqueue([assistant_message("Whole.")])
-    retried = [await program("POST", f"/turns/{turn_id}/retry", Idempotency_Key="again") for _ in range(2)]
+    retried = [await api("POST", f"/turns/{turn_id}/retry", Idempotency_Key="again") for _ in range(2)]
     new = retried[0].json()
     assert retried[0].status_code == 200
     assert set(new) == {"turn_id", "status", "message_id", "ahead", "replaces"}
     assert (new["replaces"], new["ahead"]) == (turn_id, 0)
     assert retried[1].json()["turn_id"] == new["turn_id"]
-    assert (await program.follow(new["turn_id"])).text.endswith("Whole.")
-    assert error_of(await program("POST", f"/turns/{turn_id}/retry"), 409) == "conflict"
+    assert (await api.follow(new["turn_id"])).text.endswith("Whole.")
+    assert error_of(await api("POST", f"/turns/{turn_id}/retry"), 409) == "conflict"
 
 
-async def test_a_failure_is_told(program: Program, script: ScriptedModel) -> None:
+async def test_model_failure_sends_an_error_event(api: ApiClient, script: ScriptedModel) -> None:
     script.enqueue([])
-    reader = await program.say("hi")
+    reader = await api.send_message("hi")
     assert reader.types() == ["message_start", "error"]
     error = reader.events[-1].data["error"]
     assert set(error) == {"code", "detail", "retryable"} and error["code"] == "model_error"
     turn_id = reader.events[0].data["turn_id"]
-    assert (await program.follow(turn_id, "1-99")).events[-1].data == reader.events[-1].data
+    assert (await api.follow(turn_id, "1-99")).events[-1].data == reader.events[-1].data
 
 
 CALLS = [
@@ -380,8 +376,8 @@ CALLS = [
 ]
 
 
-async def test_nobody_else_learns_that_a_turn_exists(
-    chat: Chat, program: Program, script: ScriptedModel, outsider: User, staff: User
+async def test_turn_of_another_user_returns_the_same_404_as_no_turn(
+    chat: Chat, api: ApiClient, script: ScriptedModel, outsider: User, staff: User
 ) -> None:
     gate = Gate("so far")
     script.enqueue(gate.step())
@@ -390,17 +386,17 @@ async def test_nobody_else_learns_that_a_turn_exists(
         await gate.reached.wait()
     for user in (outsider, staff):
         headers = await in_database(bearer, user)
-        there, nowhere = Program(headers, chat.conversation_id), Program(headers, uuid.uuid4())
+        existing, missing = ApiClient(headers, chat.conversation_id), ApiClient(headers, uuid.uuid4())
         for method, path, body in CALLS:
-            answer = await there(method, path.format(turn=turn_id), body)
-            assert error_of(answer, 404) == "not_found", path
-            assert answer.content == (await nowhere(method, path.format(turn=uuid.uuid4()), body)).content
-    program.headers = await in_database(bearer, chat.user, "tasks")
+            response = await existing(method, path.format(turn=turn_id), body)
+            assert error_of(response, 404) == "not_found", path
+            assert response.content == (await missing(method, path.format(turn=uuid.uuid4()), body)).content
+    api.headers = await in_database(bearer, chat.user, "tasks")
     for method, path, body in CALLS:
-        assert error_of(await program(method, path.format(turn=turn_id), body), 403) == "forbidden"
-    program.headers = {}
+        assert error_of(await api(method, path.format(turn=turn_id), body), 403) == "forbidden"
+    api.headers = {}
     for method, path, body in CALLS:
-        assert error_of(await program(method, path.format(turn=turn_id), body), 401) == "not_signed_in"
+        assert error_of(await api(method, path.format(turn=turn_id), body), 401) == "not_signed_in"
     turn = await in_database(Turn.objects.get)
     assert (turn.status, turn.stop_asked) == (Status.RUNNING, False)
     assert await in_database(Conversation.objects.count) == 1

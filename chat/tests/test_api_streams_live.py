@@ -1,7 +1,7 @@
-"""Streams of a real server: cut, resumed, unread, and gone on with after a kill."""
+"""Streams of a real server: cut, resumed after a kill, ended by a shutdown, never read."""
 
 import asyncio
-import socket as sockets_of_the_system
+import socket as socket_module
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,8 +24,8 @@ SECONDS = 60
 
 
 @dataclass
-class Program:
-    """Somebody's program, in a thread of theirs."""
+class ApiClient:
+    """A client of the API, with a thread of its own."""
 
     server: ServerProcess
     key: str
@@ -35,41 +35,41 @@ class Program:
     async def stream(
         self, method: str, path: str, body: object = None, last: str = ""
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open a stream; it is cut where the block is left."""
+        """Open a stream; leaving the block cuts it."""
         headers = {"Authorization": f"Bearer {self.key}"} | ({"Last-Event-ID": last} if last else {})
         url = f"{self.server.url}/api/chatkit/threads/{self.thread_id}{path}"
         async with (
             asyncio.timeout(SECONDS),
             httpx.AsyncClient(timeout=SECONDS) as client,
-            client.stream(method, url, json=body, headers=headers) as answer,
+            client.stream(method, url, json=body, headers=headers) as response,
         ):
-            assert answer.status_code == 200, await answer.aread()
-            yield answer.aiter_raw()
+            assert response.status_code == 200, await response.aread()
+            yield response.aiter_raw()
 
-    async def say(self, text: str, reader: Reader) -> None:
-        """Say something and read all of the stream."""
+    async def send_message(self, text: str, reader: Reader) -> None:
+        """Send a message and read its stream to the end."""
         async with self.stream("POST", "/messages", {"text": text}) as parts:
             async for part in parts:
                 reader.feed(part)
 
     async def follow(self, turn_id: str, reader: Reader) -> None:
-        """Read a turn's stream from where the reader has come to."""
+        """Read a turn's stream from the reader's last event to the end."""
         async with self.stream("GET", f"/turns/{turn_id}/events", last=reader.last_id) as parts:
             async for part in parts:
                 reader.feed(part)
 
 
-def program_at(server: ServerProcess) -> Program:
-    """Make a person, a token and a thread."""
+def api_client_of(server: ServerProcess) -> ApiClient:
+    """Create a user, a token and a thread."""
     key = f"tk_{uuid.uuid4().hex}"
     user_id = server.database.add_user(f"{uuid.uuid4().hex}@example.com")
     give_token(server.database, user_id, key)
-    program = Program(server, key)
-    made = httpx.post(
+    api = ApiClient(server, key)
+    created = httpx.post(
         f"{server.url}/api/chatkit/threads", json={}, headers={"Authorization": f"Bearer {key}"}, timeout=SECONDS
     )
-    program.thread_id = made.json()["thread_id"]
-    return program
+    api.thread_id = created.json()["thread_id"]
+    return api
 
 
 def give_token(database: LiveDatabase, user_id: uuid.UUID, key: str) -> None:
@@ -82,7 +82,7 @@ def give_token(database: LiveDatabase, user_id: uuid.UUID, key: str) -> None:
     )
 
 
-async def until_begun(reader: Reader) -> str:
+async def first_turn_id(reader: Reader) -> str:
     """Wait for the first event; return the turn's id."""
     async with asyncio.timeout(SECONDS):
         while not reader.events:
@@ -90,7 +90,7 @@ async def until_begun(reader: Reader) -> str:
     return str(reader.events[0].data["turn_id"])
 
 
-async def test_after_a_kill_a_stream_goes_on_to_the_same_end(
+async def test_stream_resumes_after_the_server_is_killed(
     scripted_server: ScriptedServer, live_database: LiveDatabase, tmp_path: object
 ) -> None:
     variables = scripted_server.server.variables
@@ -100,28 +100,28 @@ async def test_after_a_kill_a_stream_goes_on_to_the_same_end(
         try:
             endpoint.play(says("Half of ", "it", ", and the rest."), says("All ", "anew."))
             endpoint.hold()
-            program, reader = program_at(server), Reader()
-            saying = asyncio.create_task(program.say("hi", reader))
+            api, reader = api_client_of(server), Reader()
+            sending = asyncio.create_task(api.send_message("hi", reader))
             endpoint.release(2)
-            turn_id = await until_begun(reader)
+            turn_id = await first_turn_id(reader)
             async with asyncio.timeout(SECONDS):
                 while reader.text != "Half of it":
                     await asyncio.sleep(0.01)
             server.kill9()
             with pytest.raises(httpx.TransportError):
-                await saying
+                await sending
             reader.cut()
             assert not reader.ended
             endpoint.release()
             await asyncio.to_thread(server.restart)
-            await program.follow(turn_id, reader)
+            await api.follow(turn_id, reader)
         finally:
             server.kill9()
     assert reader.ended and reader.text == "All anew."
     assert reader.events[-1].data["status"] == "done"
 
 
-async def test_a_server_that_stops_ends_its_streams_in_good_order(
+async def test_server_shutdown_ends_streams_cleanly(
     scripted_server: ScriptedServer, live_database: LiveDatabase, tmp_path: object
 ) -> None:
     async with ModelServer(port=0) as endpoint:
@@ -130,12 +130,12 @@ async def test_a_server_that_stops_ends_its_streams_in_good_order(
         try:
             endpoint.play(says("so far", "."))
             endpoint.hold()
-            program, reader = program_at(server), Reader()
-            saying = asyncio.create_task(program.say("hi", reader))
+            api, reader = api_client_of(server), Reader()
+            sending = asyncio.create_task(api.send_message("hi", reader))
             endpoint.release(1)
-            await until_begun(reader)
+            await first_turn_id(reader)
             assert await asyncio.to_thread(server.terminate) == 0
-            await saying  # to an end that is whole, or the client would say so
+            await sending  # raises unless the response is complete
             assert not reader.ended
             assert "Traceback" not in server.output and "never retrieved" not in server.output
         finally:
@@ -143,41 +143,41 @@ async def test_a_server_that_stops_ends_its_streams_in_good_order(
 
 
 @asynccontextmanager
-async def deaf(program: Program, turn_id: str) -> AsyncIterator[None]:
-    """Ask for a stream and never read it, with next to no room in the kernel."""
-    plain = sockets_of_the_system.socket()
-    plain.setsockopt(sockets_of_the_system.SOL_SOCKET, sockets_of_the_system.SO_RCVBUF, 4096)
-    plain.setblocking(False)
+async def unread_stream(api: ApiClient, turn_id: str) -> AsyncIterator[None]:
+    """Open a stream with a small receive buffer and never read it."""
+    client_socket = socket_module.socket()
+    client_socket.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_RCVBUF, 4096)
+    client_socket.setblocking(False)
     loop = asyncio.get_running_loop()
     try:
-        await loop.sock_connect(plain, ("127.0.0.1", program.server.port))
-        asking = (
-            f"GET /api/chatkit/threads/{program.thread_id}/turns/{turn_id}/events HTTP/1.1\r\nHost: localhost\r\n"
-            f"Authorization: Bearer {program.key}\r\n\r\n"
+        await loop.sock_connect(client_socket, ("127.0.0.1", api.server.port))
+        request = (
+            f"GET /api/chatkit/threads/{api.thread_id}/turns/{turn_id}/events HTTP/1.1\r\nHost: localhost\r\n"
+            f"Authorization: Bearer {api.key}\r\n\r\n"
         )
-        await loop.sock_sendall(plain, asking.encode())
+        await loop.sock_sendall(client_socket, request.encode())
         yield
     finally:
-        plain.close()
+        client_socket.close()
 
 
-async def test_what_nobody_reads_stays_unsent(scripted_server: ScriptedServer, endpoint: ModelServer) -> None:
-    story = ["plain text " * 400] * 600
-    endpoint.play(says(*story))
-    program, reader = program_at(scripted_server.server), Reader()
-    await program.say("tell me everything", reader)
-    assert reader.text == "".join(story)
+async def test_unread_streams_do_not_grow_the_server(scripted_server: ScriptedServer, endpoint: ModelServer) -> None:
+    chunks = ["plain text " * 400] * 600
+    endpoint.play(says(*chunks))
+    api, reader = api_client_of(scripted_server.server), Reader()
+    await api.send_message("tell me everything", reader)
+    assert reader.text == "".join(chunks)
     turn_id = str(reader.events[0].data["turn_id"])
-    for _ in range(2):  # so that what reading it again takes by itself is there already
-        await program.follow(turn_id, Reader())
+    for _ in range(2):  # so that the memory of a repeated read is already allocated
+        await api.follow(turn_id, Reader())
     server = psutil.Process(scripted_server.server.process.pid)
     before = server.memory_info().rss
     async with AsyncExitStack() as stack:
         for _ in range(15):
-            await stack.enter_async_context(deaf(program, turn_id))
-        for _ in range(3):  # time for as much as the server would like to send
-            await program.follow(turn_id, Reader())
-        grown = server.memory_info().rss - before
-    undelivered = 15 * len(reader.text)
-    assert undelivered > 36 * 2**20
-    assert grown < 12 * 2**20, f"{grown / 2**20:.1f} MiB more, {undelivered / 2**20:.0f} MiB undelivered"
+            await stack.enter_async_context(unread_stream(api, turn_id))
+        for _ in range(3):  # time for the server to send to the unread streams
+            await api.follow(turn_id, Reader())
+        growth = server.memory_info().rss - before
+    unread = 15 * len(reader.text)
+    assert unread > 36 * 2**20
+    assert growth < 12 * 2**20, f"{growth / 2**20:.1f} MiB growth, {unread / 2**20:.0f} MiB unread"

@@ -1,4 +1,4 @@
-"""A user has only so many sockets and streams, however many are opened at once and however they end."""
+"""The limit of sockets and streams per user, with many opened at once, and after every kind of end."""
 
 import asyncio
 import gc
@@ -17,118 +17,118 @@ from chat.models import User
 from chat.realtime.connections import Connections, Credential
 from chat.tests.live import ScriptedServer, endpoint, open_socket, sign_in
 from chat.tests.model_server import ModelServer, says
-from chat.tests.test_api_streams_live import Program, program_at
+from chat.tests.test_api_streams_live import ApiClient, api_client_of
 
 __all__ = ["endpoint"]
 
 LIMIT, AT_ONCE = 20, 60
-SAID = {"content": [{"type": "input_text", "text": "hi"}], "attachments": [], "inference_options": {}}
+MESSAGE = {"content": [{"type": "input_text", "text": "hi"}], "attachments": [], "inference_options": {}}
 
 
 class Streams:
-    """A program that opens streams and keeps them open."""
+    """An API client that opens streams and keeps them open."""
 
-    def __init__(self, program: Program, client: httpx.AsyncClient) -> None:
+    def __init__(self, api: ApiClient, client: httpx.AsyncClient) -> None:
         self.client = client
-        self.thread = f"/api/chatkit/threads/{program.thread_id}"
+        self.thread = f"/api/chatkit/threads/{api.thread_id}"
         self.open: list[httpx.Response] = []
 
-    async def ask(self, path: str, body: object = None) -> int:
+    async def open_one(self, path: str, body: object = None) -> int:
         """Open a stream; return the status."""
         request = self.client.build_request("POST" if body else "GET", path, json=body)
-        answer = await self.client.send(request, stream=True)
-        self.open.append(answer)
-        return answer.status_code
+        response = await self.client.send(request, stream=True)
+        self.open.append(response)
+        return response.status_code
 
-    async def at_once(self, path: str, body: object = None) -> Counter[int]:
-        """Ask for many streams at once."""
-        return Counter(await asyncio.gather(*[self.ask(path, body) for _ in range(AT_ONCE)]))
+    async def open_many(self, path: str, body: object = None) -> Counter[int]:
+        """Open many streams at once; return how often each status came."""
+        return Counter(await asyncio.gather(*[self.open_one(path, body) for _ in range(AT_ONCE)]))
 
     async def begin(self) -> str:
-        """Say something; return where its turn is followed."""
-        async with self.client.stream("POST", f"{self.thread}/messages", json={"text": "hi"}) as answer:
-            return str(answer.headers["Content-Location"])
+        """Send a message; return the URL of its turn's events."""
+        async with self.client.stream("POST", f"{self.thread}/messages", json={"text": "hi"}) as response:
+            return str(response.headers["Content-Location"])
 
     async def close(self) -> None:
-        """Go away."""
-        await asyncio.gather(*[answer.aclose() for answer in self.open])
+        """Close all streams."""
+        await asyncio.gather(*[response.aclose() for response in self.open])
         self.open.clear()
 
 
 @pytest.fixture
 async def streams(scripted_server: ScriptedServer, endpoint: ModelServer) -> AsyncIterator[Streams]:
-    """A program at a server whose model says nothing yet."""
+    """An API client of a server whose model has not answered yet."""
     endpoint.play(*[says("so far", ".")] * 50)
     endpoint.hold()
-    program = program_at(scripted_server.server)
-    headers = {"Authorization": f"Bearer {program.key}"}
+    api = api_client_of(scripted_server.server)
+    headers = {"Authorization": f"Bearer {api.key}"}
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    async with httpx.AsyncClient(base_url=program.server.url, headers=headers, limits=limits, timeout=60) as client:
-        opened = Streams(program, client)
-        yield opened
+    async with httpx.AsyncClient(base_url=api.server.url, headers=headers, limits=limits, timeout=60) as client:
+        streams_of_client = Streams(api, client)
+        yield streams_of_client
         endpoint.release()
-        await opened.close()
+        await streams_of_client.close()
 
 
 @pytest.mark.service
-async def test_60_messages_sent_at_once_open_no_more_streams_than_allowed(streams: Streams) -> None:
-    assert await streams.at_once(f"{streams.thread}/messages", {"text": "hi"}) == {200: LIMIT, 429: AT_ONCE - LIMIT}
+async def test_concurrent_messages_open_streams_up_to_the_limit(streams: Streams) -> None:
+    assert await streams.open_many(f"{streams.thread}/messages", {"text": "hi"}) == {200: LIMIT, 429: AT_ONCE - LIMIT}
 
 
 @pytest.mark.service
-async def test_60_chatkit_threads_begun_at_once_open_no_more_streams_than_allowed(streams: Streams) -> None:
-    asked = {"type": "threads.create", "params": {"input": SAID}}
-    assert await streams.at_once("/api/chatkit", asked) == {200: LIMIT, 429: AT_ONCE - LIMIT}
+async def test_concurrent_chatkit_threads_open_streams_up_to_the_limit(streams: Streams) -> None:
+    create_thread = {"type": "threads.create", "params": {"input": MESSAGE}}
+    assert await streams.open_many("/api/chatkit", create_thread) == {200: LIMIT, 429: AT_ONCE - LIMIT}
 
 
 @pytest.mark.service
-async def test_places_come_back_however_streams_end(streams: Streams) -> None:
+async def test_streams_release_their_slots_however_they_end(streams: Streams) -> None:
     events = await streams.begin()
     for _ in range(2):
-        assert await streams.at_once(events) == {200: LIMIT, 429: AT_ONCE - LIMIT}
+        assert await streams.open_many(events) == {200: LIMIT, 429: AT_ONCE - LIMIT}
         await streams.close()
-        # Clients that are gone before there is an answer.
-        for patience in range(40):
-            asking = asyncio.create_task(streams.ask(events))
-            await asyncio.sleep(patience / 2_000)
-            asking.cancel()
+        # Clients that disconnect before the response.
+        for delay in range(40):
+            opening = asyncio.create_task(streams.open_one(events))
+            await asyncio.sleep(delay / 2_000)
+            opening.cancel()
         await streams.close()
         async with asyncio.timeout(20):
-            while await streams.ask(events) != 200 or len(streams.open) < LIMIT:
-                streams.open = [answer for answer in streams.open if answer.status_code == 200]
+            while await streams.open_one(events) != 200 or len(streams.open) < LIMIT:
+                streams.open = [response for response in streams.open if response.status_code == 200]
                 await asyncio.sleep(0.01)
-        assert await streams.ask(events) == 429
+        assert await streams.open_one(events) == 429
         await streams.close()
         async with asyncio.timeout(20):
-            while await streams.ask(events) != 200:
+            while await streams.open_one(events) != 200:
                 await asyncio.sleep(0.01)
         await streams.close()
 
 
 @pytest.mark.service
-async def test_60_sockets_opened_at_once(scripted_server: ScriptedServer) -> None:
+async def test_concurrent_sockets_are_opened_up_to_the_limit(scripted_server: ScriptedServer) -> None:
     person = sign_in(scripted_server.server)
     async with AsyncExitStack() as stack:
 
         async def is_open() -> bool:
             socket = await stack.enter_async_context(open_socket(scripted_server.server, person, uuid.uuid4()))
-            ways = [asyncio.create_task(socket.ready()), asyncio.create_task(socket.closed())]
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
+            outcomes = [asyncio.create_task(socket.ready()), asyncio.create_task(socket.closed())]
+            await asyncio.wait(outcomes, return_when=asyncio.FIRST_COMPLETED)
+            for outcome in outcomes:
+                outcome.cancel()
+            await asyncio.gather(*outcomes, return_exceptions=True)
             assert socket.code in (None, 4429)
             return socket.code is None
 
-        answers = await asyncio.gather(*[is_open() for _ in range(AT_ONCE)])
-    assert answers.count(True) == LIMIT
+        results = await asyncio.gather(*[is_open() for _ in range(AT_ONCE)])
+    assert results.count(True) == LIMIT
 
 
 # In this process.
 
 
-class Line:
-    """A connection."""
+class FakeConnection:
+    """A connection whose login never ends."""
 
     async def login_ended(self) -> None: ...
 
@@ -137,45 +137,45 @@ def credential(user: User) -> Credential:
     return Credential(user, "cookie", None)
 
 
-def test_a_place_is_released_once(settings: LazySettings) -> None:
+def test_slot_is_released_once(settings: LazySettings) -> None:
     settings.SOCKETS_PER_USER = 2
-    lines: Connections[Line] = Connections("sockets")
-    one, two = User(email="1"), User(email="2")
-    first, second = lines.reserve(credential(one)), lines.reserve(credential(one))
+    connections: Connections[FakeConnection] = Connections("sockets")
+    first_user, other_user = User(email="1"), User(email="2")
+    first, second = connections.reserve(credential(first_user)), connections.reserve(credential(first_user))
     with pytest.raises(RateLimited):
-        lines.reserve(credential(one))
-    lines.reserve(credential(two))
+        connections.reserve(credential(first_user))
+    connections.reserve(credential(other_user))
     first.release()
     first.release()
-    lines.reserve(credential(one))
+    connections.reserve(credential(first_user))
     with pytest.raises(RateLimited):
-        lines.reserve(credential(one))
-    lines.reserve(credential(one), spare=1)
+        connections.reserve(credential(first_user))
+    connections.reserve(credential(first_user), spare=1)
     second.release()
 
 
-async def test_a_place_is_released_where_no_connection_is_made(settings: LazySettings) -> None:
+async def test_slot_is_released_when_opening_fails(settings: LazySettings) -> None:
     settings.SOCKETS_PER_USER = 1
-    lines: Connections[Line] = Connections("sockets")
-    one = User(email="1")
+    connections: Connections[FakeConnection] = Connections("sockets")
+    first_user = User(email="1")
     for _ in range(2):
         with pytest.raises(KeyError):
-            async with lines.reserved(credential(one)):
+            async with connections.reserved(credential(first_user)):
                 raise KeyError
 
 
-async def test_a_stream_that_is_never_read_gives_its_place_back(settings: LazySettings) -> None:
+async def test_unread_stream_releases_its_slot(settings: LazySettings) -> None:
     settings.SOCKETS_PER_USER = 1
     streams: Connections[OpenStream] = Connections("streams")
-    one = User(email="1")
+    first_user = User(email="1")
 
     async def parts() -> AsyncIterator[bytes]:
         yield b""
 
     for end in ("closed", "dropped"):
-        stream = OpenStream(streams.reserve(credential(one)), parts())  # type: ignore[arg-type]
+        stream = OpenStream(streams.reserve(credential(first_user)), parts())  # type: ignore[arg-type]
         if end == "closed":
             stream.close()
         del stream
         gc.collect()
-    assert streams.reserve(credential(one))
+    assert streams.reserve(credential(first_user))
