@@ -1,4 +1,4 @@
-"""Several tasks are deleted only when the person says so: asked once, decided once, whatever happens in between."""
+"""Deleting several tasks needs the user's approval: requested once, decided once, whatever happens in between."""
 
 import asyncio
 import uuid
@@ -36,17 +36,17 @@ from chat.turns.lease import LEASE_TIME, lease_of
 __all__ = ["chat"]
 
 
-async def test_nothing_is_deleted_while_the_person_is_asked(chat: Chat, script: ScriptedModel) -> None:
+async def test_nothing_is_deleted_before_the_decision(chat: Chat, script: ScriptedModel) -> None:
     accepted = await ask(chat, script)
 
     turn = await row(accepted)
     assert (turn.status, turn.owner, turn.lease_until, turn.ended_at) == (Status.WAITING, None, None, None)
     assert turn.text == "Gladly."
     assert len(await titles()) == 3
-    assert await chat.session() == [], "no call stands in the session unanswered"
+    assert await chat.session() == [], "the session has a call without an output"
 
 
-async def test_what_is_approved_is_done_once_and_the_turn_goes_on(chat: Chat, script: ScriptedModel) -> None:
+async def test_approved_call_runs_once_and_the_turn_resumes(chat: Chat, script: ScriptedModel) -> None:
     accepted = await ask(chat, script)
     script.enqueue([assistant_message("Both are gone.")])
     await chat.decide(accepted.turn, "call_1", True)
@@ -67,10 +67,10 @@ async def test_what_is_approved_is_done_once_and_the_turn_goes_on(chat: Chat, sc
     turn = await row(accepted)
     assert await chat.session() == turn.items
     assert faults(turn.items) == {}
-    assert len(script.calls) == 2, "the response that asked is not asked for again"
+    assert len(script.calls) == 2, "the response with the call was requested again"
 
 
-async def test_what_is_declined_stays_and_the_assistant_is_told(chat: Chat, script: ScriptedModel) -> None:
+async def test_declined_call_deletes_nothing_and_the_model_sees_it(chat: Chat, script: ScriptedModel) -> None:
     accepted = await ask(chat, script)
     script.enqueue([assistant_message("I leave them.")])
     await chat.decide(accepted.turn, "call_1", False)
@@ -85,7 +85,7 @@ async def test_what_is_declined_stays_and_the_assistant_is_told(chat: Chat, scri
     assert await chat.session() == (await row(accepted)).items
 
 
-async def test_two_tabs_that_decide_at_once_decide_once(chat: Chat, script: ScriptedModel) -> None:
+async def test_concurrent_decisions_count_once(chat: Chat, script: ScriptedModel) -> None:
     accepted = await ask(chat, script)
     script.enqueue([assistant_message("Done.")])
     outcomes = await asyncio.gather(
@@ -100,21 +100,23 @@ async def test_two_tabs_that_decide_at_once_decide_once(chat: Chat, script: Scri
     assert (await titles() == ["Eggs"]) == (decided.decision == "approved")
 
 
-async def test_nobody_else_decides(chat: Chat, script: ScriptedModel, outsider: User) -> None:
+async def test_decision_of_another_user_or_conversation_is_not_found(
+    chat: Chat, script: ScriptedModel, outsider: User
+) -> None:
     accepted = await ask(chat, script)
-    elsewhere = Chat(chat.runner, chat.user, uuid.uuid4())
+    other_chat = Chat(chat.runner, chat.user, uuid.uuid4())
 
     with pytest.raises(NotFound):
         await chat.decide(accepted.turn, "call_1", True, user=outsider)
     with pytest.raises(NotFound):
-        await elsewhere.decide(accepted.turn, "call_1", True)
+        await other_chat.decide(accepted.turn, "call_1", True)
     with pytest.raises(NotFound):
         await chat.decide(accepted.turn, "call_2", True)
     assert (await row(accepted)).status == Status.WAITING
     assert (await call()).decision == "awaiting"
 
 
-async def test_a_call_that_was_never_asked_about_cannot_be_decided(chat: Chat, script: ScriptedModel) -> None:
+async def test_call_without_an_approval_request_cannot_be_decided(chat: Chat, script: ScriptedModel) -> None:
     script.extend([[function_call("delete_task", {"number": 1}, call_id="call_9")], [assistant_message("Gone.")]])
     accepted = await chat.send("Delete task 1")
     await chat.log(accepted.turn)
@@ -123,7 +125,9 @@ async def test_a_call_that_was_never_asked_about_cannot_be_decided(chat: Chat, s
         await chat.decide(accepted.turn, "call_9", False)
 
 
-async def test_the_question_survives_a_restart(chat: Chat, script: ScriptedModel, start_runner: StartRunner) -> None:
+async def test_approval_request_survives_a_restart(
+    chat: Chat, script: ScriptedModel, start_runner: StartRunner
+) -> None:
     accepted = await ask(chat, script)
     await chat.runner.drain(0)
     later = Chat(await start_runner(script), chat.user, chat.conversation_id)
@@ -140,9 +144,7 @@ async def test_the_question_survives_a_restart(chat: Chat, script: ScriptedModel
     assert await later.session() == (await row(accepted)).items
 
 
-async def test_a_follower_sees_the_question_the_decision_and_the_end_each_once(
-    chat: Chat, script: ScriptedModel
-) -> None:
+async def test_follower_gets_request_decision_and_end_once_each(chat: Chat, script: ScriptedModel) -> None:
     script.enqueue([assistant_message("Gladly."), *DELETE])
     accepted = await chat.send("Delete the first two tasks")
     following = asyncio.create_task(chat.log(accepted.turn))
@@ -160,7 +162,7 @@ async def test_a_follower_sees_the_question_the_decision_and_the_end_each_once(
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "Gladly.\n\nBoth are gone."
 
 
-async def test_a_turn_goes_on_only_when_all_it_asked_is_decided(chat: Chat, script: ScriptedModel) -> None:
+async def test_turn_resumes_after_all_calls_are_decided(chat: Chat, script: ScriptedModel) -> None:
     script.enqueue(
         [
             function_call("delete_tasks", {"numbers": [1]}, call_id="call_1"),
@@ -177,31 +179,31 @@ async def test_a_turn_goes_on_only_when_all_it_asked_is_decided(chat: Chat, scri
     await chat.decide(accepted.turn, "call_1", True)
     assert isinstance((await chat.log(accepted.turn))[-1].event, TurnFinished)
     await chat.settled()
-    assert await titles() == ["Bread", "Eggs", "Tea"], "and the tool beside them has not acted again"
+    assert await titles() == ["Bread", "Eggs", "Tea"], "the tool called beside them ran again"
     assert await chat.session() == (await row(accepted)).items
 
 
-async def test_a_decision_waits_in_the_queue_where_no_place_is_free(
+async def test_decided_turn_is_queued_when_no_slot_is_free(
     chat: Chat, script: ScriptedModel, owner: User, settings: Settings
 ) -> None:
     accepted = await ask(chat, script)
     settings.TURNS_AT_ONCE = 1
     gate = Gate("busy")
     script.extend([gate.step(), [assistant_message("Both are gone.")]])
-    elsewhere = Chat(chat.runner, owner, uuid.uuid4())
-    other = await elsewhere.send("tell me")
+    other_chat = Chat(chat.runner, owner, uuid.uuid4())
+    other = await other_chat.send("tell me")
     await gate.reached.wait()
 
     await chat.decide(accepted.turn, "call_1", True)
     assert (await row(accepted)).status == Status.QUEUED
-    await chat.runner.stop(user_id=owner.pk, conversation_id=elsewhere.conversation_id, turn_id=other.turn.pk)
+    await chat.runner.stop(user_id=owner.pk, conversation_id=other_chat.conversation_id, turn_id=other.turn.pk)
     entries = await chat.log(accepted.turn)
     assert entries[1].event == TurnQueued()
     assert isinstance(entries[-1].event, TurnFinished)
     assert await titles() == ["Eggs"]
 
 
-async def test_a_process_that_dies_after_the_decision_leaves_it_to_the_next(
+async def test_decided_turn_resumes_in_the_next_process_after_a_crash(
     chat: Chat, script: ScriptedModel, start_runner: StartRunner
 ) -> None:
     accepted = await ask(chat, script)
@@ -220,26 +222,26 @@ async def test_a_process_that_dies_after_the_decision_leaves_it_to_the_next(
     assert await in_database(ToolCall.objects.count) == 1
 
 
-async def test_a_decision_at_once_is_not_forgotten_with_the_attempt_that_asked(
+async def test_decision_before_the_attempt_ends_is_kept(
     chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tidying, decided = asyncio.Event(), asyncio.Event()
+    attempt_ending, decided = asyncio.Event(), asyncio.Event()
 
-    async def tell_when_decided(user_id: uuid.UUID, conversation_id: uuid.UUID) -> None:
-        if not tidying.is_set():  # the decision is told of in the same way
-            tidying.set()
+    async def wait_for_decision(user_id: uuid.UUID, conversation_id: uuid.UUID) -> None:
+        if not attempt_ending.is_set():  # the decision calls it as well
+            attempt_ending.set()
             await decided.wait()
 
-    monkeypatch.setattr(notifications, "conversation_updated", tell_when_decided)
+    monkeypatch.setattr(notifications, "conversation_updated", wait_for_decision)
     gate = Gate("I delete ")
     script.extend([[*DELETE], gate.step()])
     accepted = await chat.send("Delete the first two tasks")
     async with asyncio.timeout(15):
-        await tidying.wait()
-        (asking,) = chat.runner.turns._tasks
+        await attempt_ending.wait()
+        (first_attempt,) = chat.runner.turns._tasks
         await chat.decide(accepted.turn, "call_1", True)
         decided.set()
-        await asking
+        await first_attempt
         await gate.reached.wait()
 
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
@@ -249,7 +251,7 @@ async def test_a_decision_at_once_is_not_forgotten_with_the_attempt_that_asked(
     assert last.message.text == "I delete "
 
 
-async def test_tasks_that_are_gone_by_then_are_said_to_be_missing(chat: Chat, script: ScriptedModel) -> None:
+async def test_tasks_deleted_before_the_decision_are_reported_missing(chat: Chat, script: ScriptedModel) -> None:
     accepted = await ask(chat, script)
     await in_database(lambda: tasks.delete_task(user_id=chat.user.pk, number=1))
     script.enqueue([assistant_message("Done.")])
@@ -260,7 +262,7 @@ async def test_tasks_that_are_gone_by_then_are_said_to_be_missing(chat: Chat, sc
     assert '"missing": [1]' in ((await call()).output or "")
 
 
-async def test_a_call_that_cannot_be_carried_out_is_not_asked_about(chat: Chat, script: ScriptedModel) -> None:
+async def test_invalid_call_requests_no_approval(chat: Chat, script: ScriptedModel) -> None:
     script.extend(
         [
             [function_call("delete_tasks", {"numbers": []}, call_id="call_1")],
@@ -271,7 +273,7 @@ async def test_a_call_that_cannot_be_carried_out_is_not_asked_about(chat: Chat, 
     assert '"ok": false' in ((await call()).output or "")
 
 
-async def test_a_decision_in_another_process_reaches_who_follows_here(
+async def test_decision_in_another_process_reaches_followers(
     chat: Chat, script: ScriptedModel, start_runner: StartRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follow_module, "POLL_QUEUED_EVERY", 0.05)
@@ -283,13 +285,13 @@ async def test_a_decision_in_another_process_reaches_who_follows_here(
     )
     accepted, _ = await chat.asked("Delete task 1 and task 2")
     following = asyncio.create_task(chat.log(accepted.turn))
-    elsewhere = Chat(await start_runner(script), chat.user, chat.conversation_id)
+    other_chat = Chat(await start_runner(script), chat.user, chat.conversation_id)
 
-    await elsewhere.decide(accepted.turn, "call_1", False)
+    await other_chat.decide(accepted.turn, "call_1", False)
     entries = await chat.until(accepted.turn, ApprovalDecided)
     assert entries[-1].event == ApprovalDecided("call_1", False, str(chat.user.pk))
     script.enqueue([assistant_message("Done.")])
-    await elsewhere.decide(accepted.turn, "call_2", True)
+    await other_chat.decide(accepted.turn, "call_2", True)
 
     last = (await following)[-1].event
     assert isinstance(last, Snapshot)
@@ -298,12 +300,12 @@ async def test_a_decision_in_another_process_reaches_who_follows_here(
     assert await titles() == ["Milk", "Eggs"]
 
 
-async def test_a_call_that_waits_for_a_decision_cannot_be_carried_out(chat: Chat, script: ScriptedModel) -> None:
+async def test_undecided_call_cannot_be_performed(chat: Chat, script: ScriptedModel) -> None:
     accepted = await ask(chat, script)
     running = {"status": Status.RUNNING, "owner": uuid.uuid4(), "lease_until": timezone.now() + LEASE_TIME}
     await in_database(lambda: Turn.objects.filter(pk=accepted.turn.pk).update(**running))
     turn = await row(accepted)
-    made = Call("call_1", "delete_tasks", '{"numbers": [1, 2]}')
+    undecided_call = Call("call_1", "delete_tasks", '{"numbers": [1, 2]}')
 
     with pytest.raises(TurnLost, match="Nobody has decided"):
-        await in_database(lambda: perform(lease_of(turn), made, lambda: pytest.fail("it was carried out")))
+        await in_database(lambda: perform(lease_of(turn), undecided_call, lambda: pytest.fail("it was carried out")))

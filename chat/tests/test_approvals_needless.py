@@ -1,4 +1,4 @@
-"""A question that nobody answered is needless once the person says something else, or stops the turn."""
+"""An undecided approval request is superseded by another message, and by stopping the turn."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ from chat.turns.events import (
 __all__ = ["chat"]
 
 
-async def test_another_message_makes_the_question_needless(chat: Chat, script: ScriptedModel) -> None:
+async def test_later_message_supersedes_the_approval_request(chat: Chat, script: ScriptedModel) -> None:
     accepted = await ask(chat, script)
     script.enqueue([assistant_message("It is Friday.")])
     following = asyncio.create_task(chat.log(accepted.turn))
@@ -44,25 +44,25 @@ async def test_another_message_makes_the_question_needless(chat: Chat, script: S
     assert kinds == ["user", "message", "function_call", "function_call_output", "user"]
     with pytest.raises(Conflict):
         await chat.decide(accepted.turn, "call_1", True)
-    said = await in_database(lambda: list(Message.objects.order_by("position").values_list("text", "position")))
-    assert said == [
+    messages = await in_database(lambda: list(Message.objects.order_by("position").values_list("text", "position")))
+    assert messages == [
         ("Delete the first two tasks", 1),
         ("Gladly.", 2),
         ("What day is it for my tasks?", 3),
         ("It is Friday.", 4),
     ]
     newest = await in_database(lambda: Turn.objects.get(seq=2))
-    assert newest.warning == "", "nothing was wrong with the memory"
+    assert newest.warning == "", "the session was not intact"
 
 
-async def test_a_message_that_came_before_the_question_makes_it_needless_too(chat: Chat, script: ScriptedModel) -> None:
+async def test_message_queued_before_the_approval_request_supersedes_it(chat: Chat, script: ScriptedModel) -> None:
     gate = asyncio.Event()
 
-    async def answer(_: ModelCall) -> list[TResponseOutputItem]:
+    async def respond_later(_: ModelCall) -> list[TResponseOutputItem]:
         await gate.wait()
         return [*DELETE]
 
-    script.extend([ModelStep.respond(answer), [assistant_message("Yes?")]])
+    script.extend([ModelStep.respond(respond_later), [assistant_message("Yes?")]])
     first, second = await chat.send("Delete the first two tasks"), await chat.send("Wait")
     gate.set()
 
@@ -72,9 +72,7 @@ async def test_a_message_that_came_before_the_question_makes_it_needless_too(cha
     assert len(await titles()) == 3
 
 
-async def test_a_turn_that_waits_can_be_stopped_and_asks_again_when_it_is_tried_again(
-    chat: Chat, script: ScriptedModel
-) -> None:
+async def test_waiting_turn_is_stopped_and_its_retry_requests_approval_again(chat: Chat, script: ScriptedModel) -> None:
     accepted = await ask(chat, script)
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
     assert isinstance((await chat.log(accepted.turn))[-1].event, TurnStopped)
@@ -92,16 +90,14 @@ async def test_a_turn_that_waits_can_be_stopped_and_asks_again_when_it_is_tried_
     assert await chat.session() == (await row(again)).items
 
 
-async def test_a_turn_that_was_asked_to_stop_elsewhere_does_not_begin_to_wait(
-    chat: Chat, script: ScriptedModel
-) -> None:
+async def test_turn_stopped_by_another_process_does_not_wait_for_approval(chat: Chat, script: ScriptedModel) -> None:
     gate = asyncio.Event()
 
-    async def answer(_: ModelCall) -> list[TResponseOutputItem]:
+    async def respond_later(_: ModelCall) -> list[TResponseOutputItem]:
         await gate.wait()
         return [*DELETE]
 
-    script.enqueue(ModelStep.respond(answer))
+    script.enqueue(ModelStep.respond(respond_later))
     accepted = await chat.send("Delete the first two tasks")
     await in_database(lambda: Turn.objects.filter(pk=accepted.turn.pk).update(stop_asked=True))
     gate.set()
@@ -111,7 +107,7 @@ async def test_a_turn_that_was_asked_to_stop_elsewhere_does_not_begin_to_wait(
     assert (await call()).decided_by == "superseded"
 
 
-async def test_a_question_that_became_needless_has_taken_its_tokens(chat: Chat, script: ScriptedModel) -> None:
+async def test_superseded_approval_request_counts_its_tokens(chat: Chat, script: ScriptedModel) -> None:
     script.set_default_usage(Usage(requests=1, input_tokens=30, output_tokens=4, total_tokens=34))
     accepted = await ask(chat, script)
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)

@@ -1,6 +1,6 @@
-"""Nothing is lost and nothing happens twice, whatever is killed, cut or restarted meanwhile.
+"""No message is lost and nothing happens twice, whichever servers are killed and sockets cut.
 
-`CHAOS_SEED=<the printed one>` plays the same plan again.
+`CHAOS_SEED=<the printed seed>` repeats a plan.
 """
 
 import os
@@ -24,14 +24,16 @@ pytestmark = pytest.mark.service
         pytest.param(LONG_OF_TWO, id="long-of-two", marks=pytest.mark.long),
     ],
 )
-async def test_everything_said_is_answered_once(size: Size, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_every_message_is_answered_once_despite_kills_and_restarts(
+    size: Size, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     seed = int(os.environ.get("CHAOS_SEED") or SystemRandom().randrange(1_000_000))
     with capsys.disabled():
         sys.stdout.write(f"\nchaos: seed {seed}, {size}\n")
     figures = await run(seed, size, tmp_path)
     with capsys.disabled():
         sys.stdout.write(f"chaos: {figures}\n")
-    # So many kills are bound to hit a turn three times at the same response now and then, which is given up by rule.
+    # Now and then, the kills hit a turn three times at the same response, and the server gives it up.
     assert figures.given_up <= size.messages // 50
     assert (figures.messages, figures.kills) == (size.messages, size.kills)
     assert (figures.postgres_restarts, figures.sockets_cut) == (size.restarts, size.cuts)
@@ -40,7 +42,7 @@ async def test_everything_said_is_answered_once(size: Size, tmp_path: Path, caps
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_an_endpoint_that_answers_badly_one_time_in_ten_changes_nothing(
+async def test_malformed_model_responses_lose_no_message(
     seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     figures = await run(seed, MIDDLE, tmp_path, malformed_one_in=10)

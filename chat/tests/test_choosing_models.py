@@ -1,4 +1,4 @@
-"""The model of a chat: listed and chosen in the API and on the page, by its owner only."""
+"""Models are listed and chosen per chat, in the API and on the page, by the chat's owner only."""
 
 import json
 from typing import Any
@@ -18,20 +18,20 @@ THREADS = "/api/chatkit/threads"
 
 
 @pytest.fixture
-def several(settings: Settings) -> None:
+def two_models(settings: Settings) -> None:
     settings.AGENT_MODELS = (model_entry("fast"), model_entry("slow"))
 
 
 def call(user: User, method: str, path: str, body: object = None) -> HttpResponse:
-    given: Any = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
-    answer: HttpResponse = Client().generic(method, path, headers=bearer(user, "chat"), **given)  # type: ignore[assignment]
-    return answer
+    request: Any = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
+    response: HttpResponse = Client().generic(method, path, headers=bearer(user, "chat"), **request)  # type: ignore[assignment]
+    return response
 
 
-def test_models_are_listed_the_default_first(owner: User, several: None) -> None:
-    answer = json.loads(call(owner, "GET", "/api/models").content)
+def test_models_are_listed_with_the_default_first(owner: User, two_models: None) -> None:
+    response = json.loads(call(owner, "GET", "/api/models").content)
 
-    assert answer == {
+    assert response == {
         "items": [
             {"name": "fast", "label": "Fast", "is_default": True},
             {"name": "slow", "label": "Slow", "is_default": False},
@@ -42,16 +42,16 @@ def test_models_are_listed_the_default_first(owner: User, several: None) -> None
     assert Client().get("/api/models").status_code == 401
 
 
-def test_the_built_in_model_has_no_name(owner: User) -> None:
+def test_built_in_model_is_not_listed(owner: User) -> None:
     assert json.loads(call(owner, "GET", "/api/models").content)["items"] == []
     row = conversation(owner)
     assert json.loads(call(owner, "GET", f"{THREADS}/{row.pk}").content)["model"] is None
     assert error_of(call(owner, "PATCH", f"{THREADS}/{row.pk}", {"model": "fast"}), 400) == "bad_input"
 
 
-def test_a_thread_is_made_with_a_model_and_changed(owner: User, outsider: User, several: None) -> None:
-    made = json.loads(call(owner, "POST", THREADS, {"model": "slow"}).content)
-    path = f"{THREADS}/{made['thread_id']}"
+def test_thread_is_created_with_a_model_and_changed(owner: User, outsider: User, two_models: None) -> None:
+    created = json.loads(call(owner, "POST", THREADS, {"model": "slow"}).content)
+    path = f"{THREADS}/{created['thread_id']}"
     assert json.loads(call(owner, "GET", path).content)["model"] == "slow"
 
     changed = json.loads(call(owner, "PATCH", path, {"model": "fast"}).content)
@@ -63,11 +63,11 @@ def test_a_thread_is_made_with_a_model_and_changed(owner: User, outsider: User, 
     assert error_of(call(owner, "PATCH", path, {}), 422) == "invalid"
     assert error_of(call(owner, "POST", THREADS, {"model": "none"}), 400) == "bad_input"
     assert error_of(call(outsider, "PATCH", path, {"model": "fast"}), 404) == "not_found"
-    row = Conversation.objects.get(pk=made["thread_id"])
+    row = Conversation.objects.get(pk=created["thread_id"])
     assert (row.model, row.title) == ("slow", "Party")
 
 
-def test_a_name_that_is_not_configured_any_more_is_the_default(owner: User, several: None, settings: Settings) -> None:
+def test_removed_model_falls_back_to_the_default(owner: User, two_models: None, settings: Settings) -> None:
     row = conversation(owner)
     Conversation.objects.update(model="slow")
     settings.AGENT_MODELS = (model_entry("fast"), model_entry("new"))
@@ -75,7 +75,7 @@ def test_a_name_that_is_not_configured_any_more_is_the_default(owner: User, seve
     assert json.loads(call(owner, "GET", f"{THREADS}/{row.pk}").content)["model"] == "fast"
 
 
-def test_the_page_offers_a_choice_only_where_there_is_one(owner: User, several: None, settings: Settings) -> None:
+def test_page_offers_models_only_if_there_are_several(owner: User, two_models: None, settings: Settings) -> None:
     client = Client()
     client.force_login(owner)
     row = conversation(owner)
@@ -88,7 +88,7 @@ def test_the_page_offers_a_choice_only_where_there_is_one(owner: User, several: 
     assert 'id="model"' not in client.get(f"/c/{row.pk}/").content.decode()
 
 
-def test_the_page_chooses_with_the_csrf_token_for_its_own_chats(owner: User, outsider: User, several: None) -> None:
+def test_page_changes_the_model_of_own_chats_with_csrf_token(owner: User, outsider: User, two_models: None) -> None:
     row = conversation(owner)
     path = f"/c/{row.pk}/model/"
     client = Client(enforce_csrf_checks=True)
@@ -97,8 +97,8 @@ def test_the_page_chooses_with_the_csrf_token_for_its_own_chats(owner: User, out
 
     client.get(f"/c/{row.pk}/")
     token = client.cookies["csrftoken"].value
-    answer = client.post(path, {"model": "slow", "csrfmiddlewaretoken": token})
-    assert answer.json()["conversation"]["model"] == "slow"
+    response = client.post(path, {"model": "slow", "csrfmiddlewaretoken": token})
+    assert response.json()["conversation"]["model"] == "slow"
     refused = client.post(path, {"model": "none", "csrfmiddlewaretoken": token})
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "bad_input")
 

@@ -1,4 +1,4 @@
-"""The client's address comes from what our own proxies appended to X-Forwarded-For, else from the peer."""
+"""The client's address comes from the trusted proxies' entries in X-Forwarded-For, or from the peer."""
 
 import ipaddress
 
@@ -14,7 +14,7 @@ PEER = "192.0.2.9"
 
 
 def address_of(*lines: str, peer: str = PEER) -> str:
-    """Return the address of a scope with these lines of the header; a Django request must give the same."""
+    """Return the client address of an ASGI scope with these header lines; a Django request must give the same."""
     headers = [(b"x-forwarded-for", line.encode("latin1")) for line in lines]
     address = client_address({"type": "http", "client": [peer, 1], "headers": headers})
     request = RequestFactory().get("/", REMOTE_ADDR=peer)
@@ -39,7 +39,7 @@ def address_of(*lines: str, peer: str = PEER) -> str:
         ("[fe80::1%25eth0]:80", "fe80::1"),
     ],
 )
-def test_each_notation_of_an_address_has_one_form(settings: Settings, entry: str, address: str) -> None:
+def test_every_notation_of_an_address_is_normalized(settings: Settings, entry: str, address: str) -> None:
     settings.TRUSTED_PROXIES = 1
     assert address_of(entry) == address
     assert address_of(f"198.51.100.1, {entry}") == address
@@ -53,7 +53,7 @@ def test_each_notation_of_an_address_has_one_form(settings: Settings, entry: str
         "a" * 16_000, "[" * 16_000, "1" * 16_000, ":" * 16_000,
     ],
 )  # fmt: skip
-def test_an_entry_that_is_no_address_leaves_the_peers(settings: Settings, entry: str) -> None:
+def test_invalid_entry_falls_back_to_the_peer(settings: Settings, entry: str) -> None:
     settings.TRUSTED_PROXIES = 1
     assert address_of(entry) == PEER
     assert address_of(f"198.51.100.1,{entry}") == PEER
@@ -73,26 +73,24 @@ def test_an_entry_that_is_no_address_leaves_the_peers(settings: Settings, entry:
         (1, [",".join(["198.51.100.1"] * 5_000), "203.0.113.7"], "203.0.113.7"),
     ],
 )
-def test_only_what_trusted_proxies_appended_counts(
-    settings: Settings, count: int, lines: list[str], address: str
-) -> None:
+def test_only_entries_of_trusted_proxies_count(settings: Settings, count: int, lines: list[str], address: str) -> None:
     settings.TRUSTED_PROXIES = count
     assert address_of(*lines) == address
 
 
-def test_the_peer_has_the_same_form() -> None:
+def test_peer_address_is_normalized() -> None:
     assert address_of(peer="::ffff:192.0.2.9") == "192.0.2.9"
     assert address_of(peer="FE80::1%eth0") == "fe80::1"
     assert client_address({"type": "http", "client": None, "headers": []}) == ""
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=255), max_size=80) | st.ip_addresses().map(str))
-def test_whatever_an_entry_is_the_result_is_an_address_or_none(entry: str) -> None:
+def test_parse_returns_an_address_or_none_for_any_text(entry: str) -> None:
     address = parse(entry)
     assert address is None or ipaddress.ip_address(str(address)) == address
 
 
-def test_limits_count_an_ipv6_network_as_one() -> None:
+def test_rate_limits_count_an_ipv6_network_as_one_client() -> None:
     assert limit_key("203.0.113.7") == "203.0.113.7"
     assert limit_key("2001:db8:0:1::7") == limit_key("2001:db8:0:1:ffff::1") == "2001:db8:0:1::/64"
     assert limit_key("2001:db8:0:2::7") != limit_key("2001:db8:0:1::7")

@@ -1,4 +1,4 @@
-"""The example of a client (docs/examples/client.py) does what it says, at a real server."""
+"""The example client (docs/examples/client.py) works with a real server."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from docs.examples.client import say
 pytestmark = pytest.mark.service
 
 
-async def test_it_signs_in_says_something_and_prints_the_reply_as_it_comes(
+async def test_example_signs_in_sends_a_message_and_prints_the_reply(
     shared_server: ServerProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
     person = await asyncio.to_thread(sign_in, shared_server)
@@ -20,35 +20,35 @@ async def test_it_signs_in_says_something_and_prints_the_reply_as_it_comes(
     async with asyncio.timeout(120):
         await say(shared_server.url, person.email, PASSWORD, "Add a task to buy milk")
 
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     ((reply,),) = shared_server.database.query(
         "SELECT m.text FROM chat_message m JOIN chat_conversation c ON c.id = m.conversation_id"
         " WHERE c.user_id = %s AND m.role = 'assistant'",
         person.id,
     )
     assert "Buy milk" in reply
-    assert said == f"{reply}\n"
+    assert output == f"{reply}\n"
 
 
-async def test_it_asks_before_something_is_deleted(
+async def test_example_asks_for_approval_before_deleting(
     shared_server: ServerProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
     person = await asyncio.to_thread(sign_in, shared_server)
-    asked: list[str] = []
+    questions: list[str] = []
 
-    def answer(question: str) -> str:
-        asked.append(question)
+    def approve(question: str) -> str:
+        questions.append(question)
         return "y"
 
     async with asyncio.timeout(120):
         for text in ("Add a task to buy milk", "Add a task to buy eggs", "Delete all my tasks"):
-            await say(shared_server.url, person.email, PASSWORD, text, answer)
+            await say(shared_server.url, person.email, PASSWORD, text, approve)
 
-    assert [question.partition(" ")[0] for question in asked] == ["delete_tasks"]
+    assert [question.partition(" ")[0] for question in questions] == ["delete_tasks"]
     assert shared_server.database.query("SELECT 1 FROM chat_task WHERE user_id = %s", person.id) == []
 
 
-async def test_it_prints_why_something_was_not_answered(
+async def test_example_prints_why_a_message_was_rejected(
     shared_server: ServerProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
     person = await asyncio.to_thread(sign_in, shared_server)
@@ -59,6 +59,6 @@ async def test_it_prints_why_something_was_not_answered(
     assert capsys.readouterr().out == "There is nothing to send yet.\n"
 
 
-async def test_a_wrong_password_ends_it(shared_server: ServerProcess) -> None:
+async def test_example_raises_on_a_wrong_password(shared_server: ServerProcess) -> None:
     with pytest.raises(httpx.HTTPStatusError, match="401"):
         await say(shared_server.url, "nobody@example.com", "wrong", "hi")

@@ -1,4 +1,4 @@
-"""Pin, archive, throw away, bring back, delete: what each does to a conversation, and when it is refused."""
+"""Pinning, archiving, trashing, restoring and purging a conversation: effects, and when they are rejected."""
 
 import asyncio
 import uuid
@@ -61,14 +61,14 @@ def do(verb: str, conversation: Conversation, user: User | None = None) -> objec
     return function(user_id=(user or conversation.user).pk, conversation_id=conversation.pk)
 
 
-def test_a_conversation_begins_without_a_word_and_is_named_after_the_first(owner: User) -> None:
+def test_new_conversation_is_named_after_its_first_message(owner: User) -> None:
     line = conversations.begin(user_id=owner.pk)
     assert (line.title, line.trashed) == ("", False)
     accept(user_id=owner.pk, conversation_id=line.id, client_id=uuid.uuid4(), text="Buy milk")
     assert Conversation.objects.get(pk=line.id).title == "Buy milk"
 
 
-def test_a_conversation_that_is_begun_again_stays_as_it_is(owner: User, outsider: User) -> None:
+def test_begin_with_an_existing_id_changes_nothing(owner: User, outsider: User) -> None:
     line = conversations.begin(user_id=owner.pk, title="  My\n list ")
     assert line.title == "My list"
     again = conversations.begin(user_id=owner.pk, conversation_id=line.id, title="Other")
@@ -77,7 +77,7 @@ def test_a_conversation_that_is_begun_again_stays_as_it_is(owner: User, outsider
         conversations.begin(user_id=outsider.pk, conversation_id=line.id)
 
 
-def test_a_new_name_stays_and_says_that_the_conversation_is_wanted(groceries: Conversation, outsider: User) -> None:
+def test_rename_sets_the_title_and_keeps_the_conversation(groceries: Conversation, outsider: User) -> None:
     before = groceries.updated_at
     rename = partial(conversations.rename, conversation_id=groceries.pk)
     assert rename(user_id=groceries.user_id, title=" Week\tplan ").title == "Week plan"
@@ -100,7 +100,7 @@ def titles(lines: object) -> list[str]:
     return [line.title for line in lines]  # type: ignore[attr-defined]
 
 
-def remember(path: Path, conversation: Conversation) -> str:
+def store_session(path: Path, conversation: Conversation) -> str:
     """Give a conversation a session of two items; return its id."""
     session_id = SessionId(conversation.user_id, conversation.pk)
 
@@ -115,14 +115,14 @@ def remember(path: Path, conversation: Conversation) -> str:
 
 
 def hold(conversation: Conversation, until: timedelta | None = None) -> None:
-    remembered = AgentSession.objects.filter(conversation=conversation)
-    if not remembered.exists():
+    session_rows = AgentSession.objects.filter(conversation=conversation)
+    if not session_rows.exists():
         update_metadata(SessionId(conversation.user_id, conversation.pk), size=Size(0, 0), now=timezone.now())
     end = timezone.now() + until if until else None
-    remembered.update(held_at=timezone.now(), held_until=end, hold_reason="Fraud")
+    session_rows.update(held_at=timezone.now(), held_until=end, hold_reason="Fraud")
 
 
-def test_pinned_ones_stand_before_those_that_were_spoken_in_later(owner: User, groceries: Conversation) -> None:
+def test_pinned_conversations_are_listed_first(owner: User, groceries: Conversation) -> None:
     talk.conversation(owner, "Later", at=timezone.now() + timedelta(hours=1))
     assert titles(listing.conversations_of(owner).lines) == ["Later", "Groceries"]
     do("pin", groceries)
@@ -131,7 +131,7 @@ def test_pinned_ones_stand_before_those_that_were_spoken_in_later(owner: User, g
     assert titles(listing.conversations_of(owner).lines) == ["Later", "Groceries"]
 
 
-def test_what_is_archived_is_in_the_archive_only(owner: User, groceries: Conversation) -> None:
+def test_archived_conversation_is_listed_in_the_archive_only(owner: User, groceries: Conversation) -> None:
     do("pin", groceries)
     line = do("archive", groceries)
     assert isinstance(line, ConversationOut)
@@ -147,14 +147,14 @@ def test_what_is_archived_is_in_the_archive_only(owner: User, groceries: Convers
     )
 
 
-def test_pinning_takes_out_of_the_archive(owner: User, groceries: Conversation) -> None:
+def test_pinning_unarchives_a_conversation(owner: User, groceries: Conversation) -> None:
     do("archive", groceries)
     do("pin", groceries)
     assert titles(listing.conversations_of(owner).lines) == ["Groceries"]
 
 
 @pytest.mark.parametrize("before", ["pin", "archive", "keep"])
-def test_what_is_restored_lies_where_it_lay(owner: User, groceries: Conversation, before: str) -> None:
+def test_restored_conversation_returns_to_its_list(owner: User, groceries: Conversation, before: str) -> None:
     do(before, groceries)
     lists = listing.conversations_of(owner).lines, listing.archive_of(owner).lines
     line = do("trash", groceries)
@@ -168,48 +168,48 @@ def test_what_is_restored_lies_where_it_lay(owner: User, groceries: Conversation
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_nobody_does_anything_with_somebody_elses(
+def test_conversation_of_another_user_is_not_found(
     groceries: Conversation, outsider: User, staff: User, verb: str
 ) -> None:
     if verb in ("purge", "restore"):
         do("trash", groceries)
     before = Conversation.objects.values().get(pk=groceries.pk)
-    for somebody in (outsider, staff):
+    for other_user in (outsider, staff):
         with pytest.raises(NotFound):
-            do(verb, groceries, somebody)
+            do(verb, groceries, other_user)
     with pytest.raises(NotFound):
         conversations.pin(user_id=groceries.user_id, conversation_id=uuid.uuid4())
     assert Conversation.objects.values().get(pk=groceries.pk) == before
 
 
 @pytest.mark.parametrize("verb", ["pin", "unpin", "archive", "unarchive", "keep"])
-def test_in_the_trash_it_must_be_restored_first(groceries: Conversation, verb: str) -> None:
+def test_trashed_conversation_must_be_restored_first(groceries: Conversation, verb: str) -> None:
     do("trash", groceries)
     with pytest.raises(Conflict, match="in the trash"):
         do(verb, groceries)
 
 
 @pytest.mark.parametrize("verb", ["trash", "purge"])
-def test_what_is_held_is_not_thrown_away_and_why_is_not_told(
+def test_held_conversation_cannot_be_trashed_and_the_reason_is_hidden(
     groceries: Conversation, session_file: Path, verb: str
 ) -> None:
     if verb == "purge":
         do("trash", groceries)
     hold(groceries)
-    with pytest.raises(Conflict) as refused:
+    with pytest.raises(Conflict) as exc_info:
         do(verb, groceries)
-    assert refused.value.detail == "Your administrator has asked to keep this chat for now."
+    assert exc_info.value.detail == "Your administrator has asked to keep this chat for now."
     groceries.refresh_from_db()
     assert (groceries.trashed_at is None) == (verb == "trash")
 
 
-def test_a_hold_that_is_over_refuses_nothing(groceries: Conversation) -> None:
+def test_expired_hold_does_not_prevent_trashing(groceries: Conversation) -> None:
     hold(groceries, timedelta(seconds=-1))
     do("trash", groceries)
     assert Conversation.objects.get().trashed_at
 
 
-def test_throwing_it_away_ends_what_is_under_way(groceries: Conversation) -> None:
+def test_trashing_stops_running_and_queued_turns(groceries: Conversation) -> None:
     running = talk.say(groceries, "Add milk", None, status=Status.RUNNING)
     queued = talk.say(groceries, "And eggs", None, status=Status.QUEUED)
     do("trash", groceries)
@@ -220,7 +220,7 @@ def test_throwing_it_away_ends_what_is_under_way(groceries: Conversation) -> Non
         do("purge", groceries)
 
 
-def test_throwing_it_away_is_no_approval(groceries: Conversation) -> None:
+def test_trashing_declines_waiting_approvals(groceries: Conversation) -> None:
     waiting = talk.say(groceries, "Delete all", None, status=Status.WAITING, so_far="I would delete")
     call = ToolCall.objects.create(
         turn=waiting, call_id="c", name="delete_tasks", arguments={}, decision=Decision.AWAITING
@@ -230,25 +230,25 @@ def test_throwing_it_away_is_no_approval(groceries: Conversation) -> None:
     waiting.refresh_from_db()
     assert (call.decision, call.decided_by, waiting.status) == (Decision.DECLINED, SUPERSEDED, Status.STOPPED)
     groceries.refresh_from_db()
-    assert groceries.trashed_at and groceries.last_position == 2  # what was said so far is kept
+    assert groceries.trashed_at and groceries.last_position == 2  # the text so far is kept
 
 
 @pytest.mark.parametrize("verb", ["archive", "trash"])
-def test_speaking_brings_it_back(groceries: Conversation, verb: str) -> None:
+def test_new_message_restores_the_conversation(groceries: Conversation, verb: str) -> None:
     do(verb, groceries)
-    said = {"client_id": uuid.uuid4(), "text": "Add milk"}
-    accept(user_id=groceries.user_id, conversation_id=groceries.pk, **said)  # type: ignore[arg-type]
+    new_message = {"client_id": uuid.uuid4(), "text": "Add milk"}
+    accept(user_id=groceries.user_id, conversation_id=groceries.pk, **new_message)  # type: ignore[arg-type]
     groceries.refresh_from_db()
     assert (groceries.archived_at, groceries.trashed_at) == (None, None)
 
 
-def test_only_what_is_in_the_trash_is_deleted_for_good(groceries: Conversation, session_file: Path) -> None:
+def test_purge_needs_a_trashed_conversation(groceries: Conversation, session_file: Path) -> None:
     with pytest.raises(Conflict, match="in the trash"):
         do("purge", groceries)
     assert Conversation.objects.exists()
 
 
-def test_what_is_deleted_for_good_is_nowhere_and_nothing_else_is_touched(
+def test_purge_removes_every_row_of_the_conversation_only(
     owner: User, groceries: Conversation, session_file: Path
 ) -> None:
     other = talk.conversation(owner, "Other")
@@ -257,7 +257,7 @@ def test_what_is_deleted_for_good_is_nowhere_and_nothing_else_is_touched(
         turn = talk.say(conversation, "Add milk", calls=2)
         talk.say(conversation, "", "Again.", retry_of=turn)
         TurnStep.objects.create(turn=turn, n=1, output=[], usage={}, duration_ms=1)
-        Quarantined.objects.create(session_id=remember(session_file, conversation), content="x", reason="torn")
+        Quarantined.objects.create(session_id=store_session(session_file, conversation), content="x", reason="torn")
     do("trash", groceries)
 
     purged = do("purge", groceries)
@@ -277,29 +277,31 @@ def test_what_is_deleted_for_good_is_nowhere_and_nothing_else_is_touched(
         do("restore", groceries)
 
 
-def test_emptying_the_trash_takes_ones_own_and_leaves_what_is_held_or_at_work(
+def test_empty_trash_purges_own_and_leaves_held_or_busy_conversations(
     owner: User, outsider: User, session_file: Path
 ) -> None:
-    here, held, busy, *thrown = (talk.conversation(owner, title) for title in ("Here", "Held", "Busy", "One", "Two"))
-    theirs = talk.conversation(outsider, "Theirs")
-    for row in (held, busy, theirs, *thrown):
+    untrashed, held, busy, *trashed_rows = (
+        talk.conversation(owner, title) for title in ("Here", "Held", "Busy", "One", "Two")
+    )
+    outsiders = talk.conversation(outsider, "Theirs")
+    for row in (held, busy, outsiders, *trashed_rows):
         do("trash", row)
-    remember(session_file, thrown[0])
+    store_session(session_file, trashed_rows[0])
     hold(held)
     busy.refresh_from_db()
     talk.say(busy, "Add milk", None, status=Status.RUNNING)
 
     emptied = conversations.empty_trash(user_id=owner.pk)
 
-    assert (set(emptied.ids), emptied.left) == ({row.pk for row in thrown}, 2)
-    assert set(Conversation.objects.all()) == {here, held, busy, theirs}
+    assert (set(emptied.ids), emptied.left) == ({row.pk for row in trashed_rows}, 2)
+    assert set(Conversation.objects.all()) == {untrashed, held, busy, outsiders}
     with opened(session_file) as file:
-        assert file.measure([str(SessionId(owner.pk, thrown[0].pk))]).popitem()[1] == Size(0, 0)
+        assert file.measure([str(SessionId(owner.pk, trashed_rows[0].pk))]).popitem()[1] == Size(0, 0)
     assert conversations.empty_trash(user_id=owner.pk) == conversations.Emptied((), 2)
 
 
-def test_all_tables_that_refer_to_a_conversation_are_known_to_its_removal() -> None:
-    # PostgreSQL deletes the rows of these with the ones that they refer to.
+def test_removal_covers_every_table_that_refers_to_a_conversation() -> None:
+    # PostgreSQL cascades to these tables.
     cascading: set[type[Model]] = {AdoptedItems, MessageVector, TitleVector}
     known: set[type[Model]] = {Conversation}
     found = known
@@ -315,7 +317,7 @@ def test_all_tables_that_refer_to_a_conversation_are_known_to_its_removal() -> N
     assert {model._meta.db_table for model in known if f"FROM {model._meta.db_table} " not in deleted} == set()
 
 
-def test_where_the_session_file_cannot_be_used_nothing_is_deleted(groceries: Conversation, session_file: Path) -> None:
+def test_purge_with_a_corrupt_session_file_deletes_nothing(groceries: Conversation, session_file: Path) -> None:
     talk.say(groceries, "Add milk")
     do("trash", groceries)
     session_file.write_bytes(b"this is no database at all, only text" * 100)
@@ -324,24 +326,24 @@ def test_where_the_session_file_cannot_be_used_nothing_is_deleted(groceries: Con
     assert (Conversation.objects.count(), Message.objects.count()) == (1, 2)
 
 
-def ages(owner: User, *days: float) -> dict[float, Conversation]:
+def conversations_by_age(owner: User, *days: float) -> dict[float, Conversation]:
     return {age: talk.conversation(owner, f"{age}", at=timezone.now() - timedelta(days=age)) for age in days}
 
 
-def test_what_goes_to_the_trash_within_a_week_is_told(owner: User, outsider: User) -> None:
-    rows = ages(owner, 22.99, 23.01, 29, 31)
-    ages(outsider, 25)
+def test_conversations_due_for_the_trash_within_a_week_are_listed(owner: User, outsider: User) -> None:
+    rows = conversations_by_age(owner, 22.99, 23.01, 29, 31)
+    conversations_by_age(outsider, 25)
     assert titles(listing.leaving_of(owner).lines) == ["31", "29", "23.01"]
     assert listing.leaving_count(owner) == 3
     now = timezone.now()
-    on = {age: listing.conversation_out(row).trash_on for age, row in rows.items()}
-    assert on[22.99] is None
-    assert on[29] and abs(on[29] - now - timedelta(days=1)) < timedelta(minutes=1)
+    trash_dates = {age: listing.conversation_out(row).trash_on for age, row in rows.items()}
+    assert trash_dates[22.99] is None
+    assert trash_dates[29] and abs(trash_dates[29] - now - timedelta(days=1)) < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("verb", ["keep", "pin", "unpin", "unarchive", "restore"])
-def test_what_a_person_still_wants_is_kept_from_then_on(owner: User, verb: str) -> None:
-    row = ages(owner, 29)[29]
+def test_user_action_keeps_the_conversation(owner: User, verb: str) -> None:
+    row = conversations_by_age(owner, 29)[29]
     if verb == "restore":
         do("trash", row)
     do(verb, row)
@@ -350,23 +352,23 @@ def test_what_a_person_still_wants_is_kept_from_then_on(owner: User, verb: str) 
     assert listing.conversation_out(Conversation.objects.get()).trash_on is None
 
 
-def test_all_are_kept_at_once_and_nobody_elses(owner: User, outsider: User) -> None:
-    ages(owner, 1, 25, 29)
-    ages(outsider, 25)
+def test_keep_all_keeps_only_own_conversations(owner: User, outsider: User) -> None:
+    conversations_by_age(owner, 1, 25, 29)
+    conversations_by_age(outsider, 25)
     assert conversations.keep_all(user_id=owner.pk) == 2
     assert (listing.leaving_count(owner), listing.leaving_count(outsider)) == (0, 1)
 
 
 @pytest.mark.parametrize("place", ["pinned_at", "trashed_at"])
-def test_what_does_not_go_there_by_itself_is_not_told(owner: User, place: str) -> None:
-    ages(owner, 29)
+def test_pinned_or_trashed_conversation_is_not_listed_as_leaving(owner: User, place: str) -> None:
+    conversations_by_age(owner, 29)
     Conversation.objects.update(**{place: timezone.now() - timedelta(days=28)})
     assert listing.leaving_count(owner) == 0
     assert listing.conversation_out(Conversation.objects.get()).trash_on is None
 
 
-def test_of_what_is_held_nothing_is_announced(owner: User) -> None:
-    row = ages(owner, 29)[29]
+def test_held_conversation_has_no_trash_or_purge_date(owner: User) -> None:
+    row = conversations_by_age(owner, 29)[29]
     hold(row)
     assert (listing.leaving_count(owner), listing.conversation_out(row).trash_on) == (0, None)
     Conversation.objects.update(trashed_at=timezone.now())
@@ -374,7 +376,7 @@ def test_of_what_is_held_nothing_is_announced(owner: User) -> None:
     assert listing.conversation_out(row).purge_on is None
 
 
-def test_of_a_short_retention_nobody_is_warned_on_the_first_day(owner: User, settings: Settings) -> None:
+def test_short_retention_lists_no_conversation_on_its_first_day(owner: User, settings: Settings) -> None:
     settings.CONVERSATION_RETENTION_DAYS = 3
-    ages(owner, 0.9, 1.1)
+    conversations_by_age(owner, 0.9, 1.1)
     assert titles(listing.leaving_of(owner).lines) == ["1.1"]
