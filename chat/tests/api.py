@@ -1,4 +1,4 @@
-"""How tests call the API."""
+"""Helpers that call the API."""
 
 from typing import Any
 
@@ -7,20 +7,20 @@ from chat.models import User
 
 
 def bearer(user: User, *scopes: str) -> dict[str, str]:
-    """Make a token with these scopes, or with all, and return the header that shows it."""
+    """Create a token with these scopes, or with all, and return its Authorization header."""
     return shown(tokens.make(user=user, name="test", scopes=scopes or tokens.scopes_of(user)).key)
 
 
 def shown(key: str) -> dict[str, str]:
-    """Return the header that shows a key."""
+    """Return the Authorization header for a token's key."""
     return {"Authorization": f"Bearer {key}"}
 
 
-def error_of(answer: Any, status: int) -> str:
-    """Check that an answer is a failure as all are told, with this status; return its code."""
-    assert answer.status_code == status, answer.content
-    assert answer["Content-Type"].startswith("application/json")
-    body = answer.json()
+def error_of(response: Any, status: int) -> str:
+    """Check that a response has the common error format and this status; return the error code."""
+    assert response.status_code == status, response.content
+    assert response["Content-Type"].startswith("application/json")
+    body = response.json()
     assert set(body) == {"error"}
     assert {"code", "detail"} <= set(body["error"]) <= {"code", "detail", "fields"}
     assert body["error"]["detail"].endswith((".", "!"))

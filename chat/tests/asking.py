@@ -1,4 +1,4 @@
-"""What tests of approvals share: somebody with three tasks, and an assistant that wants to delete two of them."""
+"""Fixtures of the approval tests: a user with three tasks, and a model that calls a tool to delete two of them."""
 
 import uuid
 
@@ -17,13 +17,13 @@ DELETE = [function_call("delete_tasks", {"numbers": [1, 2]}, call_id="call_1")]
 
 @pytest.fixture
 async def chat(start_runner: StartRunner, script: ScriptedModel, owner: User) -> Chat:
-    """The owner, who has three tasks, in a conversation that the script answers."""
+    """The owner, with three tasks, in a conversation that the scripted model answers."""
 
-    def fill() -> None:
+    def create_tasks() -> None:
         for title in ("Milk", "Bread", "Eggs"):
             tasks.create_task(user_id=owner.pk, title=title)
 
-    await in_database(fill)
+    await in_database(create_tasks)
     return Chat(await start_runner(script), owner, uuid.uuid4())
 
 

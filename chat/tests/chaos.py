@@ -1,6 +1,6 @@
-"""Real servers under a plan of disasters: killed, cut off from their clients, PostgreSQL and Redis restarted.
+"""Run real servers under a plan of failures: kills, cut sockets, restarts of PostgreSQL and Redis.
 
-The plan follows from a seed. What comes of it does not quite, since real processes take their own time.
+A seed determines the plan, but not the exact outcome, since the timing of real processes varies.
 """
 
 import asyncio
@@ -24,17 +24,17 @@ from chat.tests.redis_server import RedisServer
 from config.runtime.embedded_postgres import EmbeddedPostgres, start
 from config.tests.support import SECONDS, LiveDatabase, ServerProcess, prepare
 
-LIMIT = 40  # items a session; no turn alone is longer
+LIMIT = 40  # items in a session; more than any single turn has
 CONVERSATIONS_PER_PERSON = 3
-WATCHED = 3  # every third conversation is open in a second tab
-STARTING = 3.0  # seconds that a start takes, about: disasters happen then too
+SECOND_TAB_EVERY = 3  # every third conversation is also open in a second tab
+STARTING = 3.0  # about the seconds that a server takes to start; failures happen then, too
 LIMITS = {"MESSAGES_PER_MINUTE": "100000", "SOCKETS_PER_USER": "1000", "QUEUE_PER_CONVERSATION": "1000"}
-RECOVERY = 400.0  # seconds for all that is left when the last server has started: on a busy machine much is
+RECOVERY = 400.0  # seconds for all unfinished turns after the last server has started; a busy machine leaves many
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much happens."""
+    """The number of conversations, messages and failures."""
 
     conversations: int
     messages: int
@@ -56,8 +56,8 @@ LONG_OF_TWO = Size(conversations=30, messages=300, kills=40, restarts=3, cuts=20
 
 
 @dataclass(frozen=True)
-class Say:
-    """Somebody sends a message."""
+class SendMessage:
+    """A user sends a message."""
 
     conversation: int
     order: Order
@@ -65,14 +65,14 @@ class Say:
 
 @dataclass(frozen=True)
 class Cut:
-    """A socket is cut: of those that are open, the one at this share."""
+    """One of the open sockets is cut, chosen by its relative position."""
 
     which: float
 
 
 @dataclass(frozen=True)
 class Restart:
-    """PostgreSQL is stopped, politely or not, and started again after a while."""
+    """PostgreSQL is stopped by a signal and started again later."""
 
     by: signal.Signals
     down: float  # seconds
@@ -80,17 +80,17 @@ class Restart:
 
 @dataclass(frozen=True)
 class KillRedis:
-    """Redis is killed, and started again after a while; it has kept nothing."""
+    """Redis is killed and started again later, empty."""
 
     down: float  # seconds
 
 
-Event = Say | Cut | Restart | KillRedis
+Event = SendMessage | Cut | Restart | KillRedis
 
 
 @dataclass
 class Round:
-    """The life of one server: killed so many seconds after it answers, or after it was launched."""
+    """The lifetime of one server process: killed some seconds after it answers or, if early, after its launch."""
 
     seconds: float
     is_early: bool
@@ -99,31 +99,31 @@ class Round:
 
 
 def make_plan(seed: int, size: Size) -> list[Round]:
-    """Return what happens, by server."""
+    """Return the rounds of a run with their events."""
     random = Random(seed)
     rounds = [Round(random.uniform(0.5, 6), is_early=random.random() < 0.1) for _ in range(size.kills)]
 
-    def at_random(event: Event) -> None:
-        chosen = random.choice(rounds)
-        chosen.events.append((random.uniform(0, STARTING + chosen.seconds), event))
+    def schedule(event: Event) -> None:
+        round_ = random.choice(rounds)
+        round_.events.append((random.uniform(0, STARTING + round_.seconds), event))
 
     for number in range(size.messages):
-        at_random(Say(number % size.conversations, _make_order(random, number)))
+        schedule(SendMessage(number % size.conversations, _make_order(random, number)))
     for _ in range(size.cuts):
-        at_random(Cut(random.random()))
+        schedule(Cut(random.random()))
     for number in range(size.restarts):
         by = signal.SIGINT if (number + seed) % 2 else signal.SIGQUIT  # a fast stop, or an immediate one
-        at_random(Restart(by, random.uniform(0, 1.5)))
+        schedule(Restart(by, random.uniform(0, 1.5)))
     for _ in range(size.redis_kills):
-        at_random(KillRedis(random.uniform(0, 3)))
-    for one in rounds:
-        one.server = random.randrange(size.servers) if size.servers > 1 else 0
-        one.events.sort(key=lambda event: event[0])
+        schedule(KillRedis(random.uniform(0, 3)))
+    for each in rounds:
+        each.server = random.randrange(size.servers) if size.servers > 1 else 0
+        each.events.sort(key=lambda event: event[0])
     return rounds
 
 
 def _make_order(random: Random, number: int) -> Order:
-    """Make up a message: up to three rounds of tools, some at once, and a reply that takes its time."""
+    """Make a random message: up to three rounds of tool calls, some parallel, and a slow reply."""
     steps: list[tuple[str, ...]] = []
     if random.random() < 0.8:
         steps.append((CREATE,) * random.randint(1, 3))
@@ -134,12 +134,12 @@ def _make_order(random: Random, number: int) -> Order:
     return Order(f"order {number:03}", tuple(steps), random.randint(2, 15), round(random.uniform(0.005, 0.05), 3))
 
 
-# What came of it.
+# The run.
 
 
 @dataclass
 class Figures:
-    """What happened, for the line that is printed."""
+    """The counts of a run, for its summary line."""
 
     seed: int
     messages: int = 0
@@ -161,31 +161,31 @@ class Figures:
     seconds_to_recover: float = 0.0
 
     def __str__(self) -> str:
-        parts = [(one.name.replace("_", " "), getattr(self, one.name)) for one in fields(self)]
+        parts = [(each.name.replace("_", " "), getattr(self, each.name)) for each in fields(self)]
         return ", ".join(
             f"{name} {value:.1f}" if isinstance(value, float) else f"{name} {value}" for name, value in parts
         )
 
 
 class Cluster:
-    """A PostgreSQL of the run's own, which keeps what it has committed."""
+    """The run's own PostgreSQL server, which keeps committed data across restarts."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._server: EmbeddedPostgres = start(folder)
-        self._alone = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self.url = self._server.url
 
     async def restart(self, restart: Restart) -> None:
         """Stop it and start it again."""
-        async with self._alone:
+        async with self._lock:
             process = self._server.process
             assert process is not None
             process.send_signal(restart.by)
             await asyncio.to_thread(process.wait, SECONDS)
             self._server.stop()
             await asyncio.sleep(restart.down)
-            # Here and not in a thread, with which it would die.
+            # Not in a thread: the server ends with the thread that started it.
             self._server = start(self._folder)
 
     def stop(self) -> None:
@@ -194,7 +194,7 @@ class Cluster:
 
 
 class Chaos:
-    """One run, from the first server to the last check."""
+    """One run of a plan."""
 
     def __init__(
         self,
@@ -207,44 +207,44 @@ class Chaos:
         self.figures = figures
         self.senders: list[Page] = []
         self.watchers: list[Page] = []
-        self.said: list[list[Order]] = []
+        self.orders: list[list[Order]] = []
         self._plan = plan
         self._cluster = cluster
         self._servers = servers
         self._redis = redis
 
-    async def play(self) -> None:
-        """Let everything happen, and wait until all is answered; nobody does anything about it."""
-        begun = time.monotonic()
+    async def execute(self) -> None:
+        """Execute the plan and wait until every message is answered, without any intervention."""
+        started = time.monotonic()
         async with asyncio.TaskGroup() as group:
-            for life in self._plan:
+            for server_round in self._plan:
                 launched = time.monotonic()
-                for at, event in life.events:
-                    group.create_task(self._later(at, event))
-                server = self._servers[life.server]
-                if not life.is_early:
-                    await self._serving(server)
-                # Where everything takes longer, so do the turns, which must come further in some lives.
+                for delay, event in server_round.events:
+                    group.create_task(self._run_event(delay, event))
+                server = self._servers[server_round.server]
+                if not server_round.is_early:
+                    await self._wait_until_serving(server)
+                # A slow machine runs turns slowly, too; some rounds must last long enough for them to progress.
                 pace = min(max(1.0, (time.monotonic() - launched) / STARTING), 2.0)
-                await asyncio.sleep(life.seconds * pace)
-                self._kill(server)
-            await self._all_serving()  # sockets to be cut must come back
-        await self._all_serving()
-        back = time.monotonic()
-        for page, orders in zip(self.senders, self.said, strict=True):
+                await asyncio.sleep(server_round.seconds * pace)
+                self._kill_and_launch(server)
+            await self._wait_until_all_serve()  # sockets that will be cut must reconnect
+        await self._wait_until_all_serve()
+        recovery_started = time.monotonic()
+        for page, orders in zip(self.senders, self.orders, strict=True):
             try:
-                await page.settled(len(orders), within=RECOVERY - time.monotonic() + back)
+                await page.settled(len(orders), within=RECOVERY - time.monotonic() + recovery_started)
             except AssertionError as error:
-                raise AssertionError(f"{error}\n{self._left()}\n{self._output()}") from None
-        self.figures.seconds_to_recover = time.monotonic() - back
+                raise AssertionError(f"{error}\n{self._unfinished_turns()}\n{self._output()}") from None
+        self.figures.seconds_to_recover = time.monotonic() - recovery_started
         for page in self.watchers:
             await page.settled(0, within=RECOVERY)
-        self.figures.seconds = time.monotonic() - begun
+        self.figures.seconds = time.monotonic() - started
 
-    async def _later(self, seconds: float, event: Event) -> None:
+    async def _run_event(self, seconds: float, event: Event) -> None:
         await asyncio.sleep(seconds)
-        if isinstance(event, Say):
-            self.said[event.conversation].append(event.order)
+        if isinstance(event, SendMessage):
+            self.orders[event.conversation].append(event.order)
             await self.senders[event.conversation].send(event.order.message)
             self.figures.messages += 1
         elif isinstance(event, Cut):
@@ -265,28 +265,28 @@ class Chaos:
     def _output(self) -> str:
         return "\n".join(server.output[-5000:] for server in self._servers)
 
-    def _left(self) -> str:
-        """Describe the turns that have not ended."""
-        left = self._servers[0].database.query(
+    def _unfinished_turns(self) -> str:
+        """Describe the unfinished turns."""
+        rows = self._servers[0].database.query(
             "SELECT id, seq, status, attempt, cut_off, owner, lease_until - now(), text FROM chat_turn"
             " WHERE ended_at IS NULL ORDER BY conversation_id, seq"
         )
-        return "\n".join(map(str, left))
+        return "\n".join(map(str, rows))
 
-    def _kill(self, server: ServerProcess) -> None:
-        """Kill a server, and start the next one at once."""
-        under_way = any(not shown.ended for page in self.senders for shown in page.turns.values())
-        self.figures.kills_with_turns_under_way += under_way
+    def _kill_and_launch(self, server: ServerProcess) -> None:
+        """Kill a server and launch it again at once."""
+        turns_running = any(not turn.ended for page in self.senders for turn in page.turns.values())
+        self.figures.kills_with_turns_under_way += turns_running
         server.kill9()
         self.figures.kills += 1
         server.launch()
 
-    async def _all_serving(self) -> None:
+    async def _wait_until_all_serve(self) -> None:
         for server in self._servers:
-            await self._serving(server)
+            await self._wait_until_serving(server)
 
-    async def _serving(self, server: ServerProcess) -> None:
-        """Wait until a server answers; one that ended since it found no database is started again."""
+    async def _wait_until_serving(self, server: ServerProcess) -> None:
+        """Wait until a server answers; launch it again if it exited because it found no database."""
         async with asyncio.timeout(RECOVERY):
             while True:
                 if server.process.poll() is not None:
@@ -300,7 +300,7 @@ class Chaos:
 
 
 class Malformed:
-    """A model whose endpoint answers with something malformed, one time in so many, and is asked again."""
+    """A model endpoint that sends a malformed response to one request in `one_in`; the server retries it."""
 
     def __init__(self, model: OrderTaker, seed: int, figures: Figures, *, one_in: int) -> None:
         self._model = model
@@ -317,7 +317,7 @@ class Malformed:
 
 
 async def run(seed: int, size: Size, folder: Path, *, malformed_one_in: int = 0) -> Figures:
-    """Play the plan of a seed, and check what is left of it; one answer in so many is malformed."""
+    """Execute the plan of a seed and check the result; one model response in `malformed_one_in` is malformed."""
     figures, model = Figures(seed), OrderTaker()
     rule = Malformed(model, seed, figures, one_in=malformed_one_in).answer
     cluster = Cluster(folder / "postgres")
@@ -329,11 +329,11 @@ async def run(seed: int, size: Size, folder: Path, *, malformed_one_in: int = 0)
         async with strict as endpoint, AsyncExitStack() as stack:
             redis = stack.enter_context(RedisServer(data_dir)) if size.servers > 1 else None
             variables = {"REDIS_URL": redis.url, "AGENT_SESSION_STORE": "database"} if redis else {}
-            serving = [_serve(cluster, data_dir, endpoint, **variables) for _ in range(size.servers)]
-            servers = [stack.enter_context(server) for server in serving]
+            processes = [_server_process(cluster, data_dir, endpoint, **variables) for _ in range(size.servers)]
+            servers = [stack.enter_context(server) for server in processes]
             chaos = Chaos(make_plan(seed, size), figures, cluster, servers, redis)
-            async with _opened(chaos, servers, size) as conversations:
-                await chaos.play()
+            async with _open_pages(chaos, servers, size) as conversations:
+                await chaos.execute()
                 check(chaos, conversations, model)
             assert (endpoint.refused, endpoint.problems, model.wrong) == ([], [], [])
     finally:
@@ -341,36 +341,36 @@ async def run(seed: int, size: Size, folder: Path, *, malformed_one_in: int = 0)
     return figures
 
 
-def _serve(cluster: Cluster, data_dir: Path, endpoint: ModelServer, **variables: str) -> ServerProcess:
+def _server_process(cluster: Cluster, data_dir: Path, endpoint: ModelServer, **variables: str) -> ServerProcess:
     model = {"OPENAI_BASE_URL": endpoint.url, "AGENT_GUARDRAIL": "off", "AGENT_SESSION_MAX_MESSAGES": str(LIMIT)}
     return ServerProcess(LiveDatabase(cluster.url), data_dir, **model, **LIMITS, **variables)
 
 
 @asynccontextmanager
-async def _opened(chaos: Chaos, servers: Sequence[ServerProcess], size: Size) -> AsyncIterator[list[Conversation]]:
-    """Let people open their conversations, some of them in two tabs, each at the next server."""
+async def _open_pages(chaos: Chaos, servers: Sequence[ServerProcess], size: Size) -> AsyncIterator[list[Conversation]]:
+    """Open a page for each conversation, some in two tabs, distributed over the servers."""
     server = servers[0]
-    people = [sign_in(server) for _ in range(-(-size.conversations // CONVERSATIONS_PER_PERSON))]
+    persons = [sign_in(server) for _ in range(-(-size.conversations // CONVERSATIONS_PER_PERSON))]
     conversations = []
     async with AsyncExitStack() as open_pages:
         for number in range(size.conversations):
-            person = people[number // CONVERSATIONS_PER_PERSON]
+            person = persons[number // CONVERSATIONS_PER_PERSON]
             sessions = None if size.servers > 1 else server.data_dir / "agent_sessions.db"
             conversation = Conversation(server.database, sessions, person.id, uuid.uuid4(), LIMIT)
             conversations.append(conversation)
-            chaos.said.append([])
-            tabs = [chaos.senders, chaos.watchers] if number % WATCHED == 0 else [chaos.senders]
-            for at, tab in enumerate(tabs, start=number):
-                server = servers[at % len(servers)]
+            chaos.orders.append([])
+            tabs = [chaos.senders, chaos.watchers] if number % SECOND_TAB_EVERY == 0 else [chaos.senders]
+            for server_index, tab in enumerate(tabs, start=number):
+                server = servers[server_index % len(servers)]
                 page = Page(server.ws_url, server.url, person, conversation.id)
                 tab.append(await open_pages.enter_async_context(page))
         yield conversations
 
 
 def check(chaos: Chaos, conversations: Sequence[Conversation], model: OrderTaker) -> None:
-    """Check that nothing was lost and nothing happened twice, and fill in the rest of the figures."""
+    """Check that nothing was lost and nothing happened twice, and complete the figures."""
     figures = chaos.figures
-    for conversation, page, orders in zip(conversations, chaos.senders, chaos.said, strict=True):
+    for conversation, page, orders in zip(conversations, chaos.senders, chaos.orders, strict=True):
         assert page.refusals == []
         watchers = [watcher for watcher in chaos.watchers if watcher.conversation_id == conversation.id]
         given_up = conversation.given_up(orders)

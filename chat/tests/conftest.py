@@ -1,4 +1,4 @@
-"""What tests of turns share: a runner over the real store and database, with a model that plays a script."""
+"""Fixtures of the turn tests: a runner over the real store and database, with a scripted model."""
 
 import asyncio
 import uuid
@@ -42,7 +42,7 @@ __all__ = [
 
 
 class Gate:
-    """A model step that says something and then waits for ever, so that a test can act meanwhile."""
+    """A model step that sends some text and then waits forever, so that a test can act during a turn."""
 
     def __init__(self, *texts: str) -> None:
         self.texts = texts
@@ -61,7 +61,7 @@ class Gate:
 
 @dataclass
 class Chat:
-    """One person's conversation with a runner."""
+    """One user's conversation with a runner."""
 
     runner: TurnRunner
     user: User
@@ -80,23 +80,23 @@ class Chat:
         """Follow a turn to its end."""
         entries = []
         async with asyncio.timeout(15):
-            async for seen in follow(self.runner.logs, turn.pk):
-                entries += seen.entries
+            async for batch in follow(self.runner.logs, turn.pk):
+                entries += batch.entries
         return entries
 
     async def until(self, turn: Turn, kind: type[Event]) -> list[Entry]:
-        """Follow a turn until an event of a kind, which is the last one returned; of an attempt more may come."""
+        """Follow a turn and return its entries up to the first event of a type; more may follow."""
         entries: list[Entry] = []
         async with asyncio.timeout(15):
-            async for seen in follow(self.runner.logs, turn.pk):
-                for entry in seen.entries:
+            async for batch in follow(self.runner.logs, turn.pk):
+                for entry in batch.entries:
                     entries.append(entry)
                     if isinstance(entry.event, kind):
                         return entries
-        raise AssertionError(f"it ended without: {entries}")
+        raise AssertionError(f"the turn ended without this event: {entries}")
 
     async def asked(self, text: str) -> tuple[Accepted, ApprovalRequested]:
-        """Send a message to which the assistant answers with a question for an approval; wait until the turn waits."""
+        """Send a message whose turn requests an approval, and wait until the turn is waiting."""
         accepted = await self.send(text)
         event = (await self.until(accepted.turn, ApprovalRequested))[-1].event
         assert isinstance(event, ApprovalRequested)
@@ -104,7 +104,7 @@ class Chat:
         return accepted, event
 
     async def decide(self, turn: Turn, call_id: str, approve: bool, *, user: User | None = None) -> None:
-        """Decide about a call."""
+        """Approve or decline a call."""
         await self.runner.decide(
             user_id=(user or self.user).pk,
             conversation_id=self.conversation_id,
@@ -114,7 +114,7 @@ class Chat:
         )
 
     async def retry(self, turn: Turn, client_id: uuid.UUID | None = None) -> Accepted:
-        """Have a turn tried again, or answered anew."""
+        """Retry a turn."""
         return await self.runner.retry(
             user_id=self.user.pk,
             conversation_id=self.conversation_id,
@@ -123,7 +123,7 @@ class Chat:
         )
 
     async def edit(self, message_id: object, text: str, client_id: uuid.UUID | None = None) -> Accepted:
-        """Put another message in the place of one."""
+        """Replace a message by an edited one."""
         return await self.runner.edit(
             user_id=self.user.pk,
             conversation_id=self.conversation_id,
@@ -144,11 +144,11 @@ class Chat:
         return self.store.path
 
     async def session(self) -> list[Item]:
-        """Return what the session file holds of the conversation."""
+        """Return the items of the conversation's session."""
         return [row.item for row in await self.runner.store.rows(str(SessionId(self.user.pk, self.conversation_id)))]
 
     async def say(self, text: str) -> LastEvent:
-        """Send a message and return how its turn ended."""
+        """Send a message and return the last event of its turn."""
         accepted = await self.send(text)
         last = (await self.log(accepted.turn))[-1].event
         assert isinstance(last, LastEvent), last
@@ -162,13 +162,13 @@ class Chat:
         return str(message.text)
 
     async def settled(self) -> None:
-        """Wait until the runner has nothing under way."""
+        """Wait until the runner has no running turn."""
         await self.runner.turns.idle()
 
 
 @pytest.fixture(params=KINDS)
 def each_store(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> Iterator[str]:
-    """The kind of the session store that the settings name: one, then the other."""
+    """The configured kind of session store; a test runs once with each kind."""
     settings.AGENT_SESSION_STORE = request.param
     settings.AGENT_SESSION_DB_PATH = tmp_path / "sessions.db"
     yield request.param
@@ -181,31 +181,31 @@ StartRunner = Callable[..., Awaitable[TurnRunner]]
 
 @pytest.fixture
 async def start_runner(transactional_db: None, settings: Settings, tmp_path: Path) -> AsyncIterator[StartRunner]:
-    """Start runners, each as a server process would; the same session file for all."""
+    """Start runners as separate server processes would, all with the same session file."""
     runners: list[TurnRunner] = []
 
-    async def begin(model: Model | None = None, choose: Choose | None = None) -> TurnRunner:
-        one = model or OfflineModel()
+    async def start_one(model: Model | None = None, choose: Choose | None = None) -> TurnRunner:
+        selected = model or OfflineModel()
         store = FileStore(tmp_path / "sessions.db") if settings.AGENT_SESSION_STORE == FILE else session_store()
-        runner = TurnRunner(choose=choose or (lambda name: one), store=store)
+        runner = TurnRunner(choose=choose or (lambda name: selected), store=store)
         runners.append(runner)
         await runner.start()
         return runner
 
-    yield begin
+    yield start_one
     for runner in runners:
         await runner.drain(0)
 
 
 @pytest.fixture
 def script() -> ScriptedModel:
-    """A model that plays what the test puts into it."""
+    """A model whose responses the test enqueues."""
     return ScriptedModel()
 
 
 @pytest.fixture
 async def chat(start_runner: StartRunner, script: ScriptedModel, owner: User) -> Chat:
-    """The owner in a conversation that the script answers."""
+    """The owner in a conversation that the scripted model answers."""
     return Chat(await start_runner(script), owner, uuid.uuid4())
 
 

@@ -1,4 +1,4 @@
-"""Labelled utterances: how a case is read, and whether a played turn does what it should (rules: corpus/README.md)."""
+"""Labelled utterances: read the cases, and judge a played turn by its labels (rules: corpus/README.md)."""
 
 import json
 import re
@@ -16,14 +16,14 @@ DEFAULTS: Mapping[str, object] = {"description": None, "due_date": None, "due_ti
 Row = Mapping[str, object]
 Table = Mapping[int, Row]
 
-_SPOKEN = re.compile(r"\\([\\`*_\[\]<>|~#])")
+_ESCAPED = re.compile(r"\\([\\`*_\[\]<>|~#])")
 _LIST_LINE = re.compile(r"\s*(?:[-*]|\d+\.)\s")
 _ARTICLE = re.compile(r"^(?:(?:to|a|an|the|my)\s+)+")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A conversation, the tasks there are before it, and what each turn must bring about."""
+    """A conversation: the tasks before it, and the expected effects of each turn."""
 
     id: str
     tags: tuple[str, ...]
@@ -33,7 +33,7 @@ class Case:
 
 @dataclass
 class Verdict:
-    """What was wrong with a turn, and what it completed, deleted or overwrote that nobody had wished for."""
+    """The faults of a turn, and the tasks that it completed, deleted or overwrote by mistake."""
 
     faults: list[str] = field(default_factory=list)
     destructive: list[str] = field(default_factory=list)
@@ -53,13 +53,13 @@ def _case(raw: Mapping[str, object]) -> Case:
 
 
 def judge_turn(before: Table, after: Table, reply: str, expect: Mapping[str, object]) -> Verdict:
-    """Compare what a turn did, and what it said, with what was expected of it; of several labels the kindest counts."""
+    """Compare a turn's effects and reply with the expected ones; of alternative labels, the best match counts."""
     verdicts = [_judge(before, after, reply, label) for label in _labels(expect)]
     return min(verdicts, key=lambda verdict: (len(verdict.faults), len(verdict.destructive)))
 
 
 def _labels(expect: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
-    """Take a label with several acceptable values for a field apart into labels with one each."""
+    """Expand a label with several acceptable values for a field into labels with one value each."""
     options = [_options(name, value) for name, value in expect.items()]
     for values in product(*options):
         yield dict(zip(expect, values, strict=True))
@@ -75,71 +75,75 @@ def _options(name: str, value: object) -> Sequence[object]:
 
 def _judge(before: Table, after: Table, reply: str, expect: Mapping[str, object]) -> Verdict:
     verdict = Verdict()
-    _judge_new(before, after, expect, verdict)
-    _judge_gone(before, after, expect, verdict)
+    _judge_created(before, after, expect, verdict)
+    _judge_deleted(before, after, expect, verdict)
     for number in sorted(set(before) & set(after)):
-        _judge_kept(number, before[number], after[number], expect, verdict)
+        _judge_remaining(number, before[number], after[number], expect, verdict)
     _judge_reply(before, after, reply, expect, verdict)
     return verdict
 
 
-def _judge_new(before: Table, after: Table, expect: Mapping[str, object], verdict: Verdict) -> None:
-    wanted = _entries(expect.get("creates"))
-    made = [after[number] for number in sorted(set(after) - set(before))]
-    if len(wanted) != len(made):
-        verdict.faults.append(f"created {[row['title'] for row in made]}, not {[row.get('title') for row in wanted]}")
+def _judge_created(before: Table, after: Table, expect: Mapping[str, object], verdict: Verdict) -> None:
+    expected = _entries(expect.get("creates"))
+    created = [after[number] for number in sorted(set(after) - set(before))]
+    if len(expected) != len(created):
+        verdict.faults.append(
+            f"created {[row['title'] for row in created]}, not {[row.get('title') for row in expected]}"
+        )
         return
-    for row, want in zip(made, wanted, strict=True):
-        for name, value in {**DEFAULTS, **want}.items():
+    for row, fields in zip(created, expected, strict=True):
+        for name, value in {**DEFAULTS, **fields}.items():
             if not _same(name, row[name], value):
                 verdict.faults.append(f"created with {name} {row[name]!r}, not {value!r}")
 
 
-def _judge_gone(before: Table, after: Table, expect: Mapping[str, object], verdict: Verdict) -> None:
-    wanted, gone = set(_numbers(expect.get("deletes"))), set(before) - set(after)
-    if gone != wanted:
-        verdict.faults.append(f"deleted {sorted(gone)}, not {sorted(wanted)}")
-    verdict.destructive += [f"deleted {number}" for number in sorted(gone - wanted)]
+def _judge_deleted(before: Table, after: Table, expect: Mapping[str, object], verdict: Verdict) -> None:
+    expected, deleted = set(_numbers(expect.get("deletes"))), set(before) - set(after)
+    if deleted != expected:
+        verdict.faults.append(f"deleted {sorted(deleted)}, not {sorted(expected)}")
+    verdict.destructive += [f"deleted {number}" for number in sorted(deleted - expected)]
 
 
-def _judge_kept(number: int, was: Row, now: Row, expect: Mapping[str, object], verdict: Verdict) -> None:
-    done = number in _numbers(expect.get("completes"))
-    wanted_done = True if done else False if number in _numbers(expect.get("reopens")) else was["is_completed"]
-    if now["is_completed"] != wanted_done:
-        verdict.faults.append(f"task {number} is {'' if now['is_completed'] else 'not '}completed")
-        if now["is_completed"]:
+def _judge_remaining(number: int, old: Row, new: Row, expect: Mapping[str, object], verdict: Verdict) -> None:
+    completes = number in _numbers(expect.get("completes"))
+    expected_done = True if completes else False if number in _numbers(expect.get("reopens")) else old["is_completed"]
+    if new["is_completed"] != expected_done:
+        verdict.faults.append(f"task {number} is {'' if new['is_completed'] else 'not '}completed")
+        if new["is_completed"]:
             verdict.destructive.append(f"completed {number}")
     updates = expect.get("updates")
-    wanted = updates.get(str(number), {}) if isinstance(updates, Mapping) else {}
+    expected = updates.get(str(number), {}) if isinstance(updates, Mapping) else {}
     for name in FIELDS:
-        if not (_same(name, now[name], wanted[name]) if name in wanted else now[name] == was[name]):
-            verdict.faults.append(f"task {number} has {name} {now[name]!r}, not {wanted.get(name, was[name])!r}")
-            if name not in wanted and was[name] not in (None, "normal"):
+        if not (_same(name, new[name], expected[name]) if name in expected else new[name] == old[name]):
+            verdict.faults.append(f"task {number} has {name} {new[name]!r}, not {expected.get(name, old[name])!r}")
+            if name not in expected and old[name] not in (None, "normal"):
                 verdict.destructive.append(f"overwrote {name} of {number}")
 
 
 def _judge_reply(before: Table, after: Table, reply: str, expect: Mapping[str, object], verdict: Verdict) -> None:
-    plain = _SPOKEN.sub(r"\1", reply)
+    reply_text = _ESCAPED.sub(r"\1", reply)
     for phrase in _strings(expect.get("says")):
-        if not any(option.strip().lower() in plain.lower() for option in phrase.split("|")):
+        if not any(option.strip().lower() in reply_text.lower() for option in phrase.split("|")):
             verdict.faults.append(f"did not say {phrase!r}")
     if "lists" in expect:
         tasks = {**before, **after}
-        shown = listed(plain, tasks)
-        # Labels have the tasks of a list by number, where no order was asked for; it is shown as in the panel.
-        wanted = _numbers(expect["lists"])
-        in_panel = (
-            sorted(wanted, key=lambda number: _place(number, tasks[number])) if wanted == sorted(wanted) else wanted
+        listed_numbers = listed(reply_text, tasks)
+        # Labels order tasks by number unless the user asked for an order; replies may use the panel's order.
+        expected = _numbers(expect["lists"])
+        panel_order = (
+            sorted(expected, key=lambda number: _panel_position(number, tasks[number]))
+            if expected == sorted(expected)
+            else expected
         )
-        if shown not in (wanted, in_panel):
-            verdict.faults.append(f"listed {shown}, not {expect['lists']}")
+        if listed_numbers not in (expected, panel_order):
+            verdict.faults.append(f"listed {listed_numbers}, not {expect['lists']}")
     kind = expect.get("kind")
     if not reply.strip() or (kind == "question" and "?" not in reply) or (kind == "refusal" and REFUSAL not in reply):
         verdict.faults.append(f"is no {kind or 'reply'}: {reply!r}")
 
 
-def _place(number: int, row: Row) -> tuple[object, ...]:
-    """Return where the panel has a task; of completed ones the cases have those with a higher number done later."""
+def _panel_position(number: int, row: Row) -> tuple[object, ...]:
+    """Return a task's sort key in the panel; in the cases, completed tasks were completed in the order of numbers."""
     if row["is_completed"]:
         return (True, -number)
     rank = {"high": 0, "normal": 1, "low": 2}[str(row["priority"])]
@@ -147,7 +151,7 @@ def _place(number: int, row: Row) -> tuple[object, ...]:
 
 
 def listed(reply: str, tasks: Table) -> list[int]:
-    """Return the numbers of the tasks whose titles the lines of a reply show, in order."""
+    """Return the numbers of the tasks whose titles appear in the lines of a reply, in order."""
     found: list[int] = []
     lines = [line for line in reply.splitlines() if _LIST_LINE.match(line)] or reply.splitlines()
     for line in lines:
@@ -156,14 +160,14 @@ def listed(reply: str, tasks: Table) -> list[int]:
             continue
         longest = max(len(str(tasks[number]["title"])) for number in titled)
         best = [number for number in titled if len(str(tasks[number]["title"])) == longest and number not in found]
-        # Tasks may share a title; then the number that stands in the line decides.
+        # Tasks may share a title; then the number in the line decides.
         best.sort(key=lambda number: f"**{number}**" not in line)
         found += best[:1]
     return found
 
 
-def _same(name: str, value: object, wanted: object) -> bool:
-    options: Sequence[object] = wanted if isinstance(wanted, list) else [wanted]
+def _same(name: str, value: object, expected: object) -> bool:
+    options: Sequence[object] = expected if isinstance(expected, list) else [expected]
     if name in ("title", "description"):
         return any(_plain(value) == _plain(option) for option in options)
     return value in options

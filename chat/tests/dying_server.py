@@ -1,7 +1,7 @@
-"""The server, but it dies at a point of a turn: `DIES=<file> python -m chat.tests.dying_server`.
+"""Run the server and kill it at a given point of a turn: `DIES=<file> python -m chat.tests.dying_server`.
 
-The file names the point, and may be written while the server runs, so that one process serves what follows a death and
-the next one, too. It ends as by `kill -9`: nothing is flushed, closed or let go of. The product knows nothing of it.
+The file names the point, and may be written while the server runs, so that one process can recover from a kill and be
+killed at the next point. SIGKILL ends it: nothing is flushed, closed or released. The product has no code for this.
 """
 
 import functools
@@ -16,14 +16,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from config.runtime import asgi_server  # first: it decides which loop there is
+from config.runtime import asgi_server  # first: it chooses the event loop
 
 
 @dataclass(frozen=True)
 class Point:
-    """Before or after a call of a function, by its number from when the file names the point.
+    """Before or after a call of a function, numbered from the moment when the file names the point.
 
-    The calls of a plain function never overlap from then on.
+    From then on, calls of a synchronous function do not overlap.
     """
 
     where: str  # module:name
@@ -49,62 +49,62 @@ POINTS = {
     "while pruning in the database": Point("chat.memory.database_tables:DatabaseTables.delete", "after"),
     "while adding items in the database": Point("chat.memory.database_tables:DatabaseTables.add", "after", 2),
 }
-# For tools of whoever runs this.
+# For tools of the installation (AGENT_TOOLS).
 OWN_TOOLS = {"before what a tool said is journaled": Point("chat.turns.journal:complete", "before")}
 
 
-def die() -> None:
-    """End this process without a chance to do anything."""
+def kill_process() -> None:
+    """End this process by SIGKILL."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def named_point() -> str:
-    """Return the name of the point at which this process is to die, if there is one."""
+    """Return the name of the point at which this process must end, or ""."""
     try:
         return Path(os.environ["DIES"]).read_text()
     except FileNotFoundError:
         return ""
 
 
-def deadly(function: Callable[..., Any], name: str, point: Point) -> Callable[..., Any]:
-    """Return a function that does the same until the point is named and reached."""
+def with_kill_point(function: Callable[..., Any], name: str, point: Point) -> Callable[..., Any]:
+    """Return a function that calls another one, and ends the process at its point once the file names it."""
     numbers = count(1)
 
-    def pass_by(when: str, number: int) -> None:
+    def check_point(when: str, number: int) -> None:
         if (when, number) == (point.when, point.call):
-            die()
+            kill_process()
 
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
-        async def awaited(*args: Any, **kwargs: Any) -> Any:
+        async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
             if named_point() != name:
                 return await function(*args, **kwargs)
             number = next(numbers)
-            pass_by("before", number)
+            check_point("before", number)
             result = await function(*args, **kwargs)
-            pass_by("after", number)
+            check_point("after", number)
             return result
 
-        return awaited
-    alone = threading.Lock()
+        return async_wrapper
+    lock = threading.Lock()
 
     @functools.wraps(function)
-    def called(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         if named_point() != name:
             return function(*args, **kwargs)
-        with alone:
+        with lock:
             number = next(numbers)
-            pass_by("before", number)
+            check_point("before", number)
             result = function(*args, **kwargs)
-            pass_by("after", number)
+            check_point("after", number)
             return result
 
-    return called
+    return wrapper
 
 
 def main() -> None:
-    """Serve until a point is named and reached."""
+    """Serve until the process is killed at the named point."""
     import django
 
     os.environ.setdefault("DATABASE_POOL_SIZE", asgi_server.POOL_SIZE)
@@ -113,7 +113,7 @@ def main() -> None:
         module, _, path = point.where.partition(":")
         *owners, attribute = path.split(".")
         owner: Any = functools.reduce(getattr, owners, importlib.import_module(module))
-        setattr(owner, attribute, deadly(getattr(owner, attribute), name, point))
+        setattr(owner, attribute, with_kill_point(getattr(owner, attribute), name, point))
     asgi_server.main()
 
 

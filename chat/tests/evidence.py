@@ -1,4 +1,4 @@
-"""What must hold of a conversation once its turns have ended, whatever happened to the processes meanwhile."""
+"""Checks of a conversation whose turns have ended, whatever happened to the server processes before."""
 
 import json
 import sqlite3
@@ -20,7 +20,7 @@ from config.tests.support import LiveDatabase, eventually
 
 @dataclass(frozen=True)
 class Conversation:
-    """Where a conversation is kept, and how much of it may be remembered."""
+    """A conversation: its database, its session store and the limit of its session's items."""
 
     database: LiveDatabase
     sessions: Path | None  # the session file; without one, the sessions are in the database
@@ -29,16 +29,16 @@ class Conversation:
     limit: int = 200
 
     def check(self, orders: Sequence[Order], model: OrderTaker, *pages: Page, given_up: Collection[Order] = ()) -> None:
-        """Check that everything that was ordered happened once, in order, and is remembered and shown as it was.
+        """Check that each order was carried out once, in order, and that session and pages show it.
 
-        Of what was given up, since too many processes died with it, only that nothing happened twice.
+        For orders given up, since too many processes ended during them, only check that nothing happened twice.
         """
         self.check_messages(orders, given_up)
         for order in orders:
             self.check_tools(order, in_part=order in given_up)
             self.check_steps(order, model, in_part=order in given_up)
         if orders and orders[-1] in given_up:
-            assert faults(self.remembered()) == {}  # the next turn fills it from the record
+            assert faults(self.session_items()) == {}  # the next turn rebuilds it from the record
         else:
             self.check_session()
         for page in pages:
@@ -47,7 +47,7 @@ class Conversation:
     # -- the record
 
     def given_up(self, orders: Sequence[Order]) -> list[Order]:
-        """Return the orders with which so many processes died that they were not tried again."""
+        """Return the orders whose turns failed because too many processes ended during them."""
         rows = self.database.query(
             "SELECT p.text FROM chat_turn t JOIN chat_message p ON p.id = t.prompt_id"
             " WHERE t.conversation_id = %s AND t.status = 'failed' AND t.error_code = 'cut_off'",
@@ -57,7 +57,7 @@ class Conversation:
         return [order for order in orders if order.message in texts]
 
     def check_messages(self, orders: Sequence[Order], given_up: Collection[Order] = ()) -> None:
-        """Check that each message is there once, answered once, in the order in which they were sent."""
+        """Check that each message is stored once and answered once, in the order of sending."""
         turns = self.database.query(
             "SELECT p.text, t.status, t.error_code, r.text FROM chat_turn t JOIN chat_message p ON p.id = t.prompt_id"
             " LEFT JOIN chat_message r ON r.turn_id = t.id AND r.role = 'assistant'"
@@ -74,12 +74,12 @@ class Conversation:
             "SELECT position, role, text FROM chat_message WHERE conversation_id = %s ORDER BY position", self.id
         )
         assert [position for position, _, _ in messages] == list(range(1, 2 * len(orders) - len(given_up) + 1)), (
-            "no gaps"
+            "the positions have gaps"
         )
         assert [text for _, role, text in messages if role == "user"] == [order.message for order in orders]
 
     def check_tools(self, order: Order, *, in_part: bool = False) -> None:
-        """Check that each call is in the journal once, and each effect in the task list."""
+        """Check that each call is in the journal once, and each effect in the task list once."""
         calls = self.database.query(
             "SELECT c.name, c.arguments, c.output, c.before FROM chat_toolcall c JOIN chat_turn t ON t.id = c.turn_id"
             " JOIN chat_message p ON p.id = t.prompt_id WHERE t.conversation_id = %s AND p.text = %s",
@@ -91,9 +91,9 @@ class Conversation:
         assert names <= Counter(order.calls) and titles <= Counter(order.titles)
         assert in_part or (names, titles) == (Counter(order.calls), Counter(order.titles))
         assert all(json.loads(output)["ok"] for _, _, output, _ in calls), calls
-        before = {name: done_to for name, _, _, done_to in calls}
-        assert COMPLETE not in before or not before[COMPLETE]["is_completed"], "it was done once"
-        assert UPDATE not in before or before[UPDATE]["priority"] == "normal", "it was done once"
+        before = {name: before_state for name, _, _, before_state in calls}
+        assert COMPLETE not in before or not before[COMPLETE]["is_completed"], "the task was changed twice"
+        assert UPDATE not in before or before[UPDATE]["priority"] == "normal", "the task was changed twice"
 
         tasks = self.database.query(
             "SELECT title, completed_at IS NOT NULL, priority FROM chat_task WHERE user_id = %s AND title LIKE %s",
@@ -105,7 +105,7 @@ class Conversation:
         assert sum(priority == 3 for _, _, priority in tasks) == names[UPDATE]
 
     def check_steps(self, order: Order, model: OrderTaker, *, in_part: bool = False) -> None:
-        """Check that no response was asked for again once it was in the journal."""
+        """Check that no response was requested again once it was in the journal."""
         steps: dict[int, datetime] = dict(
             self.database.query(
                 "SELECT s.n, s.created_at FROM chat_turnstep s JOIN chat_turn t ON t.id = s.turn_id"
@@ -116,45 +116,45 @@ class Conversation:
             )
         )
         assert in_part or sorted(steps) == list(range(1, len(order.steps) + 2))
-        asked = [asked for asked in model.asked if asked.name == order.name]
-        again = [one for one in asked if one.n in steps and one.at > steps[one.n]]
-        assert not again, f"asked for again although complete: {again}"
+        requests = [request for request in model.asked if request.name == order.name]
+        repeated = [request for request in requests if request.n in steps and request.at > steps[request.n]]
+        assert not repeated, f"requested again although complete: {repeated}"
 
-    # -- the memory
+    # -- the session
 
     def check_session(self) -> None:
-        """Check that the session is sound, and what the record says it was given, but for what its limit cut off."""
-        items, recorded = self.remembered(), self.recorded()
+        """Check that the session is intact and equals the end of the record, within its limit."""
+        items, recorded = self.session_items(), self.recorded()
         assert faults(items) == {}
         assert items == recorded[len(recorded) - len(items) :], self.database.query(
             "SELECT seq, status, attempt, warning FROM chat_turn WHERE conversation_id = %s ORDER BY seq", self.id
         )
         assert is_user_message(items[0])
-        assert window(items, self.limit) == window(recorded, self.limit), "too much was cut off"
+        assert window(items, self.limit) == window(recorded, self.limit), "the session was pruned too much"
 
     def check_mirror(self) -> None:
-        """Check that what staff see of the session is so, once the last turn's session is pruned."""
+        """Check that the session's metadata in the admin is correct once the last turn's session is pruned."""
         eventually(lambda: self.mirror() == self.metadata(), what=f"{self.mirror()} of {self.metadata()}")
 
     def mirror(self) -> list[tuple[int, int]]:
-        """Return the number of items that staff see in the session, and of those that were pruned."""
-        mirror: list[tuple[int, int]] = self.database.query(
+        """Return the session's item count and pruned count in the admin's metadata."""
+        counts: list[tuple[int, int]] = self.database.query(
             "SELECT item_count, pruned_count FROM chat_agentsession WHERE conversation_id = %s", self.id
         )
-        return mirror
+        return counts
 
     def metadata(self) -> list[tuple[int, int]]:
-        """Return the same of the session file and the record."""
-        held, total = len(self.remembered()), len(self.recorded())
-        return [(held, total - held)]
+        """Return the same counts from the session store and the record."""
+        item_count, total = len(self.session_items()), len(self.recorded())
+        return [(item_count, total - item_count)]
 
-    def remembered(self) -> list[Item]:
-        """Return what stands in the session store."""
+    def session_items(self) -> list[Item]:
+        """Return the items in the session store."""
         rows = self.session_rows("SELECT message_data FROM agent_messages WHERE session_id = ? ORDER BY id")
         return [json.loads(data) for (data,) in rows]
 
     def session_rows(self, statement: str) -> list[tuple[Any, ...]]:
-        """Return what the session store has of the session, by a statement with its id."""
+        """Run a statement with the session's id in the session store; return its rows."""
         session_id = str(SessionId(self.user_id, self.id))
         if self.sessions is None:
             return self.database.query(statement.replace("?", "%s"), session_id)
@@ -162,16 +162,16 @@ class Conversation:
             return file.execute(statement, (session_id,)).fetchall()
 
     def recorded(self) -> list[Item]:
-        """Return what the record says the session was given."""
+        """Return the items that the record has for the session."""
         turns: list[tuple[list[Any]]] = self.database.query(
             "SELECT items FROM chat_turn WHERE conversation_id = %s ORDER BY seq", self.id
         )
         return [item for (items,) in turns for item in items]
 
-    # -- what people see
+    # -- the pages
 
     def check_page(self, page: Page) -> None:
-        """Check that a page shows what is stored, of every turn that it knows of."""
+        """Check that a page shows every turn that it follows as stored."""
         stored = {
             str(turn_id): (status, text)
             for turn_id, status, text in self.database.query(
@@ -183,6 +183,6 @@ class Conversation:
         assert not page.wrong, page.wrong
         for turn_id, shown in page.turns.items():
             assert (shown.status, shown.reply) == stored[turn_id]
-            assert shown.reply is None or shown.text == shown.reply, "what was written piece by piece"
-        twice = [turn for turn, times in Counter(page.accepted.values()).items() if times > 1]
-        assert not twice, f"two messages were accepted as one: {twice}"
+            assert shown.reply is None or shown.text == shown.reply, "the streamed text differs from the reply"
+        duplicates = [turn for turn, times in Counter(page.accepted.values()).items() if times > 1]
+        assert not duplicates, f"two messages were accepted as one: {duplicates}"

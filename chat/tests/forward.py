@@ -1,4 +1,4 @@
-"""Forward a port to a Unix socket or to a port of the loopback: `python -m chat.tests.forward HOST PORT TARGET`."""
+"""Forward a port to a Unix socket or a loopback port: `python -m chat.tests.forward HOST PORT TARGET`."""
 
 import asyncio
 import sys
@@ -16,11 +16,11 @@ async def serve(host: str, port: int, target: str) -> None:
         to.close()
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        opening = (
+        connecting = (
             asyncio.open_unix_connection(target) if "/" in target else asyncio.open_connection("127.0.0.1", int(target))
         )
-        far_reader, far_writer = await opening
-        await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
+        target_reader, target_writer = await connecting
+        await asyncio.gather(copy(reader, target_writer), copy(target_reader, writer))
 
     async with await asyncio.start_server(forward, host, port) as server:
         await server.serve_forever()

@@ -1,7 +1,7 @@
-"""The server, but a client must read within a second: `python -m chat.tests.impatient_server`."""
+"""Run the server with a read timeout of one second for sockets: `python -m chat.tests.impatient_server`."""
 
 from config.runtime import (
-    asgi_server,  # first: it decides which loop there is
+    asgi_server,  # first: it chooses the event loop
     websocket,
 )
 
