@@ -1,4 +1,4 @@
-"""People at real servers: signed in through the page, talking over the websocket."""
+"""Users of real servers: signed in through the page, connected by WebSocket."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ ENDED = frozenset({"done", "stopped", "failed"})
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who is signed in at a server."""
+    """A user who is signed in at a server."""
 
     id: uuid.UUID
     email: str
@@ -35,14 +35,14 @@ class Person:
 
 
 def sign_in(server: ServerProcess, name: str = "person") -> Person:
-    """Make a person and a login of theirs."""
+    """Create a user and a login session."""
     email = f"{name}-{uuid.uuid4().hex[:8]}@example.com"
     return Person(server.database.add_user(email), email, server.cookie(email))
 
 
 @pytest.fixture(scope="session")
 def shared_server(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server for tests that neither kill it nor meet its limits, each with people of its own."""
+    """A server for tests that neither kill it nor reach its limits; each test creates its own users."""
     with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
         limits = {"MESSAGES_PER_MINUTE": "100000", "SOCKETS_PER_USER": "1000", "QUEUE_PER_CONVERSATION": "1000"}
         server = ServerProcess(LiveDatabase(url), tmp_path_factory.mktemp("shared"), **limits)
@@ -52,7 +52,7 @@ def shared_server(_migrated_template: str, tmp_path_factory: pytest.TempPathFact
 
 @dataclass(frozen=True)
 class ScriptedServer:
-    """A server whose model's endpoint is to listen on a port of the test's."""
+    """A server whose model endpoint is a port that the test listens on."""
 
     server: ServerProcess
     endpoint_port: int
@@ -60,7 +60,7 @@ class ScriptedServer:
 
 @pytest.fixture(scope="session")
 def scripted_server(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedServer]:
-    """A server for tests that decide what the model says, and when."""
+    """A server for tests that control the model's responses and their timing."""
     with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
         port = free_port()
         model = {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "AGENT_GUARDRAIL": "off"}
@@ -71,87 +71,87 @@ def scripted_server(_migrated_template: str, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 async def endpoint(scripted_server: ScriptedServer) -> AsyncIterator[ModelServer]:
-    """The endpoint of that server's model, with a script that the test writes."""
+    """The model endpoint of the scripted server; the test writes its script."""
     async with ModelServer(port=scripted_server.endpoint_port) as model:
         yield model
-        # What is still under way would be answered by the script of the next test.
+        # Finish the running turns, which the script of the next test would answer otherwise.
         model.play(*[says("Over.")] * 20)
         model.release()
         active = "SELECT 1 FROM chat_turn WHERE status IN ('queued', 'running')"
-        ended = partial(
-            eventually, lambda: not scripted_server.server.database.query(active), what="the end of all turns"
+        wait_for_turns = partial(
+            eventually, lambda: not scripted_server.server.database.query(active), what="all turns to end"
         )
-        await asyncio.to_thread(ended)
+        await asyncio.to_thread(wait_for_turns)
 
 
 @dataclass
 class LiveSocket:
-    """A websocket that keeps what it is sent, and acknowledges it as a page does."""
+    """A WebSocket client that keeps all received frames, and acknowledges them as the page does."""
 
     connection: ClientConnection
     acknowledges: bool = True
     frames: list[Frame] = field(default_factory=list)
     code: int | None = None
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def conversation_id(self) -> uuid.UUID:
-        """The conversation that it is a window on."""
+        """The conversation of this socket."""
         assert self.connection.request is not None
         return uuid.UUID(self.connection.request.path.split("/")[3])
 
-    # -- out
+    # -- sending
 
     async def send(self, kind: str, **fields: Any) -> None:
-        """Send a frame; ids may be given as they are."""
+        """Send a frame; UUIDs are converted to text."""
         await self.connection.send(json.dumps({"type": kind, **fields}, default=str))
 
     async def message(self, text: str, client_id: uuid.UUID | None = None) -> str:
-        """Send a message without waiting for anything; return the client's id of it."""
+        """Send a message without waiting for its acknowledgement; return its client id."""
         client_id = client_id or uuid.uuid4()
         await self.send("message.send", client_id=client_id, text=text)
         return str(client_id)
 
-    # -- in
+    # -- receiving
 
     async def read(self) -> None:
-        """Keep everything until the socket is closed."""
+        """Receive frames until the socket is closed."""
         try:
             async for data in self.connection:
                 frame = json.loads(data)
                 self.frames.append(frame)
-                self._wake()
+                self._notify()
                 if self.acknowledges and "n" in frame and "turn_id" in frame:
                     await self.send("log.ack", turn_id=frame["turn_id"], attempt=frame["attempt"], n=frame["n"])
         except ConnectionClosed:
             pass
         self.code = self.connection.close_code
-        self._wake()
+        self._notify()
 
-    async def until(self, wanted: Callable[[Frame], object], *, after: int = 0, within: float = SECONDS) -> Frame:
-        """Return the first frame of a kind, sent already (but not among the first so many) or to come."""
-        seen = after
+    async def until(self, matches: Callable[[Frame], object], *, after: int = 0, within: float = SECONDS) -> Frame:
+        """Return the first matching frame after the first `after` ones, received already or to come."""
+        last = after
         try:
             async with asyncio.timeout(within):
                 while True:
-                    for frame in self.frames[seen:]:
-                        if wanted(frame):
+                    for frame in self.frames[last:]:
+                        if matches(frame):
                             return frame
-                    seen = len(self.frames)
+                    last = len(self.frames)
                     assert self.code is None, f"closed with {self.code}; last: {str(self.frames[-3:])[:1000]}"
-                    await self._news.wait()
+                    await self._changed.wait()
         except TimeoutError:
-            raise AssertionError(f"it was not sent within {within} s; last: {str(self.frames[-3:])[:2000]}") from None
+            raise AssertionError(f"no such frame within {within} s; last: {str(self.frames[-3:])[:2000]}") from None
 
     async def closed(self, *, within: float = SECONDS) -> int:
-        """Return the code with which the server closes the socket."""
+        """Wait until the server closes the socket; return the close code."""
         async with asyncio.timeout(within):
             while self.code is None:
-                await self._news.wait()
+                await self._changed.wait()
         return self.code
 
     async def ready(self) -> Frame:
-        """Return the first frame of every socket."""
+        """Return the `ready` frame, the first one of every socket."""
         return await self.until(lambda frame: frame["type"] == "ready")
 
     async def accepted(self, client_id: str, *, within: float = SECONDS) -> Frame:
@@ -161,15 +161,15 @@ class LiveSocket:
         )
 
     async def error(self, after: int = 0) -> Frame:
-        """Return the first error behind so many frames."""
+        """Return the first error after the first `after` frames."""
         return await self.until(lambda frame: frame["type"] == "error", after=after)
 
     async def end_of(self, turn_id: str, *, within: float = SECONDS) -> Frame:
-        """Return the frame that ends a turn: of its log, or a snapshot of its end."""
+        """Return the frame that ends a turn: the last event of its log, or a snapshot of an ended turn."""
         return await self.until(lambda frame: frame.get("turn_id") == turn_id and is_end(frame), within=within)
 
     async def say(self, text: str) -> list[Frame]:
-        """Send a message, wait for its end, and return the turn's log as it was sent."""
+        """Send a message, wait for the end of its turn, and return the frames of the turn's log."""
         accepted = await self.accepted(await self.message(text))
         await self.end_of(accepted["turn"]["id"])
         return self.log_of(accepted["turn"]["id"])
@@ -179,26 +179,26 @@ class LiveSocket:
         return str((await self.say(text))[-1]["message"]["text"])
 
     async def pong(self) -> None:
-        """Wait until the server has looked at everything that was sent so far."""
+        """Wait until the server has handled everything sent so far."""
         n = uuid.uuid4().int % 2**31
         await self.send("ping", n=n)
         await self.until(lambda frame: frame == {"type": "pong", "n": n})
 
     def log_of(self, turn_id: str) -> list[Frame]:
-        """Return what was sent of a turn's log."""
+        """Return the received frames of a turn's log."""
         return [frame for frame in self.frames if frame.get("turn_id") == turn_id]
 
     def kinds(self) -> list[str]:
-        """Return the types of what was sent."""
+        """Return the types of the received frames."""
         return [frame["type"] for frame in self.frames]
 
-    def _wake(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 def is_end(frame: Frame) -> bool:
-    """Return whether a frame of a log says that the turn has ended."""
+    """Return whether a log frame ends its turn."""
     return frame["type"] in ENDS or (frame["type"] == "turn.snapshot" and frame["status"] in ENDED)
 
 
@@ -212,11 +212,11 @@ async def open_socket(
     acknowledges: bool = True,
     headers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[LiveSocket]:
-    """Open the websocket of a conversation as the person's page does, and read it until the end."""
+    """Open the WebSocket of a conversation as the person's page does, and read it until the block ends."""
     headers = {**(headers or {}), **({"Cookie": person.cookie} if person else {})}
     url = f"{server.ws_url}/ws/chat/{conversation_id}/"
-    given = server.url if origin == "" else origin
-    sent_origin = None if given is None else Origin(given)
+    origin_header = server.url if origin == "" else origin
+    sent_origin = None if origin_header is None else Origin(origin_header)
     async with connect(url, additional_headers=headers, origin=sent_origin, max_size=None, proxy=None) as connection:
         socket = LiveSocket(connection, acknowledges)
         reading = asyncio.create_task(socket.read())
@@ -229,12 +229,12 @@ async def open_socket(
 
 
 def check_log(frames: list[Frame]) -> str:
-    """Check that a log is whole, from its first entry to one end, and return its text."""
-    seen, text = 0, ""
+    """Check that a log is complete, from its first entry to exactly one end; return its text."""
+    last, text = 0, ""
     for frame in frames:
         covers_one = not frame["type"].endswith(".delta")
-        assert frame["n"] == seen + 1 if covers_one else frame["n"] > seen, (seen, frame)
-        seen = frame["n"]
+        assert frame["n"] == last + 1 if covers_one else frame["n"] > last, (last, frame)
+        last = frame["n"]
         if frame["type"] == "text.delta":
             assert frame["at"] == len(text), frame
             text += frame["text"]

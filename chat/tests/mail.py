@@ -1,4 +1,4 @@
-"""Mail in tests."""
+"""Helpers for mail."""
 
 import re
 
@@ -8,7 +8,7 @@ from chat.accounts import mail_threads
 
 
 def wait_for_mail() -> None:
-    """Wait until nothing is being sent."""
+    """Wait until no mail is being sent."""
     for _ in range(mail_threads.MAX_PENDING):
         assert mail_threads._places.acquire(timeout=30)
     mail_threads._places.release(mail_threads.MAX_PENDING)

@@ -1,4 +1,4 @@
-"""A program that speaks MCP, by the official client."""
+"""An MCP client, by the official SDK."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,18 +13,18 @@ from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, TextCon
 from chat.mcp.application import application
 
 HERE = "http://localhost"
-MODES = ("legacy", "auto")  # the handshake of before 2026-07-28, and without one
+MODES = ("legacy", "auto")  # the handshake before version 2026-07-28, and none
 
 
 class Person:
-    """Somebody whom the program can ask, and what they were asked."""
+    """The user of the client, who answers elicitations; keeps the questions."""
 
     def __init__(self, action: str) -> None:
         self.action = action
         self.asked: list[str] = []
 
     async def answer(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
-        """Answer a question."""
+        """Answer an elicitation."""
         self.asked.append(params.message)
         return ElicitResult.model_validate({"action": self.action, "content": {}})
 
@@ -39,24 +39,24 @@ def web(headers: Mapping[str, str], server: str = "") -> httpx2.AsyncClient:
 async def program(
     headers: Mapping[str, str], *, server: str = "", mode: str = "auto", person: Person | None = None
 ) -> AsyncIterator[Client]:
-    """Connect a program that shows these headers."""
+    """Connect an MCP client with these headers."""
     async with web(headers, server) as http:
         transport = streamable_http_client(f"{server or HERE}/mcp", http_client=http)
-        asks = person.answer if person else None
-        async with Client(transport, mode=mode, elicitation_callback=asks) as client:
+        callback = person.answer if person else None
+        async with Client(transport, mode=mode, elicitation_callback=callback) as client:
             yield client
 
 
 def answer(result: CallToolResult) -> dict[str, Any]:
-    """Return what a tool answered, which its text says too."""
+    """Return a tool's structured result, after checking that it is no error."""
     assert not result.is_error, result.content
     structured: dict[str, Any] = result.structured_content
     return structured
 
 
 def refusal(result: CallToolResult) -> str:
-    """Return the sentence that a tool refused with."""
+    """Return the error message of a tool result."""
     assert result.is_error and result.structured_content is None, result
-    (said,) = result.content
-    assert isinstance(said, TextContent)
-    return said.text
+    (text_content,) = result.content
+    assert isinstance(text_content, TextContent)
+    return text_content.text

@@ -1,4 +1,4 @@
-"""A model as `AGENT_MODELS` has it."""
+"""An entry of `AGENT_MODELS`."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from config.models_file import ModelEntry
 
 
 def model_entry(name: str, url: str = "http://127.0.0.1:1/v1", **fields: Any) -> ModelEntry:
-    """Configure a model at an endpoint; without any, at none."""
+    """Return the entry of a model at an endpoint; by default, no server listens there."""
     entry: ModelEntry = {
         "name": name,
         "label": name.title(),

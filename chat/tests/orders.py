@@ -1,6 +1,6 @@
-"""Messages that say what the model is to do with them, so that its script depends on nothing but the message.
+"""Messages that contain the model's script, so that its responses depend only on the message.
 
-A turn that is played again, in whatever server process, is told the same story; every effect has a name of its own.
+A turn that is retried, in any server process, gets the same responses; every effect has a unique name.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ CREATE, COMPLETE, UPDATE = "create_task", "complete_task", "update_task"
 class Order:
     """A message: the calls of each response before the last, and how many words the last one has.
 
-    `complete_task` and `update_task` take the tasks that the first response made, the first and the last of them.
+    `complete_task` changes the first task that the first response created, `update_task` the last one.
     """
 
     name: str
@@ -33,22 +33,22 @@ class Order:
 
     @property
     def message(self) -> str:
-        """What the person says."""
+        """The text of the user's message."""
         return json.dumps(asdict(self))
 
     @property
     def reply(self) -> str:
-        """What the page shows in the end."""
-        return join_texts([f"{self.name}: step {n}." for n in range(len(self.steps))] + ["".join(self.said)])
+        """The text of the whole reply."""
+        return join_texts([f"{self.name}: step {n}." for n in range(len(self.steps))] + ["".join(self.pieces)])
 
     @property
-    def said(self) -> tuple[str, ...]:
+    def pieces(self) -> tuple[str, ...]:
         """The pieces of the last response."""
         return (f"{self.name}:", *(f" word {n}" for n in range(self.words)))
 
     @property
     def titles(self) -> list[str]:
-        """The tasks that it makes."""
+        """The titles of the tasks that it creates."""
         return [title for step, calls in enumerate(self.steps) for title in self.titles_of(step, calls)]
 
     @property
@@ -57,19 +57,19 @@ class Order:
         return sorted(call for step in self.steps for call in step)
 
     def titles_of(self, step: int, calls: Iterable[str]) -> list[str]:
-        """Name the tasks of one response."""
-        return [f"{self.name} {step}.{place}" for place, call in enumerate(calls) if call == CREATE]
+        """Return the titles of the tasks that one response creates."""
+        return [f"{self.name} {step}.{index}" for index, call in enumerate(calls) if call == CREATE]
 
 
 def read_order(message: str) -> Order:
-    """Return the order that a message is."""
+    """Parse a message into its order."""
     fields = json.loads(message)
     return Order(**{**fields, "steps": tuple(map(tuple, fields["steps"]))})
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request for one response of a turn, numbered as its journal does."""
+class ModelRequest:
+    """A request for one response of a turn; `n` is the step's number in the journal."""
 
     name: str
     n: int
@@ -77,31 +77,31 @@ class Asked:
 
 
 class OrderTaker:
-    """Answers requests as their last message orders, but not those that are `held`; keeps what was asked, and when."""
+    """Answers requests by the order in their last message, except those `held` back; keeps the requests."""
 
     def __init__(self) -> None:
-        self.asked: list[Asked] = []
-        self.wrong: list[str] = []  # what no turn should have asked
-        self.held: set[int] = set()  # which responses of a turn are not given yet
+        self.asked: list[ModelRequest] = []
+        self.wrong: list[str] = []  # descriptions of requests that no turn may send
+        self.held: set[int] = set()  # the numbers of the responses that must wait
 
     async def answer(self, request: Request) -> Step:
         """Answer a request: the rule of a model server."""
         at = datetime.now(UTC)
         order = read_order(request.said)
-        outputs = _outputs_of_the_turn(request.items)
+        outputs = _outputs_of_last_turn(request.items)
         step = _steps_done(order, len(outputs))
         if step is None:
             self.wrong.append(f"{order.name} was asked for with a part of a response's outputs")
             return HttpError(400, self.wrong[-1])
-        self.asked.append(Asked(order.name, step + 1, at))
+        self.asked.append(ModelRequest(order.name, step + 1, at))
         while step + 1 in self.held:
             await asyncio.sleep(0.01)
         if step == len(order.steps):
-            return Answer(parts=(Text(order.said, order.delay),))
+            return Answer(parts=(Text(order.pieces, order.delay),))
         numbers = _numbers(outputs)
         parts: list[Part] = [Text((f"{order.name}:", f" step {step}."), order.delay)]
-        for place, name in enumerate(order.steps[step]):
-            arguments: dict[str, Any] = {"title": f"{order.name} {step}.{place}"}
+        for index, name in enumerate(order.steps[step]):
+            arguments: dict[str, Any] = {"title": f"{order.name} {step}.{index}"}
             if name == COMPLETE:
                 arguments = {"number": numbers[0]}
             elif name == UPDATE:
@@ -110,21 +110,21 @@ class OrderTaker:
         return Answer(parts=tuple(parts))
 
     def asked_for(self, name: str) -> list[int]:
-        """Return the responses of a turn that were asked for, in order."""
+        """Return the numbers of the requested responses of a turn, in order."""
         return [asked.n for asked in self.asked if asked.name == name]
 
 
-def _outputs_of_the_turn(items: Sequence[Item]) -> list[str]:
-    begun = max(index for index, item in enumerate(items) if is_user_message(item))
-    return [str(item["output"]) for item in items[begun:] if is_output(item)]
+def _outputs_of_last_turn(items: Sequence[Item]) -> list[str]:
+    start = max(index for index, item in enumerate(items) if is_user_message(item))
+    return [str(item["output"]) for item in items[start:] if is_output(item)]
 
 
 def _steps_done(order: Order, outputs: int) -> int | None:
-    """Count the responses whose calls are answered; None where one is answered in part."""
+    """Count the responses whose calls all have outputs; None if one has only some of them."""
     ends = list(accumulate(map(len, order.steps), initial=0))
     return ends.index(outputs) if outputs in ends else None
 
 
 def _numbers(outputs: list[str]) -> list[int]:
-    """Return the numbers of the tasks that were made, in the order of their calls."""
+    """Return the numbers of the created tasks, in the order of their calls."""
     return [json.loads(output)["task"]["number"] for output in outputs]

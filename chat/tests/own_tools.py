@@ -1,4 +1,4 @@
-"""Tools of somebody who runs this, as tests need them: slow, failing, watched."""
+"""Tools of an installation (`AGENT_TOOLS`), as tests need them: slow, failing, observed, invalid."""
 
 import asyncio
 import uuid
@@ -17,7 +17,7 @@ from config.tests.support import eventually
 
 @dataclass
 class Watched:
-    """What the tools have done, and what holds a slow one."""
+    """The effects of the tools, and the events that control the slow one."""
 
     done: list[tuple[uuid.UUID, str]] = field(default_factory=list)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
@@ -90,13 +90,13 @@ class Dawdle(TaskTool):
         other = connection.copy()
         try:
             with other.cursor() as cursor:
-                eventually(lambda: _is_gone(cursor, backend), what="the end of the connection")
+                eventually(lambda: _has_ended(cursor, backend), what="the end of the connection")
         finally:
             other.close()
         return Effect({"ok": True})
 
 
-def _is_gone(cursor: Any, backend: int) -> bool:
+def _has_ended(cursor: Any, backend: int) -> bool:
     cursor.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [backend])
     return cursor.fetchone() is None
 
@@ -156,7 +156,7 @@ def count() -> Iterator[str]:
 TOOLS = [note, wait, fail, hang, send, whisper, Dawdle, Broken, Wrong]
 ASYNC, EAGER, PLAIN, GENERATOR = [Async], [Eager], [Plain], [count]
 
-# What cannot be used.
+# Invalid tools.
 NO_LIST = {"tools": "note"}
 NOT_ALL_TOOLS = [note, "note"]
 UNTYPED = [lambda: None, print]

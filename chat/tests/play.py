@@ -1,4 +1,4 @@
-"""Play a whole conversation over the real runner, tools, session store and database."""
+"""Run a whole conversation with the real runner, tools, session store and database."""
 
 import asyncio
 import uuid
@@ -20,7 +20,7 @@ from chat.turns.runner import TurnRunner
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """One turn: what was said, the reply, and the person's tasks before and after, by number."""
+    """One turn: the message, the reply, and the user's tasks before and after, by number."""
 
     said: str
     reply: str
@@ -37,7 +37,7 @@ async def play(
     given: Sequence[dict[str, Any]] = (),
     approves: Collection[int] = (),
 ) -> list[Played]:
-    """Let a new person, who has the given tasks, say one thing after another in one conversation at a moment."""
+    """Run `converse` at a given time."""
     with time_machine.travel(now, tick=True):
         return await converse(runner, said, time_zone=time_zone, given=given, approves=approves)
 
@@ -50,44 +50,44 @@ async def converse(
     given: Sequence[dict[str, Any]] = (),
     approves: Collection[int] = (),
 ) -> list[Played]:
-    """Let a new person, who has the given tasks, say one thing after another in one conversation.
+    """Send messages one after another in a conversation of a new user, who has the given tasks.
 
-    Where the assistant asks for an approval, the person gives it in the turns (from 0) that are named; in others the
-    question is what they read.
+    An approval request is approved in the turns (from 0) that `approves` lists; in other turns, the request's text
+    counts as the reply.
     """
-    user = await in_database(_person_with, time_zone, given)
+    user = await in_database(_create_user, time_zone, given)
     chat = Chat(runner, user, uuid.uuid4())
     played = []
     for n, text in enumerate(said):
         before = await in_database(_tasks_of, user.pk)
-        reply = await _answer(chat, text, before, approve=n in approves)
+        reply = await _reply_to(chat, text, before, approve=n in approves)
         played.append(Played(text, reply, before, await in_database(_tasks_of, user.pk)))
     return played
 
 
-async def _answer(chat: Chat, text: str, before: dict[int, dict[str, Any]], *, approve: bool) -> str:
+async def _reply_to(chat: Chat, text: str, before: dict[int, dict[str, Any]], *, approve: bool) -> str:
     accepted = await chat.send(text)
     async with asyncio.timeout(30):
-        async for seen in follow(chat.runner.logs, accepted.turn.pk):
-            for entry in seen.entries:
+        async for batch in follow(chat.runner.logs, accepted.turn.pk):
+            for entry in batch.entries:
                 event = entry.event
                 if isinstance(event, ApprovalRequested):
                     await chat.settled()
                     if not approve:
-                        return _question(event, before)
+                        return _approval_card(event, before)
                     await chat.decide(accepted.turn, event.call_id, True)
                 elif isinstance(event, TurnFinished):
                     return event.message.text
     raise AssertionError(f"“{text}” was not answered")
 
 
-def _question(asked: ApprovalRequested, tasks: dict[int, dict[str, Any]]) -> str:
-    """Say what stands on the card that asks the person."""
-    lines = [f"- **{number}** {tasks[number]['title']}" for number in asked.arguments["numbers"]]
+def _approval_card(request: ApprovalRequested, tasks: dict[int, dict[str, Any]]) -> str:
+    """Return the text of the approval card on the page."""
+    lines = [f"- **{number}** {tasks[number]['title']}" for number in request.arguments["numbers"]]
     return "\n".join([f"Delete {len(lines)} tasks?", "", *lines])
 
 
-def _person_with(time_zone: str, given: Sequence[dict[str, Any]]) -> User:
+def _create_user(time_zone: str, given: Sequence[dict[str, Any]]) -> User:
     user = User.objects.create_user(f"{uuid.uuid4().hex}@example.com", time_zone=time_zone)
     for fields in given:
         task = tasks.create_task(

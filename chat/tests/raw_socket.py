@@ -1,4 +1,4 @@
-"""A websocket by hand, for what no library sends, and for clients that do not read."""
+"""A handwritten WebSocket client, for frames that no library sends, and for clients that do not read."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 1, 2, 8, 9, 10, 0
 
 
 def wire(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0) -> bytes:
-    """Return a frame as it is sent, masked by zeros."""
+    """Encode a frame, with a mask of zeros."""
     length = len(payload)
     head = bytes([0x80 * fin | rsv << 4 | opcode])
     if length < 126:
@@ -29,19 +29,19 @@ def wire(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0) -
 
 
 def text(frame: object) -> bytes:
-    """Return a frame of the protocol as it is sent."""
+    """Encode a JSON frame of the chat protocol."""
     return wire(TEXT, json.dumps(frame, default=str).encode())
 
 
 class RawSocket:
-    """A connection on which the handshake is done."""
+    """A connection after its handshake."""
 
     def __init__(self, plain: socket.socket) -> None:
         self.plain = plain
         self._data = b""
 
     async def send(self, data: bytes, *, patience: float = 1.0) -> int:
-        """Send until the server has taken all, or nothing for a while; return how many bytes it took."""
+        """Send until the server has read everything, or nothing for a while; return the number of bytes sent."""
         loop, sent = asyncio.get_running_loop(), 0
         with suppress(ConnectionError):
             while sent < len(data):
@@ -59,7 +59,7 @@ class RawSocket:
         return sent
 
     async def frame(self) -> tuple[int, bytes]:
-        """Return the next frame that the server sent: its opcode and payload. Raise EOFError."""
+        """Return the opcode and payload of the next frame. Raise EOFError at the end."""
         head = await self._take(2)
         length = head[1] & 127
         if length >= 126:
@@ -67,7 +67,7 @@ class RawSocket:
         return head[0] & 15, await self._take(length)
 
     async def frames(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield what the server sends until it closes; the last is `{"close": code}`."""
+        """Yield the server's frames until it closes; the last one is `{"close": code}`."""
         with suppress(EOFError, ConnectionError):
             while True:
                 opcode, payload = await self.frame()
@@ -85,7 +85,7 @@ class RawSocket:
         raise EOFError
 
     async def closed(self) -> int:
-        """Read to the end; return the code with which the server closed, or 1006."""
+        """Read to the end; return the server's close code, or 1006."""
         code = 1006
         async for frame in self.frames():
             code = frame.get("close", code)
@@ -109,7 +109,7 @@ async def raw_socket(
     *,
     headers: str = "",
 ) -> AsyncIterator[RawSocket]:
-    """Open a socket that reads nothing unless it is told to, with little room in the kernel."""
+    """Open a socket that reads only on request, with small buffers in the kernel."""
     with socket.socket() as plain:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
@@ -122,9 +122,9 @@ async def raw_socket(
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {'A' * 22}==\r\nCookie: {person.cookie}\r\n{headers}\r\n"
         )
         await loop.sock_sendall(plain, request.encode())
-        opened = RawSocket(plain)
-        answer = b""
-        while not answer.endswith(b"\r\n\r\n"):
-            answer += await opened._take(1)
-        assert answer.startswith(b"HTTP/1.1 101 "), answer
-        yield opened
+        opened_socket = RawSocket(plain)
+        response = b""
+        while not response.endswith(b"\r\n\r\n"):
+            response += await opened_socket._take(1)
+        assert response.startswith(b"HTTP/1.1 101 "), response
+        yield opened_socket

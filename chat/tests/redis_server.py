@@ -1,4 +1,4 @@
-"""A Redis of a test's own, which keeps nothing on disk and may be killed."""
+"""A Redis server of one test, which stores nothing on disk and may be killed."""
 
 import os
 import shutil
@@ -18,14 +18,14 @@ class RedisServer:
     """A real `redis-server` on a free port."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        if not (program := shutil.which("redis-server")):
+        if not (executable := shutil.which("redis-server")):
             if os.environ.get("THREADKEEPER_REQUIRE_SERVICES"):
                 pytest.fail("redis-server is not installed")
             pytest.skip("redis-server is not installed")
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        where = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-        self._command = [program, *where, *options]
+        address_options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+        self._command = [executable, *address_options, *options]
         self.start()
 
     def __enter__(self) -> Self:
@@ -35,18 +35,18 @@ class RedisServer:
         self.kill9()
 
     def start(self) -> None:
-        """Start it, empty."""
+        """Start the server, without data."""
         self._process = spawn(self._command, output=subprocess.DEVNULL)
-        eventually(self._answers, what="the answer of Redis")
+        eventually(self._answers, what="Redis to answer")
 
     def kill9(self) -> None:
-        """End it without a chance to do anything."""
+        """Kill the server."""
         self._process.kill()
         self._process.wait(SECONDS)
 
     @property
     def pid(self) -> int:
-        """The id of its process."""
+        """The process id."""
         return self._process.pid
 
     def _answers(self) -> bool:

@@ -1,4 +1,4 @@
-"""A session file that a real server uses: hurt from outside, and compared with the record."""
+"""The session file of a real server: damage it from outside, and compare it with the record."""
 
 import os
 import shutil
@@ -25,8 +25,8 @@ QUESTION = "What was the first thing I asked you to do?"
 UNAVAILABLE = ["context_unavailable"]
 REBUILT = ["context_rebuilt"]
 
-# Takes the lock, says so, and lets go of it when its input is closed.
-_LOCKING = """
+# Takes the lock, reports it, and releases it when stdin is closed.
+_LOCK_HOLDER = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
 connection.execute("BEGIN EXCLUSIVE")
@@ -38,13 +38,13 @@ connection.close()
 
 
 def path_of(server: ServerProcess) -> Path:
-    """Return where a server keeps its sessions."""
+    """Return the path of a server's session file."""
     return Path(server.variables.get("AGENT_SESSION_DB_PATH", server.data_dir / "agent_sessions.db"))
 
 
 @dataclass
 class Talk:
-    """A person in a conversation, and what was said in it."""
+    """A user's conversation, with the messages sent in it."""
 
     server: ServerProcess
     socket: LiveSocket
@@ -63,13 +63,13 @@ class Talk:
         return await self.socket.accepted(await self.socket.message(text))
 
     async def end(self, accepted: Frame, *, within: float = 30) -> list[str]:
-        """Wait until a message is answered; return the codes of the warnings that were shown with the answer."""
+        """Wait until a message is answered; return the codes of the warnings sent with the reply."""
         turn_id = accepted["turn"]["id"]
         end = await self.socket.end_of(turn_id, within=within)
         assert end["type"] == "turn.finished", end
         warnings = [frame["code"] for frame in self.socket.log_of(turn_id) if frame["type"] == "warning"]
-        ((kept,),) = self.server.database.query("SELECT warning FROM chat_turn WHERE id = %s", turn_id)
-        assert kept == (warnings[-1] if warnings else ""), "the record keeps what was shown"
+        ((stored_warning,),) = self.server.database.query("SELECT warning FROM chat_turn WHERE id = %s", turn_id)
+        assert stored_warning == (warnings[-1] if warnings else ""), "the stored warning differs from the last one sent"
         return warnings
 
     async def say(self, text: str) -> list[str]:
@@ -77,18 +77,18 @@ class Talk:
         return await self.end(await self.begin(text))
 
     async def remembers(self, first: str = FIRST) -> None:
-        """Check that the assistant knows what was asked first, and that nothing is missing anywhere."""
+        """Check that the assistant knows the first request, and that no item is missing in record and session."""
         assert await self.say(QUESTION) == []
-        ((answer,),) = self.server.database.query(
+        ((reply,),) = self.server.database.query(
             "SELECT text FROM chat_message WHERE conversation_id = %s ORDER BY position DESC LIMIT 1",
             self.conversation_id,
         )
-        assert first.removeprefix("Add a task to ").lower() in answer.lower(), answer
+        assert first.removeprefix("Add a task to ").lower() in reply.lower(), reply
         self.check_record()
         assert await self.items() == self.recorded()
 
     def check_record(self) -> None:
-        """Check that every message is there once, in the order in which it was sent, and answered once."""
+        """Check that every message is stored once, in the order of sending, and answered once."""
         messages = self.server.database.query(
             "SELECT m.role, m.text FROM chat_message m JOIN chat_turn t ON t.id = m.turn_id"
             " WHERE m.conversation_id = %s ORDER BY t.seq, m.position",
@@ -98,12 +98,12 @@ class Talk:
         assert [text for role, text in messages if role == "user"] == self.said
 
     async def items(self) -> list[Any]:
-        """Return what the SDK's own class reads from the file."""
+        """Return the items that the SDK's own class reads from the file."""
         with closing(SQLiteSession(self.session_id, path_of(self.server))) as session:
             return list(await session.get_items())
 
     def recorded(self) -> list[Any]:
-        """Return what the record says the session was given."""
+        """Return the items that the record has for the session."""
         turns = self.server.database.query(
             "SELECT items FROM chat_turn WHERE conversation_id = %s ORDER BY seq", self.conversation_id
         )
@@ -112,7 +112,7 @@ class Talk:
 
 @asynccontextmanager
 async def talk(server: ServerProcess) -> AsyncIterator[Talk]:
-    """Let somebody new begin a conversation."""
+    """Open a conversation of a new user."""
     person, conversation_id = sign_in(server), uuid.uuid4()
     async with open_socket(server, person, conversation_id) as socket:
         yield Talk(server, socket, person.id, conversation_id)
@@ -120,22 +120,24 @@ async def talk(server: ServerProcess) -> AsyncIterator[Talk]:
 
 @contextmanager
 def held_up(server: ServerProcess) -> Iterator[Callable[[int], None]]:
-    """Let turns come as far as their first response and no further; yield what waits until so many are there."""
-    waiting = (
+    """Block turns at their first response; yield a function that waits until so many turns are blocked."""
+    count_waiting = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         " AND query LIKE '%%chat_turnstep%%'"
     )
-    with psycopg.connect(server.database.url) as gate:
-        # No response can be journaled.
-        gate.execute("LOCK TABLE chat_turnstep IN SHARE MODE")
-        yield lambda turns: eventually(lambda: server.database.query(waiting)[0][0] >= turns, what="the turns")
+    with psycopg.connect(server.database.url) as locker:
+        # While it is locked, no response can be journaled.
+        locker.execute("LOCK TABLE chat_turnstep IN SHARE MODE")
+        yield lambda turns: eventually(
+            lambda: server.database.query(count_waiting)[0][0] >= turns, what="turns waiting for the lock"
+        )
 
 
-# What happens to a file while the server has it open.
+# Damage to a file that the server has open.
 
 
 def settle(path: Path) -> None:
-    """Bring what is in SQLite's log into the file itself, so that whatever happens to the file hurts."""
+    """Checkpoint the write-ahead log into the file, so that damage to the file takes effect."""
     change(path, "PRAGMA wal_checkpoint(TRUNCATE)")
 
 
@@ -146,49 +148,49 @@ def change(path: Path, statement: str, *parameters: object) -> None:
 
 
 def delete(path: Path) -> None:
-    """Take the file away with all that SQLite keeps beside it."""
+    """Delete the file, its write-ahead log and its shared memory."""
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def delete_only_the_file(path: Path) -> None:
-    """Take the file away and leave the log."""
+    """Delete the file only, and leave the write-ahead log."""
     path.unlink()
 
 
 def empty(path: Path) -> None:
-    """Leave nothing of the file's content."""
+    """Truncate the file to nothing."""
     settle(path)
     os.truncate(path, 0)
 
 
 def leave_the_header(path: Path) -> None:
-    """Leave a few hundred bytes."""
+    """Truncate the file to 300 bytes."""
     settle(path)
     os.truncate(path, 300)
 
 
 def halve(path: Path) -> None:
-    """Cut the file in the middle, and in the middle of a page."""
+    """Truncate the file to about half, within a page."""
     settle(path)
     os.truncate(path, path.stat().st_size // 2 + 100)
 
 
 def make_noise(path: Path) -> None:
-    """Write something else over all of the file."""
+    """Overwrite the file with random bytes."""
     settle(path)
     path.write_bytes(os.urandom(path.stat().st_size))
 
 
 def make_noise_everywhere(path: Path) -> None:
-    """Write something else over the file and its log."""
+    """Overwrite the file and its write-ahead log with random bytes."""
     path.write_bytes(os.urandom(path.stat().st_size))
     log = path.with_name(f"{path.name}-wal")
     log.write_bytes(os.urandom(log.stat().st_size))
 
 
 def replace_by_a_stranger(path: Path) -> None:
-    """Put a sound file of another program in its place."""
+    """Replace the file by the valid database of another program."""
     other = path.with_name("other.db")
     with closing(sqlite3.connect(other)) as connection, connection:
         connection.execute("CREATE TABLE unrelated (x)")
@@ -197,8 +199,8 @@ def replace_by_a_stranger(path: Path) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Let another process hold the lock of a file."""
-    command = [sys.executable, "-c", _LOCKING, str(path)]
+    """Hold the lock of a file in another process."""
+    command = [sys.executable, "-c", _LOCK_HOLDER, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None and process.stdout is not None
         try:
@@ -213,7 +215,7 @@ Damage = Callable[[Path], None]
 
 
 def spoil_row(path: Path, session_id: str, data: str | bytes) -> None:
-    """Write something else into the first row of a session."""
+    """Overwrite the first row of a session."""
     change(
         path,
         "UPDATE agent_messages SET message_data = CAST(? AS TEXT) WHERE id ="
@@ -235,17 +237,17 @@ def _one_server(_migrated_template: str, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def hurt_server(_one_server: ServerProcess) -> Iterator[ServerProcess]:
-    """One server to which everything happens in turn, its sessions in a folder of their own."""
+    """A server shared by all tests that damage its sessions, which have their own folder."""
     folder = path_of(_one_server).parent
     folder.mkdir(exist_ok=True)
     yield _one_server
-    # Whatever a test left of it is nothing to the next.
+    # The next test starts without the remains of this one.
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
 async def person(hurt_server: ServerProcess) -> AsyncIterator[Talk]:
-    """Somebody who has said two things."""
+    """A conversation with two answered messages."""
     async with talk(hurt_server) as person:
         assert await person.say(FIRST) == []
         assert await person.say("Actually, make that due tomorrow") == []

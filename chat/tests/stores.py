@@ -1,4 +1,4 @@
-"""Tests of the session store, over both of its kinds, and what another program does to either."""
+"""Helpers for tests of both kinds of session store, and for direct access as by another program."""
 
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
@@ -23,15 +23,15 @@ KINDS = (FILE, pytest.param(DATABASE, marks=TRANSACTIONS))
 EACH = pytest.mark.usefixtures("each_store")
 
 
-class Outside(Protocol):
-    """A connection of another program, with which a statement is one transaction unless it begins one."""
+class DirectAccess(Protocol):
+    """Another program's connection; a statement is its own transaction unless it begins one."""
 
     def execute(self, statement: str, /, *values: Any) -> list[tuple[Any, ...]]:
         """Run a statement, with `?` for each value."""
 
 
-class OutsideFile:
-    """Another program at the session file, which waits for no lock."""
+class DirectFileAccess:
+    """Direct access to the session file, which does not wait for locks."""
 
     def __init__(self, opened: sqlite3.Connection) -> None:
         self._opened = opened
@@ -41,36 +41,36 @@ class OutsideFile:
         return self._opened.execute(statement, values).fetchall()
 
 
-class OutsideDatabase:
-    """Another program at the tables."""
+class DirectDatabaseAccess:
+    """Direct access to the tables."""
 
     def __init__(self, opened: psycopg.Connection[tuple[Any, ...]]) -> None:
         self._opened = opened
 
     def execute(self, statement: str, /, *values: Any) -> list[tuple[Any, ...]]:
         """Run a statement."""
-        done = self._opened.execute(statement.replace("?", "%s").encode(), values or None)
-        return done.fetchall() if done.description else []
+        cursor = self._opened.execute(statement.replace("?", "%s").encode(), values or None)
+        return cursor.fetchall() if cursor.description else []
 
 
 @contextmanager
-def outside() -> Iterator[Outside]:
-    """Open the store that the settings name as another program would."""
+def outside() -> Iterator[DirectAccess]:
+    """Open the configured store as another program would."""
     if settings.AGENT_SESSION_STORE == FILE:
         path = settings.AGENT_SESSION_DB_PATH
         with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as file:
-            yield OutsideFile(file)
+            yield DirectFileAccess(file)
     else:
-        with outside_database() as database:
+        with direct_database_access() as database:
             yield database
 
 
 @contextmanager
-def outside_database() -> Iterator[OutsideDatabase]:
-    """Open the database of the tests as another program would."""
+def direct_database_access() -> Iterator[DirectDatabaseAccess]:
+    """Open the test database as another program would."""
     parameters: dict[str, Any] = {**connection.get_connection_params(), "cursor_factory": psycopg.ClientCursor}
     with psycopg.connect(**parameters, autocommit=True) as database:
-        yield OutsideDatabase(database)
+        yield DirectDatabaseAccess(database)
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def locked(session_id: str) -> Iterator[None]:
 
 
 def insert_rows(session_id: str, *rows: str | bytes) -> None:
-    """Add rows as another program that knows nothing of ours."""
+    """Insert rows as a program without knowledge of our metadata would."""
     with outside() as other:
         if not other.execute("SELECT 1 FROM agent_sessions WHERE session_id = ?", session_id):
             other.execute("INSERT INTO agent_sessions (session_id) VALUES (?)", session_id)
@@ -97,7 +97,7 @@ def insert_rows(session_id: str, *rows: str | bytes) -> None:
 
 
 def spoil_first_row(session_id: str, data: str | bytes) -> None:
-    """Write something else into the first row of a session."""
+    """Overwrite the first row of a session."""
     with outside() as other:
         other.execute(
             "UPDATE agent_messages SET message_data = CAST(? AS TEXT)"
@@ -109,12 +109,12 @@ def spoil_first_row(session_id: str, data: str | bytes) -> None:
 
 def remove_all() -> None:
     """Remove every session from the database."""
-    with outside_database() as database:
+    with direct_database_access() as database:
         database.execute(f"TRUNCATE {', '.join(TABLES)} RESTART IDENTITY")
 
 
 def lose() -> None:
-    """Lose every session of the store that the settings name."""
+    """Delete every session of the configured store."""
     if settings.AGENT_SESSION_STORE == FILE:
         delete(settings.AGENT_SESSION_DB_PATH)
     else:
@@ -122,9 +122,13 @@ def lose() -> None:
 
 
 def sdk_engine(schema: str = "public") -> AsyncEngine:
-    """Open the database of the tests as the SDK's SQLAlchemySession does."""
-    given = connection.get_connection_params()
-    parameters = {name: given[name] for name in ("host", "port", "user", "password", "dbname") if given.get(name)}
+    """Open the test database as the SDK's SQLAlchemySession does."""
+    connection_params = connection.get_connection_params()
+    parameters = {
+        name: connection_params[name]
+        for name in ("host", "port", "user", "password", "dbname")
+        if connection_params.get(name)
+    }
     return create_async_engine(
         "postgresql+psycopg://",
         connect_args=parameters | {"options": f"-c search_path={schema} -c timezone=UTC"},
@@ -134,7 +138,7 @@ def sdk_engine(schema: str = "public") -> AsyncEngine:
 
 @asynccontextmanager
 async def sdk_session(session_id: str) -> AsyncIterator[Session]:
-    """Open a session of the store that the settings name with the SDK's own class."""
+    """Open a session of the configured store with the SDK's own class."""
     if settings.AGENT_SESSION_STORE == FILE:
         file = SQLiteSession(session_id, settings.AGENT_SESSION_DB_PATH)
         yield file

@@ -1,31 +1,31 @@
-"""How tests read streams of events, as a program would."""
+"""A reader of event streams, as an API client has it."""
 
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-ENDS = frozenset({"message_end", "error", "approval_requested"})
+END_TYPES = frozenset({"message_end", "error", "approval_requested"})
 
 
 @dataclass(frozen=True)
-class Told:
-    """An event as it arrived."""
+class ReceivedEvent:
+    """A received event."""
 
     id: str
     data: dict[str, Any]
 
     @property
     def type(self) -> str:
-        """Its type."""
+        """The event's type."""
         return str(self.data["type"])
 
 
 @dataclass
 class Reader:
-    """Puts a stream together, whatever the pieces it comes in; of one that is cut the last id stays."""
+    """Parses a stream that arrives in arbitrary pieces; keeps the last event id when the stream is cut."""
 
-    events: list[Told] = field(default_factory=list)
+    events: list[ReceivedEvent] = field(default_factory=list)
     comments: int = 0
     text: str = ""
     last_id: str = ""
@@ -33,16 +33,16 @@ class Reader:
 
     @property
     def ended(self) -> bool:
-        """Whether the last event was one that ends a stream."""
-        return bool(self.events) and self.events[-1].type in ENDS
+        """Whether the last event ends a stream."""
+        return bool(self.events) and self.events[-1].type in END_TYPES
 
     def types(self) -> list[str]:
-        """Return the types of the events, adjoining deltas as one."""
-        found = [event.type for event in self.events]
-        return [kind for n, kind in enumerate(found) if kind != "content_delta" or found[n - 1 : n] != [kind]]
+        """Return the types of the events; consecutive deltas count as one."""
+        all_types = [event.type for event in self.events]
+        return [kind for n, kind in enumerate(all_types) if kind != "content_delta" or all_types[n - 1 : n] != [kind]]
 
     def feed(self, data: bytes) -> None:
-        """Take what arrived; an event counts once it is whole."""
+        """Add received bytes; an event counts once it is complete."""
         *blocks, self._rest = (self._rest + data).split(b"\n\n")
         for block in blocks:
             lines = dict(line.split(": ", 1) for line in block.decode().split("\n") if not line.startswith(":"))
@@ -50,13 +50,13 @@ class Reader:
                 self.comments += 1
                 continue
             assert set(lines) == {"id", "data"}, block
-            self._take(Told(lines["id"], json.loads(lines["data"])))
+            self._take(ReceivedEvent(lines["id"], json.loads(lines["data"])))
 
     def cut(self) -> None:
-        """Forget what was not whole when the connection broke."""
+        """Drop the incomplete event when the connection breaks."""
         self._rest = b""
 
-    def _take(self, event: Told) -> None:
+    def _take(self, event: ReceivedEvent) -> None:
         self.events.append(event)
         self.last_id = event.id
         if event.type == "message_start":

@@ -1,4 +1,4 @@
-"""Conversations written straight into the record, for tests of what is shown of it."""
+"""Conversations written directly into the database, for tests of their display."""
 
 import json
 import uuid
@@ -15,11 +15,11 @@ from chat.models import Conversation, Message, ToolCall, Turn, User
 from chat.models.conversation import Role
 from chat.models.turn import ACTIVE, Status
 
-_later = count()
+_milliseconds = count()
 
 
 def conversation(user: User, title: str = "Groceries", *, at: datetime | None = None) -> Conversation:
-    """Begin a conversation."""
+    """Create a conversation."""
     return Conversation.objects.create(user=user, title=title, updated_at=at or timezone.now())
 
 
@@ -34,8 +34,8 @@ def say(
     error: str = "",
     so_far: str = "",
 ) -> Turn:
-    """Add a turn as the runner would have left it."""
-    now = timezone.now() + timedelta(milliseconds=next(_later))
+    """Add a turn in the state in which the runner leaves it."""
+    now = timezone.now() + timedelta(milliseconds=next(_milliseconds))
     talk.last_seq += 1
     turn = Turn(
         conversation=talk,
@@ -84,10 +84,10 @@ def message(talk: Conversation, turn: Turn, role: Role, text: str, at: datetime)
 
 @contextmanager
 def ending_while_messages_are_read(turn: Turn) -> Iterator[None]:
-    """Let a turn end with a reply right after the first query of messages."""
+    """End a turn with a reply right after the first query of messages."""
     has_ended = False
 
-    def watch(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+    def execute_and_end_turn(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
         nonlocal has_ended
         result = execute(sql, *args)
         if not has_ended and sql.startswith("SELECT") and 'FROM "chat_message"' in sql:
@@ -96,6 +96,6 @@ def ending_while_messages_are_read(turn: Turn) -> Iterator[None]:
             Turn.objects.filter(pk=turn.pk).update(status=Status.DONE, ended_at=timezone.now(), owner=None)
         return result
 
-    with connection.execute_wrapper(watch):
+    with connection.execute_wrapper(execute_and_end_turn):
         yield
     assert has_ended
