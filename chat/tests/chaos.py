@@ -13,14 +13,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from random import Random
 
+from chat.tests.conversation_checks import Conversation
 from chat.tests.endpoint.answers import ASKED_AGAIN
-from chat.tests.evidence import Conversation
 from chat.tests.live import sign_in
 from chat.tests.model_server import ModelServer, Request, Strictness
 from chat.tests.model_server.script import Step
-from chat.tests.orders import COMPLETE, CREATE, UPDATE, Order, OrderTaker
 from chat.tests.page import Page
 from chat.tests.redis_server import RedisServer
+from chat.tests.scripted_orders import COMPLETE, CREATE, UPDATE, Order, OrderTaker
 from config.runtime.embedded_postgres import EmbeddedPostgres, start
 from config.tests.support import SECONDS, LiveDatabase, ServerProcess, prepare
 

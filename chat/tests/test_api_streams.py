@@ -25,7 +25,7 @@ from chat.models.turn import Status
 from chat.realtime import connections as realtime_connections
 from chat.tasks import services as tasks
 from chat.tests.api import bearer, error_of
-from chat.tests.asking import DELETE
+from chat.tests.approvals import DELETE
 from chat.tests.conftest import Chat, Gate, StartRunner
 from chat.tests.streams import Reader, read
 from chat.turns import process

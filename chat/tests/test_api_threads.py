@@ -15,7 +15,7 @@ from chat.conversations.services import begin
 from chat.models import Conversation, Message, User
 from chat.models.turn import Status
 from chat.tests.api import bearer, error_of
-from chat.tests.talk import conversation, ending_while_messages_are_read, say
+from chat.tests.stored_turns import conversation, ending_while_messages_are_read, say
 
 pytestmark = pytest.mark.django_db
 THREADS = "/api/chatkit/threads"
@@ -334,7 +334,7 @@ def test_turn_ending_during_the_read_is_shown_as_turn_or_reply(api: ApiClient, o
         ("🧵" * 100, "chat", "%F0%9F%A7%B5" * 100),
         ("", "chat", "chat"),
     ],
-    thread_ids=["accents", "no ASCII letters", "path", "longest", "empty"],
+    ids=["accents", "no ASCII letters", "path", "longest", "empty"],
 )
 def test_export_file_name_keeps_the_whole_title(owner: User, title: str, ascii_title: str, encoded_title: str) -> None:
     row = begin(user_id=owner.pk, title=title)

@@ -16,7 +16,7 @@ from chat.memory.items import faults
 from chat.models import ToolCall, Turn, User
 from chat.models.turn import Status
 from chat.tasks import services as tasks
-from chat.tests.asking import DELETE, ask, call, chat, row, titles
+from chat.tests.approvals import DELETE, ask, call, chat, row, titles
 from chat.tests.conftest import Chat, Gate, StartRunner
 from chat.turns import follow as follow_module
 from chat.turns.events import (

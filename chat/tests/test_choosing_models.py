@@ -11,7 +11,7 @@ from pytest_django import Settings
 from chat.models import Conversation, User
 from chat.tests.api import bearer, error_of
 from chat.tests.model_entry import model_entry
-from chat.tests.talk import conversation
+from chat.tests.stored_turns import conversation
 
 pytestmark = pytest.mark.django_db
 THREADS = "/api/chatkit/threads"

@@ -38,7 +38,7 @@ from chat.models.search import MessageVector, TitleVector
 from chat.models.turn import SUPERSEDED, Decision, Status
 from chat.read_models import ConversationOut
 from chat.tasks import services as tasks
-from chat.tests import talk
+from chat.tests import stored_turns
 from chat.turns.accept import accept
 
 pytestmark = pytest.mark.django_db
@@ -47,7 +47,7 @@ VERBS = ["pin", "unpin", "archive", "unarchive", "keep", "trash", "restore", "pu
 
 @pytest.fixture
 def groceries(owner: User) -> Conversation:
-    return talk.conversation(owner)
+    return stored_turns.conversation(owner)
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def hold(conversation: Conversation, until: timedelta | None = None) -> None:
 
 
 def test_pinned_conversations_are_listed_first(owner: User, groceries: Conversation) -> None:
-    talk.conversation(owner, "Later", at=timezone.now() + timedelta(hours=1))
+    stored_turns.conversation(owner, "Later", at=timezone.now() + timedelta(hours=1))
     assert titles(listing.conversations_of(owner).lines) == ["Later", "Groceries"]
     do("pin", groceries)
     assert titles(listing.conversations_of(owner).lines) == ["Groceries", "Later"]
@@ -210,8 +210,8 @@ def test_expired_hold_does_not_prevent_trashing(groceries: Conversation) -> None
 
 
 def test_trashing_stops_running_and_queued_turns(groceries: Conversation) -> None:
-    running = talk.say(groceries, "Add milk", None, status=Status.RUNNING)
-    queued = talk.say(groceries, "And eggs", None, status=Status.QUEUED)
+    running = stored_turns.say(groceries, "Add milk", None, status=Status.RUNNING)
+    queued = stored_turns.say(groceries, "And eggs", None, status=Status.QUEUED)
     do("trash", groceries)
     running.refresh_from_db()
     queued.refresh_from_db()
@@ -221,7 +221,7 @@ def test_trashing_stops_running_and_queued_turns(groceries: Conversation) -> Non
 
 
 def test_trashing_declines_waiting_approvals(groceries: Conversation) -> None:
-    waiting = talk.say(groceries, "Delete all", None, status=Status.WAITING, so_far="I would delete")
+    waiting = stored_turns.say(groceries, "Delete all", None, status=Status.WAITING, so_far="I would delete")
     call = ToolCall.objects.create(
         turn=waiting, call_id="c", name="delete_tasks", arguments={}, decision=Decision.AWAITING
     )
@@ -251,11 +251,11 @@ def test_purge_needs_a_trashed_conversation(groceries: Conversation, session_fil
 def test_purge_removes_every_row_of_the_conversation_only(
     owner: User, groceries: Conversation, session_file: Path
 ) -> None:
-    other = talk.conversation(owner, "Other")
+    other = stored_turns.conversation(owner, "Other")
     tasks.create_task(user_id=owner.pk, title="Buy milk")
     for conversation in (groceries, other):
-        turn = talk.say(conversation, "Add milk", calls=2)
-        talk.say(conversation, "", "Again.", retry_of=turn)
+        turn = stored_turns.say(conversation, "Add milk", calls=2)
+        stored_turns.say(conversation, "", "Again.", retry_of=turn)
         TurnStep.objects.create(turn=turn, n=1, output=[], usage={}, duration_ms=1)
         Quarantined.objects.create(session_id=store_session(session_file, conversation), content="x", reason="torn")
     do("trash", groceries)
@@ -281,15 +281,15 @@ def test_empty_trash_purges_own_and_leaves_held_or_busy_conversations(
     owner: User, outsider: User, session_file: Path
 ) -> None:
     untrashed, held, busy, *trashed_rows = (
-        talk.conversation(owner, title) for title in ("Here", "Held", "Busy", "One", "Two")
+        stored_turns.conversation(owner, title) for title in ("Here", "Held", "Busy", "One", "Two")
     )
-    outsiders = talk.conversation(outsider, "Theirs")
+    outsiders = stored_turns.conversation(outsider, "Theirs")
     for row in (held, busy, outsiders, *trashed_rows):
         do("trash", row)
     store_session(session_file, trashed_rows[0])
     hold(held)
     busy.refresh_from_db()
-    talk.say(busy, "Add milk", None, status=Status.RUNNING)
+    stored_turns.say(busy, "Add milk", None, status=Status.RUNNING)
 
     emptied = conversations.empty_trash(user_id=owner.pk)
 
@@ -318,7 +318,7 @@ def test_removal_covers_every_table_that_refers_to_a_conversation() -> None:
 
 
 def test_purge_with_a_corrupt_session_file_deletes_nothing(groceries: Conversation, session_file: Path) -> None:
-    talk.say(groceries, "Add milk")
+    stored_turns.say(groceries, "Add milk")
     do("trash", groceries)
     session_file.write_bytes(b"this is no database at all, only text" * 100)
     with pytest.raises(MemoryUnavailable):
@@ -327,7 +327,7 @@ def test_purge_with_a_corrupt_session_file_deletes_nothing(groceries: Conversati
 
 
 def conversations_by_age(owner: User, *days: float) -> dict[float, Conversation]:
-    return {age: talk.conversation(owner, f"{age}", at=timezone.now() - timedelta(days=age)) for age in days}
+    return {age: stored_turns.conversation(owner, f"{age}", at=timezone.now() - timedelta(days=age)) for age in days}
 
 
 def test_conversations_due_for_the_trash_within_a_week_are_listed(owner: User, outsider: User) -> None:

@@ -13,7 +13,7 @@ from chat.exceptions import TooManyConversations
 from chat.infra.db_threads import in_database
 from chat.models import Conversation, User
 from chat.realtime import server_frames
-from chat.tests.talk import conversation
+from chat.tests.stored_turns import conversation
 from chat.turns.accept import accept
 
 LIMIT = 3

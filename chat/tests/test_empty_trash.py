@@ -11,7 +11,7 @@ from pytest_django import Settings
 from chat.conversations import services as conversations
 from chat.conversations.services import Emptied
 from chat.models import Conversation, User
-from chat.tests import talk
+from chat.tests import stored_turns
 from config.tests.support import eventually
 
 
@@ -21,7 +21,7 @@ def session_file(tmp_path: Path, settings: Settings) -> None:
 
 
 def trashed(person: User, count: int) -> list[Conversation]:
-    rows = [talk.conversation(person, f"Chat {n}") for n in range(count)]
+    rows = [stored_turns.conversation(person, f"Chat {n}") for n in range(count)]
     Conversation.objects.update(trashed_at=timezone.now())
     return rows
 

@@ -18,7 +18,7 @@ from chat.infra.db_threads import in_database
 from chat.models import Task, ToolCall, Turn, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat, StartRunner
-from chat.tests.own_tools import Watched, watched
+from chat.tests.custom_tools import Watched, watched
 from chat.tests.test_replay import abandon
 from chat.turns.events import ToolFinished, ToolStarted, TurnFinished, TurnStopped
 from chat.turns.journal import CUT_OFF
@@ -26,12 +26,12 @@ from config.checks import TAG
 from config.logging import SafeFormatter
 from config.tests.support import run
 
-HERE = "chat.tests.own_tools"
+HERE = "chat.tests.custom_tools"
 
 
 @pytest.fixture(autouse=True)
 def own_tools(settings: Settings) -> Iterator[None]:
-    """Configure the tools of `own_tools`, with fresh records of their calls."""
+    """Configure the tools of `custom_tools`, with fresh records of their calls."""
     settings.AGENT_EXTRA_TOOLS = f"{HERE}.TOOLS"
     fresh = Watched()
     for field in fields(Watched):
@@ -218,7 +218,7 @@ async def test_failed_tool_is_reported_to_the_model_and_the_turn_finishes(
     assert "between us" not in output + caplog.text
 
 
-@pytest.mark.parametrize(("name", "lines"), [("broken", ("own_tools.py", "KeyError")), ("wrong", ("TypeError",))])
+@pytest.mark.parametrize(("name", "lines"), [("broken", ("custom_tools.py", "KeyError")), ("wrong", ("TypeError",))])
 async def test_exception_in_a_tool_is_rolled_back_and_logged(
     chat: Chat, script: ScriptedModel, caplog: pytest.LogCaptureFixture, name: str, lines: tuple[str, ...]
 ) -> None:

@@ -12,12 +12,12 @@ from typing import Self
 import pytest
 
 from chat.memory.configured import DATABASE, FILE
-from chat.tests.dying_server import POINTS
-from chat.tests.evidence import Conversation
+from chat.tests.conversation_checks import Conversation
+from chat.tests.kill_point_server import POINTS
 from chat.tests.live import sign_in
 from chat.tests.model_server import ModelServer
-from chat.tests.orders import COMPLETE, CREATE, UPDATE, Order, OrderTaker
 from chat.tests.page import Page
+from chat.tests.scripted_orders import COMPLETE, CREATE, UPDATE, Order, OrderTaker
 from config.tests.support import LiveDatabase, ServerProcess, database, free_port
 
 pytestmark = pytest.mark.service
@@ -94,7 +94,7 @@ class DyingServers:
             "AGENT_SESSION_MAX_MESSAGES": str(limit),
             "AGENT_SESSION_STORE": store,
         }
-        server = ServerProcess(LiveDatabase(url), data_dir, program="chat.tests.dying_server", **configured)
+        server = ServerProcess(LiveDatabase(url), data_dir, program="chat.tests.kill_point_server", **configured)
         return self._started.enter_context(server)
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from chat.models import ToolCall, Turn, User
 from chat.models.turn import Decision, Status
-from chat.tests import talk
+from chat.tests import stored_turns
 from chat.turns.accept import accept
 from chat.turns.approvals import decide
 from chat.turns.lease import LEASE_TIME, RENEWAL, lease_of, release, renew, take_over
@@ -35,14 +35,14 @@ def accept_turn(user: User) -> None:
 
 
 def claim_turn(user: User) -> None:
-    conversation = talk.conversation(user)
-    talk.say(conversation, "hi", None, status=Status.QUEUED)
+    conversation = stored_turns.conversation(user)
+    stored_turns.say(conversation, "hi", None, status=Status.QUEUED)
     assert claim(conversation.pk, owner=HERE)
 
 
 def decide_call(user: User) -> None:
-    conversation = talk.conversation(user)
-    turn = talk.say(conversation, "hi", None, status=Status.WAITING)
+    conversation = stored_turns.conversation(user)
+    turn = stored_turns.say(conversation, "hi", None, status=Status.WAITING)
     ToolCall.objects.create(turn=turn, call_id="c", name="delete_tasks", arguments={}, decision=Decision.AWAITING)
     of_turn = {"user_id": user.pk, "conversation_id": conversation.pk, "turn_id": turn.pk}
     decide(**of_turn, call_id="c", approve=True, runner=HERE)
@@ -60,7 +60,7 @@ def take_over_turn(user: User) -> None:
 
 
 def running_turn(user: User, owner: uuid.UUID) -> Turn:
-    turn = talk.say(talk.conversation(user), "hi", None, status=Status.RUNNING)
+    turn = stored_turns.say(stored_turns.conversation(user), "hi", None, status=Status.RUNNING)
     Turn.objects.update(owner=owner)
     return turn
 

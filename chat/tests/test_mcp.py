@@ -13,7 +13,7 @@ from chat.mcp import service
 from chat.models import Task, User
 from chat.tasks import services as tasks
 from chat.tests.api import bearer
-from chat.tests.mcp_program import MODES, Person, answer, program, refusal
+from chat.tests.mcp_client import MODES, Person, answer, program, refusal
 
 READS = {"list_tasks", "get_task"}
 DESTROYS = {"update_task", "delete_task", "delete_tasks"}

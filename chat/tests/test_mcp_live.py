@@ -9,7 +9,7 @@ import pytest
 from chat.models.token import hash_of
 from chat.tests.api import shown
 from chat.tests.live import Frame, Person, open_socket, sign_in
-from chat.tests.mcp_program import MODES, answer, program
+from chat.tests.mcp_client import MODES, answer, program
 from config.tests.support import ServerProcess
 
 pytestmark = pytest.mark.service

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from chat.tests.conftest import StartRunner
-from chat.tests.play import Played, play
+from chat.tests.offline_play import Played, play
 
 NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))
 TWO = ("Buy soap", "Fix bike")

@@ -14,7 +14,7 @@ import time_machine
 from chat.assistant.offline.understanding import understand
 from chat.tests.conftest import StartRunner
 from chat.tests.corpus_cases import FOLDER, Case, Verdict, judge_turn, load
-from chat.tests.play import converse
+from chat.tests.offline_play import converse
 from chat.turns.runner import TurnRunner
 
 NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver
 
 from chat.models import Conversation, User
-from chat.tests import talk
+from chat.tests import stored_turns
 from chat.web.urls import urlpatterns
 
 # Pages for users that are not signed in.
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def chat_of_owner(owner: User) -> Conversation:
-    chat = talk.conversation(owner)
-    talk.say(chat, "Buy milk for the owner only")
+    chat = stored_turns.conversation(owner)
+    stored_turns.say(chat, "Buy milk for the owner only")
     return chat
 
 

@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from chat.models import User
-from chat.tests import talk
+from chat.tests import stored_turns
 
 pytestmark = pytest.mark.django_db
 
@@ -24,8 +24,8 @@ def results(client: Client, path: str) -> list[tuple[str, str]]:
 
 
 def test_result_marks_the_matches_and_links_to_the_message(owner: User, owner_client: Client) -> None:
-    groceries = talk.conversation(owner, "Groceries for the party")
-    message = talk.say(groceries, "Add <b>milk</b> & bread for the parties").prompt
+    groceries = stored_turns.conversation(owner, "Groceries for the party")
+    message = stored_turns.say(groceries, "Add <b>milk</b> & bread for the parties").prompt
     ((link, shown),) = results(owner_client, "/search/?q=party+milk")
     assert link == f"/c/{groceries.pk}/?message={message.pk}#message-{message.pk}"
     assert re.fullmatch(
@@ -36,7 +36,7 @@ def test_result_marks_the_matches_and_links_to_the_message(owner: User, owner_cl
 
 
 def test_match_in_the_title_links_to_the_chat(owner: User, owner_client: Client) -> None:
-    groceries = talk.conversation(owner, "Groceries")
+    groceries = stored_turns.conversation(owner, "Groceries")
     groceries.archived_at = timezone.now()
     groceries.save()
     ((link, shown),) = results(owner_client, "/search/?q=groc")
@@ -46,7 +46,7 @@ def test_match_in_the_title_links_to_the_chat(owner: User, owner_client: Client)
 
 def test_pagination_reaches_all_results(owner: User, owner_client: Client) -> None:
     for n in range(60):
-        talk.conversation(owner, f"Milk {n}", at=timezone.now() - timedelta(minutes=n % 5))
+        stored_turns.conversation(owner, f"Milk {n}", at=timezone.now() - timedelta(minutes=n % 5))
     first = owner_client.get("/search/?q=milk").content.decode()
     more = re.search(r'<p class="more"><a href="([^"]+)"', first)
     assert more

@@ -23,7 +23,7 @@ from chat.search.index import index_missing
 from chat.search.lexemes import MAX_POSITIONS, MAX_TOKENS, vector
 from chat.search.query import MAX_TERMS, parse
 from chat.search.snippets import LENGTH, marks, pieces
-from chat.tests.talk import conversation, say
+from chat.tests.stored_turns import conversation, say
 from chat.turns.accept import accept, accept_edit
 from chat.turns.stop import request_stop
 

@@ -24,7 +24,7 @@ def server(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) ->
     """Start a server with the default limits that closes a client after a second without reading."""
     with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
         folder = tmp_path_factory.mktemp("floods")
-        process = ServerProcess(LiveDatabase(url), folder, program="chat.tests.impatient_server")
+        process = ServerProcess(LiveDatabase(url), folder, program="chat.tests.short_timeout_server")
         yield process
         process.kill9()
 

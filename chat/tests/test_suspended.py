@@ -14,11 +14,11 @@ import pytest
 
 from chat.memory.configured import DATABASE, FILE
 from chat.memory.identity import SessionId
-from chat.tests.evidence import Conversation
+from chat.tests.conversation_checks import Conversation
 from chat.tests.live import sign_in
 from chat.tests.model_server import ModelServer
-from chat.tests.orders import CREATE, Order, OrderTaker
 from chat.tests.page import Page
+from chat.tests.scripted_orders import CREATE, Order, OrderTaker
 from chat.tests.session_file import locked
 from config.tests.support import LiveDatabase, ServerProcess, database, free_port
 

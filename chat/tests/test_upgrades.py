@@ -14,7 +14,7 @@ from django.utils import timezone
 from chat.models import Conversation, FormerEmail, User
 from chat.models.retention import leaving, to_trash
 from chat.search.services import search
-from chat.tests.talk import conversation, say
+from chat.tests.stored_turns import conversation, say
 from config.tests.support import PASSWORD
 
 

@@ -249,11 +249,11 @@ async def test_edit_whose_turn_was_stopped_is_retried(chat: Chat, script: Script
 def test_earlier_version_is_visible_only_to_its_owner(
     owner: User, owner_client: Client, outsider_client: Client, staff_client: Client, client: Client
 ) -> None:
-    from chat.tests import talk
+    from chat.tests import stored_turns
 
-    groceries = talk.conversation(owner)
-    failed = talk.say(groceries, "Add milk", "Old reply.")
-    talk.say(groceries, "", "Added.", retry_of=failed)
+    groceries = stored_turns.conversation(owner)
+    failed = stored_turns.say(groceries, "Add milk", "Old reply.")
+    stored_turns.say(groceries, "", "Added.", retry_of=failed)
     path = f"/c/{groceries.pk}/versions/{failed.pk}/"
 
     response = owner_client.get(path)

@@ -26,7 +26,7 @@ from chat.accounts import tokens
 from chat.models import ApiToken, User
 from chat.models.token import Scope, hash_of
 from chat.tasks import services as tasks
-from chat.tests import talk
+from chat.tests import stored_turns
 from chat.tests.api import bearer, shown
 from config.tests.support import LiveDatabase, ServerProcess
 from sessions_admin.tests.conftest import GivenSession, given_session, session_file, store_kind
@@ -93,7 +93,7 @@ class Trial:
 def owner_ids(owner: User, given_session: GivenSession) -> dict[str, str]:
     """Create one object of each kind for the owner; return the ids by the names of path parameters."""
     conversation = given_session(owner, title=SECRET).conversation
-    turn = talk.say(conversation, f"Buy a {SECRET} cake", SECRET, calls=1)
+    turn = stored_turns.say(conversation, f"Buy a {SECRET} cake", SECRET, calls=1)
     task = tasks.create_task(user_id=owner.pk, title=SECRET)
     token = tokens.make(user=owner, name=SECRET, scopes=tokens.scopes_of(owner)).token
     ids = {

@@ -8,7 +8,7 @@ import pytest
 
 from chat.tests.redis_server import RedisServer
 from config.tests.support import LiveDatabase, Up, eventually, processes_of
-from config.tests.test_start_refused import startup_error
+from config.tests.test_start_errors import startup_error
 
 pytestmark = [pytest.mark.service, pytest.mark.xdist_group("up")]
 

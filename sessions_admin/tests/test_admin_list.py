@@ -12,7 +12,7 @@ from django.utils import timezone
 from chat.models import AgentSession, User
 from sessions_admin.sessions.lifecycle import hold_session
 from sessions_admin.tests.conftest import GivenSession, Hire, queries_of
-from sessions_admin.tests.crowd import fill
+from sessions_admin.tests.sample_data import fill
 
 SESSIONS = "/admin/chat/agentsession/"
 

@@ -14,7 +14,7 @@ from pytest_django import DjangoAssertNumQueries
 from chat.accounts import tokens
 from chat.models import AgentSession, User
 from chat.models.turn import Status
-from chat.tests import talk
+from chat.tests import stored_turns
 from chat.tests.api import bearer, error_of
 from config.tests.support import PASSWORD
 from sessions_admin.audit import staff_accesses
@@ -59,7 +59,7 @@ def manager(token_of: TokenOf) -> Headers:
 @pytest.fixture
 def party(given_session: GivenSession, owner: User) -> AgentSession:
     session = given_session(owner)
-    talk.say(session.conversation, "Buy a cake", "Bought.", calls=1)
+    stored_turns.say(session.conversation, "Buy a cake", "Bought.", calls=1)
     return session
 
 

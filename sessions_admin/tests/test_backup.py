@@ -27,7 +27,7 @@ from chat.memory.configured import DATABASE, FILE, opened
 from chat.memory.rebuild import rebuild
 from chat.models import AgentSession, Conversation, Task, TaskCounter, ToolCall, User
 from chat.models.turn import Status
-from chat.tests import talk
+from chat.tests import stored_turns
 from chat.tests.conftest import Chat, StartRunner
 from chat.tests.stores import EACH
 from config.runtime.single_instance import SingleInstance
@@ -52,7 +52,7 @@ Manifest = dict[str, Any]
 def party(transactional_db: None, owner: User, given_session: GivenSession) -> AgentSession:
     """A conversation with a session, and a task."""
     session = given_session(owner, title="Party – café\twith\nlines \\ and ends")
-    talk.say(session.conversation, "Buy a cake", "Bought.", calls=2)
+    stored_turns.say(session.conversation, "Buy a cake", "Bought.", calls=2)
     Task.objects.create(user=owner, number=TaskCounter.take(owner.pk), title="Buy a cake")
     return session
 
@@ -130,7 +130,7 @@ def test_restore_brings_back_exactly_the_backup(
     assert [row.action for row in AuditRecord.objects.all()] == ["restore"]  # a backup does not contain its own record
     assert Task.objects.create(user=owner, number=TaskCounter.take(owner.pk), title="Next").number == 2
     newest = ToolCall.objects.latest("pk").pk
-    again = talk.say(Conversation.objects.get(), "Hello again", calls=1)
+    again = stored_turns.say(Conversation.objects.get(), "Hello again", calls=1)
     assert again.tool_calls.get().pk > newest  # sequences continue
 
 
@@ -333,7 +333,7 @@ async def test_restore_is_refused_while_a_server_uses_the_database(
 
 def test_restore_is_refused_while_a_turn_runs_without_a_server_lock(copy: Path, party: AgentSession) -> None:
     """Behind a connection pooler, a server holds no lock."""
-    turn = talk.say(Conversation.objects.get(), "Buy candles", None, status=Status.RUNNING)
+    turn = stored_turns.say(Conversation.objects.get(), "Buy candles", None, status=Status.RUNNING)
     with pytest.raises(Conflict, match="A server uses this database"):
         restore(copy, actor="os:root", force=True)
 

@@ -16,7 +16,7 @@ from chat.models.turn import Status
 from sessions_admin.models import AuditRecord
 from sessions_admin.stores.checking import Fault, check
 from sessions_admin.tests.conftest import BOTH_STORES, give_turn, sql
-from sessions_admin.tests.talks import talked
+from sessions_admin.tests.conversations import talked
 
 pytestmark = pytest.mark.django_db
 

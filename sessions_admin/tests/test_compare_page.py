@@ -12,7 +12,7 @@ from chat.models import AgentSession, User
 from sessions_admin.models import AuditRecord
 from sessions_admin.stores.comparisons import COMPARE
 from sessions_admin.tests.conftest import Hire
-from sessions_admin.tests.talks import talked
+from sessions_admin.tests.conversations import talked
 from sessions_admin.tests.test_admin_pages import INLINE
 from sessions_admin.tests.test_admin_runs import run_queued_task
 

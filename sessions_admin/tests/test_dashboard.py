@@ -19,8 +19,8 @@ from sessions_admin.models import StoreSample
 from sessions_admin.sessions import lifecycle
 from sessions_admin.store_samples import sample
 from sessions_admin.tests.conftest import OLD, Browsers, Hire, shown
-from sessions_admin.tests.crowd import fill
-from sessions_admin.tests.talks import talked
+from sessions_admin.tests.conversations import talked
+from sessions_admin.tests.sample_data import fill
 from sessions_admin.tests.test_admin_pages import INLINE
 
 HOME = "/admin/"

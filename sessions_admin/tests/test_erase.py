@@ -39,7 +39,7 @@ from chat.models import (
 )
 from chat.models.turn import Status
 from chat.tasks.services import create_task
-from chat.tests import talk
+from chat.tests import stored_turns
 from config.tests.support import PASSWORD
 from sessions_admin.audit import user_actor
 from sessions_admin.models import Action, AuditRecord, CleanedConversation, CleanupRun, Trigger
@@ -64,10 +64,10 @@ def fill(given_session: GivenSession, session_file: Path) -> Fill:
         given_session(person)
         run = CleanupRun.objects.get(pk=cleanup(trigger=Trigger.ADMIN, actor=person).run_id)
         session = given_session(person, title=f"A party of {person.email}")
-        talk.say(session.conversation, "Buy the sekret cake", "Bought.", calls=2).steps.create(
+        stored_turns.say(session.conversation, "Buy the sekret cake", "Bought.", calls=2).steps.create(
             n=1, output=[], usage={}, duration_ms=1
         )
-        talk.say(session.conversation, "And then", None, status=Status.QUEUED)
+        stored_turns.say(session.conversation, "And then", None, status=Status.QUEUED)
         CleanedConversation.objects.create(
             run=run, user=person, conversation_id=uuid.uuid4(), is_purged=True, messages=2, updated_at=timezone.now()
         )
@@ -201,7 +201,7 @@ def test_data_of_former_emails_is_removed_unless_another_account_used_them(
     former = AccessLog.objects.create(username="Owner@example.com", ip_address="203.0.113.1")
     AccessLog.objects.filter(pk=former.pk).update(attempt_time=timezone.now() - timedelta(days=1))
     AccessLog.objects.create(username="anna@example.com", ip_address="203.0.113.1")
-    talk.say(talk.conversation(outsider), "Write to owner@example.com, now ANNA@example.com.")
+    stored_turns.say(stored_turns.conversation(outsider), "Write to owner@example.com, now ANNA@example.com.")
 
     report = erase_person(owner.pk, actor="os:root", reason="owner@example.com asked: anna@example.com")
 
@@ -286,7 +286,7 @@ def test_interruption_between_the_stores_keeps_the_session_metadata(
 def test_turn_that_does_not_stop_blocks_the_erasure(
     owner: User, monkeypatch: pytest.MonkeyPatch, session_file: Path
 ) -> None:
-    running = talk.say(talk.conversation(owner), "Slowly", None, status=Status.RUNNING)
+    running = stored_turns.say(stored_turns.conversation(owner), "Slowly", None, status=Status.RUNNING)
     monkeypatch.setattr(erase, "TURN_TIMEOUT", timedelta(0))
 
     with pytest.raises(Conflict, match="still running"):

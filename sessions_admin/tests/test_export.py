@@ -19,7 +19,7 @@ from chat.exceptions import BadInput, Conflict, RateLimited
 from chat.models import AgentSession, Conversation, Message, Quarantined, Task, TaskCounter, User
 from chat.models.conversation import Role
 from chat.models.sql import change
-from chat.tests import talk
+from chat.tests import stored_turns
 from sessions_admin.audit import staff_accesses, user_actor
 from sessions_admin.models import AuditRecord
 from sessions_admin.people import export
@@ -35,8 +35,8 @@ PEOPLE = "/admin/chat/user/"
 def party(given_session: GivenSession, owner: User, session_file: Path) -> AgentSession:
     """A conversation with an earlier version and tool calls, a task, and other data of the owner."""
     session = given_session(owner, title="Party: cake/drinks")
-    first = talk.say(session.conversation, "Buy a cake – café", "Bought.", calls=1)
-    talk.say(session.conversation, "", "Bought anew.", retry_of=first)
+    first = stored_turns.say(session.conversation, "Buy a cake – café", "Bought.", calls=1)
+    stored_turns.say(session.conversation, "", "Bought anew.", retry_of=first)
     Message.objects.filter(turn=first, role=Role.ASSISTANT).update(position=None)
     Task.objects.create(user=owner, number=TaskCounter.take(owner.pk), title="Buy a cake")
     Quarantined.objects.create(session_id=session.session_id, content="a broken row", reason="holds no item")
@@ -110,7 +110,7 @@ def test_reason_of_a_legal_hold_is_not_exported(owner: User, party: AgentSession
 
 
 def test_data_of_other_users_is_not_exported(owner: User, outsider: User, given_session: GivenSession) -> None:
-    talk.say(given_session(outsider, title="Zanzibar").conversation, "Fly to Zanzibar")
+    stored_turns.say(given_session(outsider, title="Zanzibar").conversation, "Fly to Zanzibar")
     Task.objects.create(user=outsider, number=1, title="Zanzibar")
     given_session(owner)
 
@@ -124,8 +124,8 @@ def test_page_size_does_not_change_the_export(
     owner: User, party: AgentSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(5):
-        talk.say(party.conversation, f"And {n}")
-        talk.say(talk.conversation(owner, f"Chat {n}"), "Hello")
+        stored_turns.say(party.conversation, f"And {n}")
+        stored_turns.say(stored_turns.conversation(owner, f"Chat {n}"), "Hello")
     at_once = exported(owner)
     monkeypatch.setattr(export, "PAGE_SIZE", 1)
 
@@ -151,7 +151,7 @@ SELECT gen_random_uuid(), %(talk)s, id, 'assistant', repeat(md5(id::text), 50), 
 
 
 def test_export_of_a_long_conversation_uses_bounded_memory(owner: User, session_file: Path) -> None:
-    change(ADD_LONG_CONVERSATION, {"talk": talk.conversation(owner).pk, "user": owner.pk})
+    change(ADD_LONG_CONVERSATION, {"talk": stored_turns.conversation(owner).pk, "user": owner.pk})
 
     with new_file(session_file.with_name("out.zip"), force=False) as file:
         tracemalloc.start()

@@ -23,7 +23,7 @@ from sessions_admin.stores import reconcile as reconciling
 from sessions_admin.stores.checking import check
 from sessions_admin.stores.reconcile import reconcile
 from sessions_admin.tests.conftest import GivenSession, sql
-from sessions_admin.tests.talks import talked
+from sessions_admin.tests.conversations import talked
 from sessions_admin.tests.test_check_sessions import run
 
 pytestmark = pytest.mark.django_db

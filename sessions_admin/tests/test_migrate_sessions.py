@@ -31,7 +31,7 @@ from sessions_admin.stores.checking import check
 from sessions_admin.stores.migrate import migrate
 from sessions_admin.stores.reconcile import reconcile
 from sessions_admin.tests.conftest import GivenSession, give_turn, printed, sql, stored
-from sessions_admin.tests.talks import talked
+from sessions_admin.tests.conversations import talked
 
 DIRECTIONS = pytest.mark.parametrize(
     ("store_kind", "to"), [(FILE, DATABASE), (DATABASE, FILE)], indirect=["store_kind"]

@@ -13,7 +13,7 @@ from chat.accounts import tokens
 from chat.exceptions import BadInput, Conflict, NotFound, NotSignedIn
 from chat.models import Turn, User
 from chat.models.turn import Status
-from chat.tests import talk
+from chat.tests import stored_turns
 from chat.tests.conftest import Chat, Gate
 from chat.tests.live import open_socket, shared_server, sign_in
 from chat.turns import process
@@ -91,13 +91,13 @@ def test_login_reports_a_closed_account_only_with_the_right_password(owner: User
 
 
 def test_closing_an_account_stops_its_open_turns(owner: User) -> None:
-    one, other = talk.conversation(owner), talk.conversation(owner)
+    one, other = stored_turns.conversation(owner), stored_turns.conversation(owner)
     turns = [
-        talk.say(one, "Delete it all", None, status=Status.WAITING),
-        talk.say(one, "And then", None, status=Status.QUEUED),
-        talk.say(other, "Hello", None, status=Status.QUEUED),
+        stored_turns.say(one, "Delete it all", None, status=Status.WAITING),
+        stored_turns.say(one, "And then", None, status=Status.QUEUED),
+        stored_turns.say(other, "Hello", None, status=Status.QUEUED),
     ]
-    running = talk.say(talk.conversation(owner), "Slowly", None, status=Status.RUNNING)
+    running = stored_turns.say(stored_turns.conversation(owner), "Slowly", None, status=Status.RUNNING)
 
     assert deactivate_person(owner.pk, actor="os:root", reason="left").turns == 4
 
@@ -106,7 +106,7 @@ def test_closing_an_account_stops_its_open_turns(owner: User) -> None:
 
 
 def test_closed_account_cannot_send_messages(owner: User) -> None:
-    conversation = talk.conversation(owner)
+    conversation = stored_turns.conversation(owner)
     deactivate_person(owner.pk, actor="os:root", reason="left")
 
     for conversation_id in (conversation.pk, uuid.uuid4()):

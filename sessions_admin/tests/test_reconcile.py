@@ -22,7 +22,7 @@ from sessions_admin.sessions import lifecycle
 from sessions_admin.stores.drift import Drift
 from sessions_admin.stores.reconcile import ReconcileReport, reconcile
 from sessions_admin.tests.conftest import BOTH_STORES, OLD, give_turn, sql, stored
-from sessions_admin.tests.talks import talked
+from sessions_admin.tests.conversations import talked
 
 BY = "os:tester"
 Damage = Callable[[AgentSession, Path], None]

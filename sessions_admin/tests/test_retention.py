@@ -13,7 +13,7 @@ from chat.exceptions import MemoryUnavailable
 from chat.models import Conversation, User
 from chat.models.retention import to_purge, to_trash
 from chat.models.turn import Status
-from chat.tests import talk
+from chat.tests import stored_turns
 from sessions_admin.models import CleanedConversation, CleanupRun, RunStatus, Trigger
 from sessions_admin.retention import conversations, runs
 from sessions_admin.retention.cleanup import cleanup
@@ -25,7 +25,7 @@ RUNS = "/admin/sessions_admin/cleanuprun/"
 
 
 def create_trashed(user: User, since: timedelta) -> Conversation:
-    row = talk.conversation(user, at=timezone.now() - 3 * MONTH)
+    row = stored_turns.conversation(user, at=timezone.now() - 3 * MONTH)
     Conversation.objects.filter(pk=row.pk).update(trashed_at=timezone.now() - since)
     return row
 
@@ -41,11 +41,11 @@ def claimed_run() -> CleanupRun:
 def test_trashed_and_purged_conversations_are_recorded_and_counted(
     owner: User, outsider: User, session_file: Path
 ) -> None:
-    silent = talk.conversation(owner, at=timezone.now() - MONTH)
-    talk.say(silent, "Add milk")
+    silent = stored_turns.conversation(owner, at=timezone.now() - MONTH)
+    stored_turns.say(silent, "Add milk")
     Conversation.objects.update(updated_at=timezone.now() - MONTH)
     old = create_trashed(outsider, MONTH)
-    talk.conversation(owner, at=timezone.now() - MONTH + timedelta(minutes=1))
+    stored_turns.conversation(owner, at=timezone.now() - MONTH + timedelta(minutes=1))
     create_trashed(owner, MONTH - timedelta(minutes=1))
     assert forecast_conversations() == conversations.ConversationForecast(1, 1)
 
@@ -64,7 +64,7 @@ def test_trashed_and_purged_conversations_are_recorded_and_counted(
 
 @BOTH_STORES
 def test_preview_changes_nothing_and_lists_the_same_conversations(owner: User, session_file: Path) -> None:
-    talk.conversation(owner, at=timezone.now() - MONTH)
+    stored_turns.conversation(owner, at=timezone.now() - MONTH)
     create_trashed(owner, MONTH)
     before = list(Conversation.objects.order_by("pk").values())
 
@@ -106,7 +106,7 @@ def test_conversation_with_an_open_turn_is_kept(owner: User, given_session: Give
 @BOTH_STORES
 def test_retention_days_are_configurable(owner: User, session_file: Path, settings: Settings) -> None:
     settings.CONVERSATION_RETENTION_DAYS = 3
-    rows = [talk.conversation(owner, at=timezone.now() - timedelta(days=days)) for days in (2.9, 3.1)]
+    rows = [stored_turns.conversation(owner, at=timezone.now() - timedelta(days=days)) for days in (2.9, 3.1)]
     cleanup(trigger=Trigger.COMMAND)
     assert list(Conversation.objects.filter(trashed_at__isnull=False)) == rows[1:]
 
@@ -116,7 +116,7 @@ def test_retention_days_are_configurable(owner: User, session_file: Path, settin
 @pytest.mark.parametrize("is_purged", [False, True])
 def test_locked_conversation_is_skipped(owner: User, session_file: Path, is_purged: bool) -> None:
     busy, other = (
-        create_trashed(owner, MONTH) if is_purged else talk.conversation(owner, at=timezone.now() - MONTH)
+        create_trashed(owner, MONTH) if is_purged else stored_turns.conversation(owner, at=timezone.now() - MONTH)
         for _ in range(2)
     )
     with transaction.atomic():
@@ -127,7 +127,7 @@ def test_locked_conversation_is_skipped(owner: User, session_file: Path, is_purg
 
 @BOTH_STORES
 def test_conversation_that_becomes_active_after_selection_is_kept(owner: User, session_file: Path) -> None:
-    idle, active = (talk.conversation(owner, at=timezone.now() - MONTH) for _ in range(2))
+    idle, active = (stored_turns.conversation(owner, at=timezone.now() - MONTH) for _ in range(2))
 
     def become_active() -> None:
         Conversation.objects.filter(pk=active.pk).update(updated_at=timezone.now())
@@ -186,7 +186,7 @@ def test_cleanup_pages_show_the_effect_on_conversations(
 ) -> None:
     settings.CONVERSATION_RETENTION_DAYS = 20
     for _ in range(2):
-        talk.conversation(owner, at=timezone.now() - MONTH)
+        stored_turns.conversation(owner, at=timezone.now() - MONTH)
     create_trashed(owner, MONTH)
     for page in ("run", "preview"):
         text = shown(manager_client.get(f"{RUNS}{page}/").text)
@@ -199,7 +199,7 @@ def test_cleanup_pages_show_the_effect_on_conversations(
 def test_run_page_lists_conversations_without_their_titles(
     owner: User, outsider: User, session_file: Path, viewer_client: Client, dry_run: bool
 ) -> None:
-    silent = talk.conversation(owner, "A secret errand", at=timezone.now() - MONTH)
+    silent = stored_turns.conversation(owner, "A secret errand", at=timezone.now() - MONTH)
     purged = create_trashed(outsider, MONTH)
     run = cleanup(trigger=Trigger.COMMAND, dry_run=dry_run).run_id
     text = shown(viewer_client.get(f"{RUNS}{run}/change/").text)
@@ -222,7 +222,7 @@ def test_run_page_lists_conversations_without_their_titles(
 def test_command_reports_trashed_and_purged_conversations(
     owner: User, session_file: Path, options: tuple[str, ...], reported: str
 ) -> None:
-    talk.conversation(owner, at=timezone.now() - MONTH)
+    stored_turns.conversation(owner, at=timezone.now() - MONTH)
     create_trashed(owner, MONTH)
     assert reported in printed("cleanup_sessions", *options)
     printed("cleanup_sessions")

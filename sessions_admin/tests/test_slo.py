@@ -20,7 +20,7 @@ from sessions_admin import audit
 from sessions_admin.metrics.objectives import count_abandoned, measure
 from sessions_admin.models import Action, CleanupRun, RunStatus, Trigger
 from sessions_admin.tests.conftest import give_turn, printed
-from sessions_admin.tests.talks import talked
+from sessions_admin.tests.conversations import talked
 
 pytestmark = pytest.mark.django_db
 

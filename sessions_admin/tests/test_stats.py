@@ -23,7 +23,7 @@ from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.sessions import lifecycle
 from sessions_admin.store_samples import sample
 from sessions_admin.tests.conftest import OLD, give_turn, printed
-from sessions_admin.tests.talks import talked
+from sessions_admin.tests.conversations import talked
 
 pytestmark = pytest.mark.django_db
 

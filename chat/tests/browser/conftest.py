@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
 
-from chat.tests.browser.stage import Stage
+from chat.tests.browser.fake_server import Stage
 from config.tests.support import LiveDatabase, ServerProcess, database, eventually
 
 # How long a step takes depends on the machine, not on the page.

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Route, expect
 
 from chat.tests.browser.axe import violations
 from chat.tests.browser.conftest import Person, say
-from chat.tests.browser.stage import Stage
+from chat.tests.browser.fake_server import Stage
 
 REPLY = (
     "# Plan\n\n- [x] one\n- [ ] two\n\n3. three\n\n| a | b |\n|:-:|--:|\n| 1 | [x](https://example.com) |\n\n"

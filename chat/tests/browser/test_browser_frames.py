@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from chat.tests.browser.conftest import expect_state
-from chat.tests.browser.stage import NOW, Stage
+from chat.tests.browser.fake_server import NOW, Stage
 from config.tests.support import eventually
 
 ATTACKS = (

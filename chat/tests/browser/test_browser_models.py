@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from chat.tests.browser.axe import violations
 from chat.tests.browser.conftest import Person, expect_state, say
-from chat.tests.browser.stage import Stage
+from chat.tests.browser.fake_server import Stage
 from chat.tests.model_server.script import says
 from chat.tests.model_server.threaded import ThreadedModelServer
 from config.tests.support import LiveDatabase, ServerProcess, database, eventually, free_port

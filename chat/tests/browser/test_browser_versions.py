@@ -8,7 +8,7 @@ from typing import Any
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from chat.tests.browser.conftest import Person, assert_same, assert_same_after_a_reload, expect_state, say
-from chat.tests.browser.stage import Stage
+from chat.tests.browser.fake_server import Stage
 from config.tests.support import eventually
 
 

@@ -16,7 +16,7 @@ from chat.conversations import services as conversations
 from chat.infra.db_threads import in_database
 from chat.models import Conversation, Message, Turn, User
 from chat.realtime.connections import Credential
-from chat.tests import talk
+from chat.tests import stored_turns
 from chat.tests.api import bearer
 from chat.tests.api import error_of as code_of
 from chat.tests.chatkit.front_end import PATH, FrontEnd, done, error_of, front_end, kinds, message, nothing
@@ -35,8 +35,8 @@ async def chat(start_runner: StartRunner, script: ScriptedModel, owner: User, mo
     monkeypatch.setattr(process, "_runner", runner)
 
     def fill() -> Conversation:
-        conversation = talk.conversation(owner)
-        talk.say(conversation, "Hello", "Hi.")
+        conversation = stored_turns.conversation(owner)
+        stored_turns.say(conversation, "Hello", "Hi.")
         return conversation
 
     return Chat(runner, owner, (await in_database(fill)).pk)

@@ -19,7 +19,7 @@ from chat.exceptions import NotFound
 from chat.models import Conversation, ToolCall, Turn, User
 from chat.models.turn import Decision, Status
 from chat.tasks import services as tasks
-from chat.tests import talk
+from chat.tests import stored_turns
 from chat.turns.events import reply_id
 
 pytestmark = pytest.mark.django_db
@@ -57,9 +57,9 @@ def count_queries(read: Callable[[], object]) -> int:
 
 def fill(user: User, turns: int) -> Conversation:
     """Create a conversation with this many turns, each with a tool call."""
-    conversation = talk.conversation(user)
+    conversation = stored_turns.conversation(user)
     for n in range(turns):
-        talk.say(conversation, f"say {n}", f"reply {n}", calls=1)
+        stored_turns.say(conversation, f"say {n}", f"reply {n}", calls=1)
     return conversation
 
 
@@ -67,11 +67,11 @@ def fill(user: User, turns: int) -> Conversation:
 def test_threads_created_at_the_same_time_are_each_listed_once(owner: User, outsider: User, limit: int) -> None:
     now = timezone.now()
     for n in range(7):
-        talk.conversation(owner, f"chat {n}")
+        stored_turns.conversation(owner, f"chat {n}")
     Conversation.objects.update(created_at=now)
-    first = talk.conversation(owner, "first")
+    first = stored_turns.conversation(owner, "first")
     Conversation.objects.filter(pk=first.pk).update(created_at=now - timedelta(days=1))
-    talk.conversation(outsider)
+    stored_turns.conversation(outsider)
     rows = Conversation.objects.owned_by(owner.pk).order_by("created_at", "id")
     in_order = [(str(row.pk), row.title, row.created_at) for row in rows]
     assert in_order[0][1] == "first"
@@ -81,8 +81,8 @@ def test_threads_created_at_the_same_time_are_each_listed_once(owner: User, outs
 
 
 def test_archived_thread_is_unlisted_and_trashed_thread_is_not_found(owner: User) -> None:
-    active, archived, trashed = (talk.conversation(owner, title) for title in ("seen", "away", "thrown"))
-    talk.say(trashed, "Hello")
+    active, archived, trashed = (stored_turns.conversation(owner, title) for title in ("seen", "away", "thrown"))
+    stored_turns.say(trashed, "Hello")
     conversations.archive(user_id=owner.pk, conversation_id=archived.pk)
     conversations.trash(user_id=owner.pk, conversation_id=trashed.pk)
     assert [thread.id for thread in threads_of(owner)(after=None, limit=10, newest_first=True).data] == [str(active.pk)]
@@ -98,8 +98,8 @@ def test_archived_thread_is_unlisted_and_trashed_thread_is_not_found(owner: User
 @pytest.mark.parametrize("limit", [1, 2, 4, 100])
 def test_items_are_each_listed_once_in_turn_order(owner: User, limit: int) -> None:
     conversation = fill(owner, 5)
-    talk.say(conversation, "nothing came of it", None, status=Status.FAILED, error="It broke.")
-    talk.say(conversation, "waiting", None, status=Status.QUEUED)
+    stored_turns.say(conversation, "nothing came of it", None, status=Status.FAILED, error="It broke.")
+    stored_turns.say(conversation, "waiting", None, status=Status.QUEUED)
     kinds = ["user_message", "workflow", "assistant_message"] * 5 + ["user_message"] * 2
     entries = all_pages(items_of(conversation), limit=limit, newest_first=False)
     assert [item.type for item in entries] == kinds
@@ -110,9 +110,9 @@ def test_items_are_each_listed_once_in_turn_order(owner: User, limit: int) -> No
 
 
 def test_earlier_version_of_a_reply_is_not_found(owner: User) -> None:
-    conversation = talk.conversation(owner)
-    old = talk.say(conversation, "plan", "One.")
-    talk.say(conversation, "plan", "Better.", retry_of=old)
+    conversation = stored_turns.conversation(owner)
+    old = stored_turns.say(conversation, "plan", "One.")
+    stored_turns.say(conversation, "plan", "Better.", retry_of=old)
     prompt, reply = items_of(conversation)(after=None, limit=10, newest_first=False).data
     assert (prompt.id, reply.content[0].text) == (str(old.prompt_id), "Better.")
     superseded = old.messages.get(role="assistant")
@@ -123,10 +123,10 @@ def test_earlier_version_of_a_reply_is_not_found(owner: User) -> None:
 
 
 def test_waiting_turn_has_its_text_and_its_approval_as_items(owner: User) -> None:
-    conversation = talk.conversation(owner)
+    conversation = stored_turns.conversation(owner)
     for title in ("Milk", "Bread"):
         tasks.create_task(user_id=owner.pk, title=title)
-    turn = talk.say(conversation, "delete both", None, status=Status.WAITING, so_far="Gladly.")
+    turn = stored_turns.say(conversation, "delete both", None, status=Status.WAITING, so_far="Gladly.")
     ToolCall.objects.create(
         turn=turn, call_id="c", name="delete_tasks", arguments={"numbers": [1, 2]}, decision=Decision.AWAITING
     )
@@ -178,7 +178,7 @@ def test_page_has_at_most_100_items(owner: User) -> None:
 def test_query_count_does_not_depend_on_list_length(owner: User, outsider: User) -> None:
     short, long = fill(owner, 3), fill(outsider, 60)
     for _ in range(60):
-        talk.conversation(outsider)
+        stored_turns.conversation(outsider)
     counts = []
     for conversation in (short, long):
         user, key, last = conversation.user, str(conversation.pk), str(conversation.turns.get(seq=2).prompt_id)

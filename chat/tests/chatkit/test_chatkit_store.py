@@ -14,7 +14,7 @@ from django.utils import timezone
 from chat.chatkit.store import Client, ConversationStore, NoAttachments, NotOfTurns
 from chat.infra.db_threads import in_database
 from chat.models import Conversation, User
-from chat.tests import talk
+from chat.tests import stored_turns
 from chat.tests.chatkit.front_end import nothing
 
 
@@ -36,8 +36,8 @@ async def test_message_with_a_file_is_rejected(owner: User) -> None:
 @pytest.mark.django_db(transaction=True)
 async def test_items_of_a_turn_cannot_be_changed_or_deleted(owner: User) -> None:
     def fill() -> str:
-        conversation = talk.conversation(owner)
-        talk.say(conversation, "Hello", "Hi.")
+        conversation = stored_turns.conversation(owner)
+        stored_turns.say(conversation, "Hello", "Hi.")
         return str(conversation.pk)
 
     thread_id, store = await in_database(fill), ConversationStore()

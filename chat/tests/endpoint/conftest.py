@@ -38,7 +38,7 @@ async def endpoint() -> AsyncIterator[ModelServer]:
 
 @pytest.fixture
 def patience() -> float:
-    """Seconds without data after which a request is aborted; test_silence.py overrides it."""
+    """Seconds without data after which a request is aborted; test_read_timeout.py overrides it."""
     return 10
 
 

@@ -115,7 +115,7 @@ async def test_kill_before_the_tool_output_is_journaled_does_not_repeat_the_call
             "TIMESHEETS": str(tmp_path / "sheets"),
         }
         (tmp_path / "dies").write_text("before what a tool said is journaled")
-        kill_point = {"program": "chat.tests.dying_server", "DIES": str(tmp_path / "dies")}
+        kill_point = {"program": "chat.tests.kill_point_server", "DIES": str(tmp_path / "dies")}
         server = ServerProcess(live_database, tmp_path, **kill_point, **configured)
         try:
             person = await asyncio.to_thread(sign_in, server)

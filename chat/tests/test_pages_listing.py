@@ -18,7 +18,7 @@ from chat.memory.metadata import update_metadata
 from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
 from chat.realtime import server_frames
-from chat.tests import talk
+from chat.tests import stored_turns
 from chat.web.listing_views import TRY_LATER, VERBS
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +27,7 @@ AS_JSON = {"accept": "application/json"}
 
 @pytest.fixture
 def groceries(owner: User) -> Conversation:
-    return talk.conversation(owner)
+    return stored_turns.conversation(owner)
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def text(client: Client, path: str) -> str:
 def test_pagination_reaches_all_expiring_chats(owner: User, owner_client: Client) -> None:
     old = timezone.now() - timedelta(days=25)
     for n in range(120):
-        talk.conversation(owner, f"Chat-{n:03}", at=old + timedelta(minutes=n // 3))
+        stored_turns.conversation(owner, f"Chat-{n:03}", at=old + timedelta(minutes=n // 3))
     path, pages = "/trash/", []
     while path:
         page = owner_client.get(path).content.decode()
@@ -267,7 +267,7 @@ def test_overdue_move_to_the_trash_names_no_past_date(owner_client: Client, groc
 def test_expiring_chats_can_be_kept_one_by_one_or_all(
     owner: User, owner_client: Client, groceries: Conversation
 ) -> None:
-    others = [talk.conversation(owner, title) for title in ("Bills", "Plants")]
+    others = [stored_turns.conversation(owner, title) for title in ("Bills", "Plants")]
     for row in (groceries, *others):
         set_inactive(row, 25)
     assert banner(owner_client, "/") == "3 chats will move to the trash within a week View them"
@@ -299,7 +299,7 @@ def test_archive_lists_chats_with_their_last_use(owner_client: Client, groceries
 
 
 def test_permanent_deletion_asks_for_confirmation(owner_client: Client, groceries: Conversation) -> None:
-    talk.say(groceries, "Add milk")
+    stored_turns.say(groceries, "Add milk")
     assert owner_client.get(f"/trash/{groceries.pk}/")["Location"] == f"/c/{groceries.pk}/"  # not in the trash
     submit(owner_client, groceries, "trash")
     page = owner_client.get(f"/trash/{groceries.pk}/").content.decode()
@@ -314,7 +314,7 @@ def test_permanent_deletion_asks_for_confirmation(owner_client: Client, grocerie
 def test_emptying_the_trash_asks_for_confirmation(
     client: Client, owner: User, owner_client: Client, outsider_client: Client, groceries: Conversation
 ) -> None:
-    other = talk.conversation(owner, "Bills")
+    other = stored_turns.conversation(owner, "Bills")
     assert owner_client.get("/trash/empty/")["Location"] == "/trash/"  # the trash is empty
     for row in (groceries, other):
         submit(owner_client, row, "trash")
@@ -354,7 +354,7 @@ def test_lists_are_escaped_uncached_and_without_inline_code(
 
 
 def test_deleted_conversation_gets_a_deleted_frame(owner: User, groceries: Conversation) -> None:
-    talk.say(groceries, "Add milk", status=Status.DONE)
+    stored_turns.say(groceries, "Add milk", status=Status.DONE)
     deleted = uuid.uuid4()
     frames = server_frames.conversation_frames(owner.pk, [groceries.pk, deleted])
     assert frames[0] == {"type": "conversation.deleted", "id": str(deleted)}
@@ -378,7 +378,7 @@ def test_chat_is_renamed_with_and_without_scripts(owner_client: Client, grocerie
 
 
 def test_chat_menu_exports_the_chat(owner_client: Client, groceries: Conversation) -> None:
-    talk.say(groceries, "Add milk", "Added.")
+    stored_turns.say(groceries, "Add milk", "Added.")
     page = owner_client.get(f"/c/{groceries.pk}/").content.decode()
     files = set(re.findall(r'href="(/api/[^"]+export[^"]+)" download', page))
     assert len(files) == 2
@@ -391,7 +391,7 @@ def test_chat_menu_exports_the_chat(owner_client: Client, groceries: Conversatio
 @pytest.mark.parametrize("path", ["/archive/", "/trash/"])
 def test_pagination_reaches_all_archived_and_trashed_chats(owner: User, owner_client: Client, path: str) -> None:
     for n in range(120):
-        talk.conversation(owner, f"Chat-{n}", at=timezone.now() - timedelta(minutes=n % 5))
+        stored_turns.conversation(owner, f"Chat-{n}", at=timezone.now() - timedelta(minutes=n % 5))
     field = "archived_at" if path == "/archive/" else "trashed_at"
     Conversation.objects.update(**{field: timezone.now()})
     titles: list[str] = []

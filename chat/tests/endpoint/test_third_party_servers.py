@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from chat.tests.conversation_checks import Conversation
 from chat.tests.endpoint.programs import LiteLlm, LlamaServer
-from chat.tests.evidence import Conversation
 from chat.tests.live import Frame, LiveSocket, is_end, open_socket, sign_in
 from chat.tests.model_server import Api
 from config.runtime.processes import spawn

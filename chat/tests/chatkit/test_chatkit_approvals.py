@@ -10,7 +10,7 @@ from pytest_django import Settings
 from chat.infra.db_threads import in_database
 from chat.models import Task, Turn
 from chat.tasks import services as tasks
-from chat.tests.asking import DELETE
+from chat.tests.approvals import DELETE
 from chat.tests.chatkit.front_end import FrontEnd, done, error_of, kinds, text_of
 from chat.tests.conftest import Chat, StartRunner
 
@@ -61,7 +61,7 @@ async def test_approval_is_a_card_whose_buttons_decide(kit: FrontEnd, chat: Chat
 async def test_approval_of_a_custom_tool_shows_its_arguments(
     kit: FrontEnd, chat: Chat, script: ScriptedModel, settings: Settings
 ) -> None:
-    settings.AGENT_EXTRA_TOOLS = "chat.tests.own_tools.TOOLS"
+    settings.AGENT_EXTRA_TOOLS = "chat.tests.custom_tools.TOOLS"
     script.enqueue([function_call("send", {"text": "I am late. " * 100}, call_id="call_1")])
     question = done(await kit.begin("Send it"), "widget")
     title, line = [child["value"] for child in question["widget"]["children"]]

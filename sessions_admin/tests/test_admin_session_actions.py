@@ -10,7 +10,7 @@ from chat.models.turn import Status
 from sessions_admin.admin.session_verbs import VERBS
 from sessions_admin.models import AuditRecord
 from sessions_admin.tests.conftest import GivenSession, Hire, give_turn, stored
-from sessions_admin.tests.talks import talked
+from sessions_admin.tests.conversations import talked
 
 SESSIONS = "/admin/chat/agentsession/"
 

@@ -23,7 +23,7 @@ from chat.mcp.application import prefers_events
 from chat.models import User
 from chat.tasks import services as tasks
 from chat.tests.api import bearer, shown
-from chat.tests.mcp_program import program, refusal, web
+from chat.tests.mcp_client import program, refusal, web
 from config.tests.support import eventually
 
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}

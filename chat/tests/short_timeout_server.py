@@ -1,4 +1,4 @@
-"""Run the server with a read timeout of one second for sockets: `python -m chat.tests.impatient_server`."""
+"""Run the server with a read timeout of one second for sockets: `python -m chat.tests.short_timeout_server`."""
 
 from config.runtime import (
     asgi_server,  # first: it chooses the event loop

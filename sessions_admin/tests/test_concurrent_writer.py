@@ -15,7 +15,7 @@ from chat.infra.db_threads import in_database
 from chat.models import Message, Turn
 from chat.tests.conftest import Chat
 from sessions_admin.sessions import lifecycle
-from sessions_admin.tests.test_removers import BY, HeldSession
+from sessions_admin.tests.test_held_session import BY, HeldSession
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

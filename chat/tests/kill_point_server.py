@@ -1,4 +1,4 @@
-"""Run the server and kill it at a given point of a turn: `DIES=<file> python -m chat.tests.dying_server`.
+"""Run the server and kill it at a given point of a turn: `DIES=<file> python -m chat.tests.kill_point_server`.
 
 The file names the point, and may be written while the server runs, so that one process can recover from a kill and be
 killed at the next point. SIGKILL ends it: nothing is flushed, closed or released. The product has no code for this.

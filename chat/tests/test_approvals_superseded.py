@@ -11,7 +11,7 @@ from chat.exceptions import Conflict
 from chat.infra.db_threads import in_database
 from chat.models import Message, Turn
 from chat.models.turn import Status
-from chat.tests.asking import DELETE, ask, call, chat, row, titles
+from chat.tests.approvals import DELETE, ask, call, chat, row, titles
 from chat.tests.conftest import Chat
 from chat.turns.events import (
     ApprovalDecided,

@@ -11,7 +11,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 from chat.models import AgentSession, Conversation, Quarantined, Task, TaskCounter, ToolCall, Turn, TurnStep, User
-from chat.tests import talk
+from chat.tests import stored_turns
 from config.tests.support import PASSWORD
 from sessions_admin.models import AuditRecord, Trigger
 from sessions_admin.retention.cleanup import cleanup
@@ -39,11 +39,11 @@ def limited_client(db: None) -> Client:
 def secret_session(given_session: GivenSession, owner: User, session_file: Path) -> AgentSession:
     """A session of a user whose content contains “sekret” wherever it is stored."""
     old = given_session(owner, title="sekret of long ago")
-    talk.say(old.conversation, "The sekret said long ago")
+    stored_turns.say(old.conversation, "The sekret said long ago")
     cleanup(trigger=Trigger.COMMAND, dry_run=True)
     cleanup(trigger=Trigger.COMMAND)
     session = given_session(owner, title="sekret title")
-    talk.say(session.conversation, "Buy the sekret cake", "Bought the sekret cake.", calls=1)
+    stored_turns.say(session.conversation, "Buy the sekret cake", "Bought the sekret cake.", calls=1)
     Conversation.objects.filter(pk=session.conversation_id).update(title="sekret title")
     Turn.objects.update(error_detail="sekret", warning="sekret")
     TurnStep.objects.update(output=[{"content": "sekret"}])

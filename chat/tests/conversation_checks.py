@@ -13,8 +13,8 @@ from typing import Any
 
 from chat.memory.identity import SessionId
 from chat.memory.items import Item, faults, is_user_message, window
-from chat.tests.orders import COMPLETE, CREATE, UPDATE, Order, OrderTaker
 from chat.tests.page import Page
+from chat.tests.scripted_orders import COMPLETE, CREATE, UPDATE, Order, OrderTaker
 from config.tests.support import LiveDatabase, eventually
 
 

@@ -19,7 +19,7 @@ from chat.turns.stop import request_stop
 from sessions_admin.sessions import lifecycle
 from sessions_admin.stores.reconcile import reconcile
 from sessions_admin.tests.conftest import give_turn
-from sessions_admin.tests.talks import talked
+from sessions_admin.tests.conversations import talked
 
 BY = "os:tester"
 
