@@ -1,4 +1,4 @@
-/** A Markdown text that grows is split as the whole is, and only its end is parsed again. */
+/** A growing Markdown text splits into the same blocks as the whole text, and only its end is parsed again. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -22,7 +22,7 @@ function* numbers(seed) {
   }
 }
 
-test("at each of its lengths a text has the blocks that it has when it is parsed as a whole", () => {
+test("a growing text splits into the same blocks as the whole text", () => {
   for (let seed = 1; seed <= 60; seed += 1) {
     const splitter = new BlockSplitter(lexer);
     const next = numbers(seed);
@@ -35,7 +35,7 @@ test("at each of its lengths a text has the blocks that it has when it is parsed
   }
 });
 
-test("a long paragraph or list is cut at the same places whether it grows or is there at once", () => {
+test("a long paragraph or list is cut at the same places when it grows and when it is complete", () => {
   for (let seed = 1; seed <= 40; seed += 1) {
     const splitter = new BlockSplitter(lexer, SHORT);
     const next = numbers(seed);
@@ -50,7 +50,7 @@ test("a long paragraph or list is cut at the same places whether it grows or is 
   }
 });
 
-test("the parts of a long block are of its kind, and what is parsed does not grow with it", () => {
+test("parts of a long block keep its type, and the parsed part stays short", () => {
   for (const [line, type] of [["A sentence of **some** words. ", "paragraph"], ["昨天我去看牙医了。", "paragraph"], ["\n1. An item", "list"]]) {
     let parsed = 0;
     const splitter = new BlockSplitter((part) => {
@@ -66,7 +66,7 @@ test("the parts of a long block are of its kind, and what is parsed does not gro
   }
 });
 
-test("what is parsed does not grow with the text", () => {
+test("the parsed part does not grow with the text", () => {
   let parsed = 0;
   const splitter = new BlockSplitter((text) => {
     parsed = text.length;
@@ -81,7 +81,7 @@ test("what is parsed does not grow with the text", () => {
   assert.equal(splitter.split(text).filter(({ type }) => type === "paragraph").length, 500);
 });
 
-test("another text is parsed from its beginning, and the definition of a link counts everywhere", () => {
+test("a different text is parsed from its start, and a link definition applies to the whole text", () => {
   const splitter = new BlockSplitter(lexer);
   splitter.split("one\n\ntwo\n\nthree\n\n[four]");
   assert.deepEqual(splitter.split("1\n\n2").map(({ raw }) => raw), ["1", "\n\n", "2"]);

@@ -1,4 +1,4 @@
-/** The list of chats: what is in it, in what order, and what becomes of the page whose chat is put away or deleted. */
+/** The list of chats: its entries, their order, and a page whose chat is archived, moved to the trash or deleted. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -16,27 +16,27 @@ const here = () => [line("b", "12"), line("a", "11")];
 const page = (fields = {}) =>
   begin({ conversation_id: "a", conversation: here()[1], conversations: here(), turns: [], tasks: [], memory_start: null, leaving: 0, ...fields });
 
-test("who spoke last stands first, below what is pinned", () => {
+test("chats are ordered by last activity, below pinned chats", () => {
   assert.deepEqual(ids(withLine(here(), line("c", "10"))), ["b", "a", "c"]);
   assert.deepEqual(ids(withLine(here(), line("a", "13"))), ["a", "b"]);
   assert.deepEqual(ids(withLine(here(), line("c", "10", { pinned: true }))), ["c", "b", "a"]);
   assert.deepEqual(ids(withLine(withLine(here(), line("a", "11", { pinned: true })), line("c", "12", { pinned: true }))), ["c", "a", "b"]);
 });
 
-test("what is archived or thrown away is not in the list, and comes back", () => {
+test("archived and trashed chats leave the list, and restored chats return", () => {
   assert.deepEqual(ids(withLine(here(), line("b", "12", { trashed: true }))), ["a"]);
   assert.deepEqual(ids(withLine(here(), line("b", "12", { archived: true, pinned: true }))), ["a"]);
   assert.deepEqual(ids(withLine([], line("b", "12"))), ["b"]);
   assert.deepEqual(ids(withoutLine(here(), "b")), ["a"]);
 });
 
-test("a page whose chat is thrown away still shows it", () => {
+test("a page keeps showing its chat after it is moved to the trash", () => {
   const state = receive(page(), { type: "conversation.updated", conversation: line("a", "11", { trashed: true }) });
   assert.equal(state.conversation.trashed, true);
   assert.deepEqual(ids(state.conversations), ["b"]);
 });
 
-test("a page whose chat is deleted for good begins anew, and lets what was under way there pass", () => {
+test("a page whose chat is deleted becomes empty and ignores frames of its turns", () => {
   const turn = { id: "t1", status: "done", attempt: 1, prompt_id: "m", prompt_text: "", prompt: null, reply: null, text: "", tools: [] };
   const before = page({ turns: [turn], memory_start: "t1" });
   const state = receive(before, { type: "conversation.deleted", id: "a" });
@@ -45,25 +45,25 @@ test("a page whose chat is deleted for good begins anew, and lets what was under
   assert.equal(late, state);
 });
 
-test("the deletion of another chat leaves the page as it is", () => {
+test("deleting another chat does not change the page", () => {
   const state = receive(page(), { type: "conversation.deleted", id: "b" });
   assert.deepEqual([state.conversation.id, ids(state.conversations)], ["a", ["a"]]);
 });
 
-test("a day is named on the person's own clock", () => {
+test("a day is named in the user's time zone", () => {
   assert.match(onDay("2026-03-31T23:30:00Z", "Europe/Berlin"), /^(1 April|April 1)$/);
 });
 
 const end = (hour, pinned = false) => ({ place: "x", pinned, updated_at: `2026-03-13T${hour}:00:00Z` });
 
-test("a chat that comes after the loaded part of the list is not in it", () => {
+test("a chat that sorts after the loaded part of the list is not added", () => {
   assert.deepEqual(ids(withLine(here(), line("c", "10"), end("11"))), ["b", "a"]);
   assert.deepEqual(ids(withLine(here(), line("c", "12"), end("11"))), ["c", "b", "a"]);
   assert.deepEqual(ids(withLine(here(), line("a", "10"), end("11"))), ["b"]);
   assert.deepEqual(ids(withLine([line("p", "01", { pinned: true })], line("c", "12"), end("01", true))), ["p"]);
 });
 
-test("the next part of the list is added once", () => {
+test("the next page of the list is added once", () => {
   assert.deepEqual(ids(withMore(here(), [line("a", "11"), line("c", "10")])), ["b", "a", "c"]);
   const before = page({ conversations_after: end("11") });
   const data = { conversations: [line("c", "10")], conversations_after: null };
@@ -72,10 +72,10 @@ test("the next part of the list is added once", () => {
   assert.equal(withConversations(state, data, before.conversations_after), state);
 });
 
-test("the chats in which a decision is wanted are known, also those that are not in the list", () => {
+test("chats that wait for a decision are known, including those outside the list", () => {
   const before = page({ waiting: ["z"] });
-  const asks = receive(before, { type: "conversation.updated", conversation: line("b", "12", { waiting: true, archived: true }) });
-  assert.deepEqual(asks.waiting, ["z", "b"]);
-  assert.deepEqual(receive(asks, { type: "conversation.updated", conversation: line("b", "12") }).waiting, ["z"]);
-  assert.deepEqual(receive(asks, { type: "conversation.deleted", id: "z" }).waiting, ["b"]);
+  const updated = receive(before, { type: "conversation.updated", conversation: line("b", "12", { waiting: true, archived: true }) });
+  assert.deepEqual(updated.waiting, ["z", "b"]);
+  assert.deepEqual(receive(updated, { type: "conversation.updated", conversation: line("b", "12") }).waiting, ["z"]);
+  assert.deepEqual(receive(updated, { type: "conversation.deleted", id: "z" }).waiting, ["b"]);
 });

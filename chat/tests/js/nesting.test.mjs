@@ -1,4 +1,4 @@
-/** How deeply a text is nested: the cases of chat/tests/markdown/test_markdown.py. */
+/** The nesting depth of a text: the same cases as chat/tests/markdown/test_markdown.py. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

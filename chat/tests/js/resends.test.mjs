@@ -1,4 +1,4 @@
-/** What the server refuses for a time is sent again in order. */
+/** Messages that the server rejects because of the rate limit are sent again in order. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,7 +7,7 @@ import { Resends } from "../../../static/js/resends.js";
 
 const DETAIL = "That is more than 30 messages a minute; please wait 9 seconds.";
 
-/** A page with messages that are on their way. */
+/** A page with unacknowledged messages in its outbox. */
 function page(t, names) {
   t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
   const outbox = {
@@ -36,7 +36,7 @@ function page(t, names) {
   };
 }
 
-test("each is sent after the one before was accepted", (t) => {
+test("each message is sent after the previous one was accepted", (t) => {
   const { sent, refuse, accept, pass } = page(t, ["a", "b", "c"]);
   for (const name of ["a", "c", "b"]) refuse(name, 9);
   pass(8);
@@ -47,7 +47,7 @@ test("each is sent after the one before was accepted", (t) => {
   assert.deepEqual(sent, ["a"]);
   accept("a");
   assert.deepEqual(sent, ["a", "b"]);
-  // Too early again, as often as the server says so.
+  // The server rejects it again, as often as it likes.
   for (let times = 0; times < 5; times += 1) {
     refuse("b", 2);
     pass(2);
@@ -57,7 +57,7 @@ test("each is sent after the one before was accepted", (t) => {
   assert.equal(sent.at(-1), "c");
 });
 
-test("what is written meanwhile waits behind what is held", (t) => {
+test("new messages wait behind held ones", (t) => {
   const { outbox, resends, sent, refuse, accept, pass } = page(t, ["a"]);
   refuse("a", 1);
   resends.send(outbox.add("b"));
@@ -69,7 +69,7 @@ test("what is written meanwhile waits behind what is held", (t) => {
   assert.deepEqual(sent, ["a", "b", "c"]);
 });
 
-test("what is taken back keeps nobody waiting, and a new connection sends again", (t) => {
+test("a removed message does not block the next one, and a new connection sends again", (t) => {
   const { resends, sent, refuse, accept, pass } = page(t, ["a", "b"]);
   for (const name of ["a", "b"]) refuse(name, 1);
   pass(1);
@@ -79,7 +79,7 @@ test("what is taken back keeps nobody waiting, and a new connection sends again"
   assert.deepEqual(sent, ["a", "a", "b"]);
 });
 
-test("the time that is left counts down", (t) => {
+test("the remaining time counts down", (t) => {
   const { refuse, pass, state } = page(t, ["a", "b"]);
   for (const name of ["a", "b"]) refuse(name, 3);
   assert.equal(state("a"), "That is more than 30 messages a minute. It is sent in 3 seconds.");

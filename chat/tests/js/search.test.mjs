@@ -1,4 +1,4 @@
-/** What a search found is shown in pieces, with the matches marked. */
+/** Search results are split into pieces, with the matches marked. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,7 +7,7 @@ import { pieces } from "../../../static/js/search.js";
 
 const shown = (text, marks) => pieces(text, marks).map(({ text: part, marked }) => (marked ? `[${part}]` : part));
 
-test("a text is split where matches begin and end", () => {
+test("text is split where matches begin and end", () => {
   assert.deepEqual(shown("buy milk today", [[4, 8]]), ["buy ", "[milk]", " today"]);
   assert.deepEqual(shown("milk", [[0, 4]]), ["[milk]"]);
   assert.deepEqual(shown("milk and milk", [[0, 4], [9, 13]]), ["[milk]", " and ", "[milk]"]);
@@ -15,6 +15,6 @@ test("a text is split where matches begin and end", () => {
   assert.deepEqual(shown("", []), []);
 });
 
-test("matches are counted in code points", () => {
+test("match offsets are counted in code points", () => {
   assert.deepEqual(shown("🧵🧵 milk 🎉", [[3, 7]]), ["🧵🧵 ", "[milk]", " 🎉"]);
 });

@@ -1,4 +1,4 @@
-/** The connection: when it comes back after it was lost, and that not everybody does so in step. */
+/** The websocket connection: when it reconnects after a loss, with jitter so that pages do not reconnect together. */
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
@@ -8,7 +8,7 @@ let sockets = [];
 /** @type {{work: () => void, wait: number, cleared: boolean}[]} */
 let timers = [];
 /** @type {Map<string, (event: any) => void>} */
-let heard = new Map();
+let events = new Map();
 
 class FakeSocket {
   static OPEN = 1;
@@ -37,7 +37,7 @@ const setTimer = (work, wait) => timers.push({ work, wait, cleared: false });
 const clearTimer = (id) => {
   if (id) timers[id - 1].cleared = true;
 };
-const listen = (type, listener) => heard.set(type, listener);
+const listen = (type, listener) => events.set(type, listener);
 Object.assign(globalThis, {
   location: { protocol: "https:", host: "example.com" },
   WebSocket: FakeSocket,
@@ -51,25 +51,25 @@ const { Connection } = await import("../../../static/js/socket.js");
 const READY = { type: "ready", protocol: 1, conversation: null, turns: [] };
 
 beforeEach(() => {
-  [sockets, timers, heard] = [[], [], new Map()];
+  [sockets, timers, events] = [[], [], new Map()];
 });
 
-/** Open a page's connection; what it tells the page is kept. */
+/** Open a page's connection and record what it reports to the page. */
 function opened() {
-  const told = { states: [], troubles: [], frames: [] };
+  const reported = { states: [], troubles: [], frames: [] };
   const connection = new Connection("/ws/chat/x/", {
-    frame: (frame) => told.frames.push(frame),
-    state: (state) => told.states.push(state),
-    trouble: (why) => told.troubles.push(why),
+    frame: (frame) => reported.frames.push(frame),
+    state: (state) => reported.states.push(state),
+    trouble: (reason) => reported.troubles.push(reason),
   });
   connection.start();
-  return { connection, told };
+  return { connection, reported };
 }
 
 const pending = () => timers.filter((timer) => !timer.cleared);
 const last = (list) => list[list.length - 1];
 
-/** Lose the newest socket; return how long the page waits before it opens the next one. */
+/** Close the newest socket; return the delay before the page opens the next one. */
 function wait(code = 1006) {
   const before = timers.length;
   last(sockets).ends(code);
@@ -77,14 +77,14 @@ function wait(code = 1006) {
   return last(timers).wait;
 }
 
-/** Let the newest timer run out. */
+/** Fire the newest timer. */
 function elapse() {
   const timer = last(timers);
   timer.cleared = true;
   timer.work();
 }
 
-test("it waits longer after each failure, from under half a second to 15, and never for ever", () => {
+test("reconnect delay doubles after each failure from 400 ms to at most 15 s", () => {
   opened();
   for (let failure = 0; failure < 40; failure += 1) {
     const most = Math.min(15_000, 400 * 2 ** failure);
@@ -95,7 +95,7 @@ test("it waits longer after each failure, from under half a second to 15, and ne
   }
 });
 
-test("a thousand pages that lose the same server do not come back in step", () => {
+test("a thousand pages do not reconnect to a restarted server at the same time", () => {
   const waits = [];
   for (let page = 0; page < 1000; page += 1) {
     opened();
@@ -106,19 +106,19 @@ test("a thousand pages that lose the same server do not come back in step", () =
   assert.ok(new Set(waits).size > 900);
 });
 
-test("who was connected begins again with a short wait", () => {
-  const { told } = opened();
+test("reconnect delay is short again after a successful connection", () => {
+  const { reported } = opened();
   for (let failure = 0; failure < 6; failure += 1) {
     wait();
     elapse();
   }
   last(sockets).gets(READY);
-  assert.equal(last(told.states), "online");
+  assert.equal(last(reported.states), "online");
   assert.ok(wait() <= 400);
 });
 
 for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 4400]) {
-  test(`it comes back after ${code}`, () => {
+  test(`connection reopens after close code ${code}`, () => {
     opened();
     last(sockets).gets(READY);
     const waited = wait(code);
@@ -128,47 +128,47 @@ for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 4400]) {
   });
 }
 
-test("who was too slow comes back at once", () => {
+test("a client closed for being too slow reconnects at once", () => {
   opened();
   assert.equal(wait(4408), 0);
 });
 
-test("who has too many tabs asks again, but seldom", () => {
-  const { told } = opened();
+test("a client with too many tabs reconnects every 30 seconds", () => {
+  const { reported } = opened();
   assert.equal(wait(4429), 30_000);
-  assert.deepEqual(told.troubles, ["too many"]);
+  assert.deepEqual(reported.troubles, ["too many"]);
   elapse();
   last(sockets).gets(READY);
-  assert.equal(last(told.troubles), null);
+  assert.equal(last(reported.troubles), null);
 });
 
-for (const [code, why] of [[4401, "signed out"], [4404, "not found"]]) {
-  test(`after ${code} it does not come back`, () => {
-    const { told } = opened();
+for (const [code, reason] of [[4401, "signed out"], [4404, "not found"]]) {
+  test(`connection stays closed after close code ${code}`, () => {
+    const { reported } = opened();
     last(sockets).ends(code);
     assert.deepEqual(pending(), []);
-    assert.deepEqual(told.troubles, [why]);
-    heard.get("online")();
+    assert.deepEqual(reported.troubles, [reason]);
+    events.get("online")();
     assert.equal(sockets.length, 1);
   });
 }
 
-test("a network that is back, and a page that is looked at again, end the wait", () => {
+test("an online network or a visible page ends the reconnect delay", () => {
   for (const type of ["online", "visibilitychange"]) {
     opened();
     last(sockets).gets(READY);
     wait();
     const before = sockets.length;
-    heard.get(type)();
+    events.get(type)();
     assert.equal(sockets.length, before + 1);
     assert.deepEqual(pending(), [], "the wait is over");
-    heard.get(type)();
+    events.get(type)();
     assert.equal(sockets.length, before + 1, "once");
   }
 });
 
-test("a network that is gone without a word is noticed, and its socket is given up", () => {
-  const { told } = opened();
+test("a silent network loss is detected, and its socket is abandoned", () => {
+  const { reported } = opened();
   const [socket] = sockets;
   socket.gets(READY);
   assert.equal(last(timers).wait, 20_000);
@@ -176,17 +176,17 @@ test("a network that is gone without a word is noticed, and its socket is given 
   assert.deepEqual(socket.sent, [{ type: "ping", n: 1 }]);
   assert.equal(last(timers).wait, 10_000);
   elapse();
-  assert.equal(last(told.states), "offline");
+  assert.equal(last(reported.states), "offline");
   elapse();
   assert.equal(sockets.length, 2);
-  // What the old one still has to say comes too late.
+  // Late events of the old socket are ignored.
   socket.gets({ type: "pong", n: 1 });
   socket.ends(1006);
-  assert.equal(last(told.states), "connecting");
+  assert.equal(last(reported.states), "connecting");
   assert.equal(sockets.length, 2);
 });
 
-test("an answer keeps the socket", () => {
+test("a pong keeps the socket open", () => {
   opened();
   const [socket] = sockets;
   socket.gets(READY);
@@ -195,7 +195,7 @@ test("an answer keeps the socket", () => {
   assert.deepEqual(pending().map((timer) => timer.wait), [20_000]);
 });
 
-test("what was seen is acknowledged four times a second, by its last number", () => {
+test("received frames are acknowledged four times a second by the last number", () => {
   opened();
   const [socket] = sockets;
   socket.gets(READY);

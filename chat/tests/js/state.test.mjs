@@ -1,4 +1,4 @@
-/** The page's state: whatever way frames come, a page that followed ends as a page that was just loaded. */
+/** The page's state: in whatever order frames arrive, a followed page ends with the state of a freshly loaded page. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -12,7 +12,7 @@ const REPLY = { id: "m2", role: "assistant", text: "Done 🎉!", created_at: "20
 const CALL = { call_id: "c1", name: "create_task", arguments: { title: "milk" } };
 
 const list = (revision = 0, tasks = []) => ({ tasks, tasks_revision: revision, task_counts: { open: tasks.length, completed: 0 } });
-const nothing = () =>
+const emptyState = () =>
   begin({ conversation_id: CONVERSATION, conversation: null, conversations: [], turns: [], memory_start: null, ...list() });
 const play = (state, ...frames) => frames.reduce(receive, state);
 const accepted = (turn = "t1", message = PROMPT, replaces = null) => ({
@@ -32,7 +32,7 @@ const whole = [
 ];
 const finished = log(7, "turn.finished", { message: REPLY, usage: {} });
 const loaded = () => ({
-  ...nothing(),
+  ...emptyState(),
   turns: [
     {
       id: "t1", status: "done", attempt: 1, n: 0, prompt_id: "m1", prompt_text: "Add milk", prompt: { ...PROMPT, client_id: "x" },
@@ -41,53 +41,53 @@ const loaded = () => ({
     },
   ],
 });
-// Three turns, of which each was answered.
-const said = (n) => ({ ...PROMPT, id: `m${n}`, text: `message ${n}`, turn_id: `t${n}` });
+// Three turns, each with a reply.
+const prompt = (n) => ({ ...PROMPT, id: `m${n}`, text: `message ${n}`, turn_id: `t${n}` });
 const three = () =>
-  play(nothing(), ...[1, 2, 3].flatMap((n) => [
-    accepted(`t${n}`, said(n)),
+  play(emptyState(), ...[1, 2, 3].flatMap((n) => [
+    accepted(`t${n}`, prompt(n)),
     log(1, "turn.finished", { message: { ...REPLY, id: `r${n}`, turn_id: `t${n}` } }, 1, `t${n}`),
   ]));
 const ids = (state) => state.turns.map((turn) => turn.id);
 const shown = (state) => ({ ...state, turns: state.turns.map((turn) => ({ ...turn, n: 0 })) });
 
-test("a turn that was followed equals one that was loaded", () => {
-  assert.deepEqual(shown(play(nothing(), accepted(), ...whole, finished)), loaded());
+test("a followed turn equals a loaded turn", () => {
+  assert.deepEqual(shown(play(emptyState(), accepted(), ...whole, finished)), loaded());
 });
 
-test("messages that are sent at once stand in the order of the record", () => {
-  const first = accepted("t1", { ...said(1), position: 1 });
-  const second = accepted("t2", { ...said(2), position: 2 });
-  assert.deepEqual(ids(play(nothing(), second, first)), ["t1", "t2"]);
-  assert.deepEqual(ids(play(nothing(), first, second)), ["t1", "t2"]);
+test("messages sent at the same time are ordered by position", () => {
+  const first = accepted("t1", { ...prompt(1), position: 1 });
+  const second = accepted("t2", { ...prompt(2), position: 2 });
+  assert.deepEqual(ids(play(emptyState(), second, first)), ["t1", "t2"]);
+  assert.deepEqual(ids(play(emptyState(), first, second)), ["t1", "t2"]);
 });
 
-test("entries that come again change nothing", () => {
-  const once = play(nothing(), accepted(), ...whole);
+test("repeated log entries change nothing", () => {
+  const once = play(emptyState(), accepted(), ...whole);
   assert.equal(play(once, ...whole), once);
   const ended = receive(once, finished);
   assert.equal(play(ended, ...whole, finished), ended);
 });
 
-test("no value is changed in place", () => {
-  const before = play(nothing(), accepted(), ...whole);
+test("frames do not mutate the state", () => {
+  const before = play(emptyState(), accepted(), ...whole);
   const frozen = JSON.stringify(before);
   play(before, finished, tasksChanged(0, 1));
   assert.equal(JSON.stringify(before), frozen);
 });
 
-test("offsets count code points", () => {
+test("text offsets count code points", () => {
   assert.equal(written("a🎉b", "c", 3), "a🎉bc");
   assert.equal(written("a🎉b", "X", 2), "a🎉X");
   assert.equal(written("🧵🧵", "z", 1), "🧵z");
 });
 
-test("a piece that says again what stands there keeps what follows", () => {
+test("a repeated delta keeps the text after it, and a different one replaces it", () => {
   assert.equal(written("Hello world", "Hello", 0), "Hello world");
   assert.equal(written("Hello world", "Howdy", 0), "Howdy");
 });
 
-test("a page loaded in the middle catches up without losing a word on the way", () => {
+test("a page loaded during a turn catches up without losing text", () => {
   const middle = { ...loaded(), turns: [{ ...loaded().turns[0], status: "running", reply: null, text: "Done 🎉", tools: [] }] };
   let state = middle;
   for (const frame of whole) {
@@ -97,18 +97,18 @@ test("a page loaded in the middle catches up without losing a word on the way", 
   assert.deepEqual(shown(receive(state, finished)), loaded());
 });
 
-test("a later attempt writes the text anew from where it says", () => {
-  let state = play(nothing(), accepted(), ...whole);
+test("a later attempt overwrites the text from its offset", () => {
+  let state = play(emptyState(), accepted(), ...whole);
   state = receive(state, log(1, "turn.resumed", { text: "Done 🎉!", tools: [], at: 5 }, 2));
   assert.equal(state.turns[0].attempt, 2);
   state = receive(state, log(2, "text.delta", { text: "and well", at: 5 }, 2));
   assert.equal(state.turns[0].text, "Done and well");
-  // What is left of the first attempt comes too late.
+  // Late entries of the first attempt are ignored.
   assert.equal(receive(state, log(9, "text.delta", { text: "old", at: 0 }, 1)), state);
 });
 
-test("reasoning grows beside the text, and a later attempt or a snapshot replaces it", () => {
-  const before = play(nothing(), accepted(), log(1, "reasoning.delta", { text: "🎉 Hm", at: 0 }), log(2, "reasoning.delta", { text: ".", at: 4 }));
+test("reasoning grows separately from the text, and a resumed turn or a snapshot replaces it", () => {
+  const before = play(emptyState(), accepted(), log(1, "reasoning.delta", { text: "🎉 Hm", at: 0 }), log(2, "reasoning.delta", { text: ".", at: 4 }));
   const thought = (/** @type {any[]} */ ...frames) => play(before, ...frames).turns[0].reasoning;
   assert.deepEqual([thought(), before.turns[0].text], ["🎉 Hm.", ""]);
   assert.equal(thought(log(3, "turn.resumed", { text: "", tools: [], at: 0, reasoning: "Yes" })), "Yes");
@@ -117,33 +117,33 @@ test("reasoning grows beside the text, and a later attempt or a snapshot replace
   assert.equal(thought(finished), "🎉 Hm.");
 });
 
-test("a snapshot replaces what is shown, whatever its number", () => {
-  const state = play(nothing(), accepted(), ...whole);
-  const pictured = receive(state, log(0, "turn.snapshot", { status: "running", text: "Do", tools: [] }));
-  assert.equal(pictured.turns[0].text, "Do");
-  assert.deepEqual(pictured.turns[0].tools, []);
+test("a snapshot replaces the shown turn, whatever its number", () => {
+  const state = play(emptyState(), accepted(), ...whole);
+  const withSnapshot = receive(state, log(0, "turn.snapshot", { status: "running", text: "Do", tools: [] }));
+  assert.equal(withSnapshot.turns[0].text, "Do");
+  assert.deepEqual(withSnapshot.turns[0].tools, []);
   const ended = receive(state, log(0, "turn.snapshot", { status: "done", text: "Done", tools: [CALL], message: REPLY }));
   assert.equal(ended.turns[0].reply, REPLY);
   assert.equal(ended.stale, false);
 });
 
-test("a turn of another tab is asked for", () => {
-  assert.equal(receive(nothing(), whole[0]).stale, true);
-  const state = asking(receive(nothing(), whole[0]));
+test("an unknown turn of another tab makes the state stale", () => {
+  assert.equal(receive(emptyState(), whole[0]).stale, true);
+  const state = asking(receive(emptyState(), whole[0]));
   const after = refresh(state, { ...loaded(), turns: [{ ...loaded().turns[0], status: "running", reply: null, tools: [] }] }, state);
   assert.equal(after.stale, false);
   assert.equal(after.turns[0].prompt_text, "Add milk");
   assert.equal(after.turns[0].n, 1);
 });
 
-test("ready shows what ended meanwhile", () => {
-  const state = play(nothing(), accepted(), ...whole);
+test("a ready frame without a running turn makes the state stale", () => {
+  const state = play(emptyState(), accepted(), ...whole);
   assert.equal(receive(state, { type: "ready", conversation: null, turns: [{ id: "t1", status: "running", n: 6 }] }), state);
   assert.equal(receive(state, { type: "ready", conversation: null, turns: [] }).stale, true);
 });
 
-test("after being away the answer of the server counts, and what came by the socket since it was asked is newer", () => {
-  const asked = asking(play(nothing(), accepted(), ...whole));
+test("a refresh replaces the state, except for frames that came after the request", () => {
+  const asked = asking(play(emptyState(), accepted(), ...whole));
   const tasks = [{ task_id: "1", number: 1 }];
   const now = receive(asked, tasksChanged(0, 1, tasks));
   assert.deepEqual(refresh(now, loaded(), asked).tasks, tasks);
@@ -154,108 +154,108 @@ test("after being away the answer of the server counts, and what came by the soc
   assert.equal(refresh(ended, older, asked).turns[0].status, "done");
 });
 
-test("changes of the task list are applied in order, once, and a gap is a reason to ask for the list", () => {
+test("task changes are applied in order and once, and a gap makes the state stale", () => {
   const task = (id, title) => ({ task_id: id, title });
-  const one = receive(nothing(), tasksChanged(0, 2, [task("a", "Milk"), task("b", "Bread")]));
+  const one = receive(emptyState(), tasksChanged(0, 2, [task("a", "Milk"), task("b", "Bread")]));
   const two = receive(one, tasksChanged(2, 3, [task("b", "Butter")], ["a"]));
   assert.deepEqual(two.tasks, [task("b", "Butter")]);
   assert.equal(receive(two, tasksChanged(0, 2, [task("a", "Milk")])), two);
   assert.deepEqual(receive(two, tasksChanged(1, 4, [task("c", "Eggs")])).tasks.length, 2);
   assert.equal(receive(two, tasksChanged(4, 5, [task("c", "Eggs")])).stale, true);
   assert.equal(receive(two, { ...tasksChanged(3, 600), reload: true }).stale, true);
-  assert.equal(receive(nothing(), { type: "ready", conversation: null, turns: [], tasks_revision: 1 }).stale, true);
+  assert.equal(receive(emptyState(), { type: "ready", conversation: null, turns: [], tasks_revision: 1 }).stale, true);
 });
 
-test("a new chat that was away keeps its id and learns of the rest", () => {
-  const here = nothing();
-  const there = { ...nothing(), conversation_id: "another", ...list(1, [{ task_id: "1", number: 1 }]) };
+test("a refresh of a new chat keeps its id and takes the rest", () => {
+  const here = emptyState();
+  const there = { ...emptyState(), conversation_id: "another", ...list(1, [{ task_id: "1", number: 1 }]) };
   const after = refresh(here, there, here);
   assert.equal(after.conversation_id, CONVERSATION);
   assert.equal(after.tasks.length, 1);
 });
 
-test("a turn that came and went before the socket was there is asked for", () => {
+test("a turn that ended before the socket opened makes the state stale", () => {
   const conversation = { id: CONVERSATION, title: "Milk", created_at: "", updated_at: "2026-03-13T10:00:00Z" };
-  const state = { ...nothing(), conversation };
+  const state = { ...emptyState(), conversation };
   assert.equal(receive(state, { type: "ready", conversation, turns: [] }).stale, false);
   const later = { ...conversation, updated_at: "2026-03-13T10:00:05Z" };
   assert.equal(receive(state, { type: "ready", conversation: later, turns: [] }).stale, true);
 });
 
-test("ready tells of a conversation whose first message was accepted unheard", () => {
+test("a ready frame adds a conversation whose acceptance the page missed", () => {
   const conversation = { id: CONVERSATION, title: "Milk", created_at: "", updated_at: "" };
-  assert.equal(receive(nothing(), { type: "ready", conversation, turns: [] }).conversation, conversation);
+  assert.equal(receive(emptyState(), { type: "ready", conversation, turns: [] }).conversation, conversation);
 });
 
-test("a failure takes the unfinished text away, as a fresh page does not know it", () => {
-  const state = play(nothing(), accepted(), ...whole, log(7, "turn.failed", { code: "model", detail: "No answer.", retryable: true }));
+test("a failure removes the unfinished text, which a fresh page does not have", () => {
+  const state = play(emptyState(), accepted(), ...whole, log(7, "turn.failed", { code: "model", detail: "No answer.", retryable: true }));
   assert.equal(state.turns[0].text, "");
   assert.deepEqual(state.turns[0].error, { code: "model", detail: "No answer." });
 });
 
-test("a retry answers the same message in the place of the turn that failed", () => {
-  const failed = play(nothing(), accepted(), log(1, "turn.failed", { code: "model", detail: "No answer.", retryable: true }));
+test("a retry replaces the failed turn and keeps its message", () => {
+  const failed = play(emptyState(), accepted(), log(1, "turn.failed", { code: "model", detail: "No answer.", retryable: true }));
   const again = receive(failed, accepted("t2", PROMPT, "t1"));
   assert.deepEqual(ids(again), ["t2"]);
   assert.equal(again.turns[0].prompt, PROMPT);
   assert.equal(again.turns[0].replaces, "t1");
-  // Which versions there are, and what stays done, only the server can tell.
+  // Only the server knows the versions and what stays done.
   assert.equal(again.stale, true);
 });
 
-test("what followed a message that was edited goes with it", () => {
-  const edited = receive(three(), accepted("t4", said(4), "t2"));
+test("an edited message replaces the turns after it", () => {
+  const edited = receive(three(), accepted("t4", prompt(4), "t2"));
   assert.deepEqual(ids(edited), ["t1", "t4"]);
   assert.deepEqual([edited.turns[1].prompt_text, edited.turns[1].prompt.client_id], ["message 4", "x"]);
-  assert.deepEqual(ids(receive(edited, accepted("t4", said(4), "t2"))), ["t1", "t4"]);
+  assert.deepEqual(ids(receive(edited, accepted("t4", prompt(4), "t2"))), ["t1", "t4"]);
 });
 
-test("what is still heard of a turn that was replaced is let pass", () => {
-  const edited = receive(three(), accepted("t4", said(4), "t2"));
+test("late frames of a replaced turn are ignored", () => {
+  const edited = receive(three(), accepted("t4", prompt(4), "t2"));
   for (const id of ["t2", "t3"]) {
     assert.equal(receive(edited, log(9, "turn.stopped", { message: null }, 2, id)), edited);
-    assert.equal(receive(edited, accepted(id, said(2), "t1")), edited);
+    assert.equal(receive(edited, accepted(id, prompt(2), "t1")), edited);
   }
-  const loaded = { ...nothing(), turns: [{ ...three().turns[0], id: "t7", versions: ["t5", "t7"] }] };
+  const loaded = { ...emptyState(), turns: [{ ...three().turns[0], id: "t7", versions: ["t5", "t7"] }] };
   assert.equal(receive(loaded, log(1, "turn.started", {}, 1, "t5")), loaded);
 });
 
-test("the server tells which versions there are and what stays done, also of a turn that goes on", () => {
-  const edited = asking(play(three(), accepted("t4", said(4), "t2"), log(1, "text.delta", { text: "Well", at: 0 }, 1, "t4")));
+test("a refresh sets the versions and kept calls of a running turn", () => {
+  const edited = asking(play(three(), accepted("t4", prompt(4), "t2"), log(1, "text.delta", { text: "Well", at: 0 }, 1, "t4")));
   const there = { ...edited.turns[1], text: "", versions: ["t2", "t4"], replaces: "t2", kept: [CALL] };
-  const after = refresh(edited, { ...nothing(), conversation: {}, turns: [edited.turns[0], there] }, edited);
+  const after = refresh(edited, { ...emptyState(), conversation: {}, turns: [edited.turns[0], there] }, edited);
   assert.deepEqual(after.turns[1].versions, ["t2", "t4"]);
   assert.deepEqual(after.turns[1].kept, [CALL]);
   assert.equal(after.turns[1].text, "Well");
   assert.equal(after.stale, false);
 });
 
-test("a turn that another tab has replaced goes with the next answer of the server", () => {
+test("a turn that another tab replaced is removed by the next refresh", () => {
   const here = asking(three());
-  const data = { ...nothing(), conversation: {}, turns: [here.turns[0], { ...here.turns[1], id: "t4", versions: ["t2", "t4"] }] };
+  const data = { ...emptyState(), conversation: {}, turns: [here.turns[0], { ...here.turns[1], id: "t4", versions: ["t2", "t4"] }] };
   const after = refresh(here, data, here);
   assert.deepEqual(ids(after), ["t1", "t4"]);
   assert.equal(receive(after, log(9, "turn.started", {}, 2, "t3")), after);
 });
 
-test("an answer that the server gave before a turn was replaced brings nothing back, and is asked for again", () => {
+test("a refresh requested before a turn was replaced restores nothing and stays stale", () => {
   const asked = asking(three());
-  const data = { ...nothing(), conversation: {}, turns: asked.turns };
-  const after = refresh(receive(asked, accepted("t4", said(4), "t2")), data, asked);
+  const data = { ...emptyState(), conversation: {}, turns: asked.turns };
+  const after = refresh(receive(asked, accepted("t4", prompt(4), "t2")), data, asked);
   assert.deepEqual(ids(after), ["t1", "t4"]);
   assert.equal(after.stale, true);
 });
 
-test("a message that was accepted since the server was asked stays", () => {
+test("a message accepted during a refresh stays", () => {
   const asked = asking(three());
-  const data = { ...nothing(), conversation: {}, turns: asked.turns };
-  assert.deepEqual(ids(refresh(receive(asked, accepted("t4", said(4))), data, asked)), ["t1", "t2", "t3", "t4"]);
+  const data = { ...emptyState(), conversation: {}, turns: asked.turns };
+  assert.deepEqual(ids(refresh(receive(asked, accepted("t4", prompt(4))), data, asked)), ["t1", "t2", "t3", "t4"]);
 });
 
 const DELETE = { call_id: "c2", name: "delete_tasks", arguments: { numbers: [1, 2] } };
-const waiting = () => play(nothing(), accepted(), log(1, "turn.started"), log(2, "approval.requested", DELETE));
+const waiting = () => play(emptyState(), accepted(), log(1, "turn.started"), log(2, "approval.requested", DELETE));
 
-test("a turn waits for a decision, and goes on with it", () => {
+test("a turn waits for a decision and continues after it", () => {
   assert.equal(waiting().turns[0].status, "waiting");
   assert.deepEqual(waiting().turns[0].tools, [{ ...DELETE, approval: "awaiting" }]);
   const approved = receive(waiting(), log(1, "approval.decided", { call_id: "c2", approved: true, by: "u1" }, 2));
@@ -270,7 +270,7 @@ test("a turn waits for a decision, and goes on with it", () => {
   assert.equal(done.turns[0].attempt, 2);
 });
 
-test("it waits until all is decided", () => {
+test("a turn waits until all calls are decided", () => {
   const both = receive(waiting(), log(3, "approval.requested", { ...DELETE, call_id: "c3" }));
   const one = receive(both, log(4, "approval.decided", { call_id: "c2", approved: false, by: "u1" }));
   assert.equal(one.turns[0].status, "waiting");
@@ -278,34 +278,34 @@ test("it waits until all is decided", () => {
   assert.equal(receive(one, log(5, "approval.decided", { call_id: "c3", approved: true, by: "u1" })).turns[0].status, "running");
 });
 
-test("who says something else has decided", () => {
+test("a new message instead of a decision declines the call", () => {
   const state = play(waiting(),
     log(3, "approval.decided", { call_id: "c2", approved: false, by: "superseded" }), log(4, "turn.stopped", { message: null }));
   assert.equal(state.turns[0].status, "stopped");
   assert.deepEqual(state.turns[0].tools, [{ ...DELETE, approval: "declined", by: "superseded" }]);
-  // What the assistant was told about it, only the server can tell.
+  // Only the server knows what the assistant received.
   assert.equal(state.stale, true);
 });
 
-test("a message that is accepted twice is there once", () => {
-  assert.equal(play(nothing(), accepted(), accepted()).turns.length, 1);
+test("a message accepted twice is shown once", () => {
+  assert.equal(play(emptyState(), accepted(), accepted()).turns.length, 1);
 });
 
-test("the list of chats has the one last spoken in first", () => {
+test("the chat with the latest activity is first in the list", () => {
   const of = (id, updated_at) => ({ type: "conversation.updated", conversation: { id, title: id, created_at: updated_at, updated_at } });
-  const state = play(nothing(), of("a", "2026-01-01T00:00:00Z"), of(CONVERSATION, "2026-01-02T00:00:00Z"), of("a", "2026-01-03T00:00:00Z"));
+  const state = play(emptyState(), of("a", "2026-01-01T00:00:00Z"), of(CONVERSATION, "2026-01-02T00:00:00Z"), of("a", "2026-01-03T00:00:00Z"));
   assert.deepEqual(state.conversations.map((one) => one.id), ["a", CONVERSATION]);
   assert.equal(state.conversation.id, CONVERSATION);
 });
 
-test("frames nobody knows change nothing", () => {
-  const state = nothing();
+test("unknown frames change nothing", () => {
+  const state = emptyState();
   assert.equal(play(state, { type: "later.invention" }, { type: "error", code: "x", detail: "y" }), state);
 });
 
-test("that the model is asked again is shown until something comes of it", () => {
+test("a model retry is shown until the turn produces output or fails", () => {
   const retry = (n, k) => log(n, "model.retrying", { attempt_n: k, of: 5, seconds: 1, detail: `Retrying, ${k} of 5.` });
-  const state = play(nothing(), accepted(), log(1, "turn.started"), retry(2, 1));
+  const state = play(emptyState(), accepted(), log(1, "turn.started"), retry(2, 1));
   assert.equal(state.turns[0].retrying, "Retrying, 1 of 5.");
   const again = play(state, log(3, "turn.resumed", { text: "", tools: [], at: 0 }), retry(4, 2));
   assert.equal(again.turns[0].retrying, "Retrying, 2 of 5.");
@@ -316,25 +316,25 @@ test("that the model is asked again is shown until something comes of it", () =>
 
 const data = (id) => ({ ...three().turns[0], id, prompt_id: id, versions: [id] });
 
-test("what was said before is put before the loaded turns, once", () => {
+test("earlier turns are inserted before the loaded turns once", () => {
   const before = { ...three(), earlier: "t1" };
   const state = withEarlier(before, { turns: [data("s1"), data("s2"), data("t1")], earlier: "s1" }, "t1");
   assert.deepEqual([ids(state), state.earlier], [["s1", "s2", "t1", "t2", "t3"], "s1"]);
   assert.equal(withEarlier(state, { turns: [data("r1")], earlier: null }, "t1"), state);
 });
 
-test("an answer to a question asked before more was loaded is asked for again", () => {
+test("a refresh requested before earlier turns were loaded stays stale", () => {
   const asked = asking({ ...three(), earlier: "t1" });
   const loaded = withEarlier(asked, { turns: [data("s1")], earlier: null }, "t1");
-  const after = refresh(loaded, { ...nothing(), conversation: {}, turns: asked.turns, earlier: "t1" }, asked);
+  const after = refresh(loaded, { ...emptyState(), conversation: {}, turns: asked.turns, earlier: "t1" }, asked);
   assert.deepEqual([ids(after), after.earlier, after.stale], [["s1", "t1", "t2", "t3"], null, true]);
 });
 
-test("a message that was replaced before the loaded turns takes all of them along, as the server tells", () => {
+test("an edit of a message before the loaded turns replaces all of them on refresh", () => {
   const before = { ...three(), earlier: "t1" };
-  const state = receive(before, accepted("t4", said(4), "s1"));
+  const state = receive(before, accepted("t4", prompt(4), "s1"));
   assert.equal(state.stale, true);
   const asked = asking(state);
-  const told = { ...nothing(), conversation: {}, turns: [data("r1"), { ...data("t4"), status: "running" }], earlier: "r1" };
-  assert.deepEqual(ids(refresh(asked, told, asked)), ["r1", "t4"]);
+  const response = { ...emptyState(), conversation: {}, turns: [data("r1"), { ...data("t4"), status: "running" }], earlier: "r1" };
+  assert.deepEqual(ids(refresh(asked, response, asked)), ["r1", "t4"]);
 });

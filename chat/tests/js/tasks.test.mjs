@@ -1,4 +1,4 @@
-/** The list as the person changes it by hand: ahead of what the socket tells, and in an order that does not jump. */
+/** The task list under manual edits: shown before the server confirms them, and in a stable order. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -19,41 +19,41 @@ const list = (tasks, revision = 1) => ({
 });
 const numbers = (tasks) => tasks.map((each) => each.number);
 
-test("what was ticked is shown as done before the server has answered", () => {
+test("a completed task is shown as done before the server responds", () => {
   const { tasks, counts } = withEdits(list([task(1), task(2)]), new Map([["t1", { task: done(1), revision: null }]]));
   assert.deepEqual(tasks.map((each) => each.is_completed), [true, false]);
   assert.deepEqual(counts, { open: 1, completed: 1 });
 });
 
-test("what is deleted is gone at once, and what is brought back is there", () => {
+test("a deleted task disappears at once, and a restored task is listed again", () => {
   assert.deepEqual(numbers(withEdits(list([task(1), task(2)]), new Map([["t1", { task: null, revision: null }]])).tasks), [2]);
   const back = withEdits(list([task(2)]), new Map([["t1", { task: task(1), revision: 1 }]]));
   assert.deepEqual(numbers(back.tasks), [2, 1]);
   assert.deepEqual(back.counts, { open: 2, completed: 0 });
 });
 
-test("an edit is let go once the socket has told of it, and not before", () => {
-  const ahead = new Map([["t1", { task: done(1), revision: 1 }]]);
-  assert.equal(withEdits(list([task(1)]), ahead).tasks[0].is_completed, true);
-  assert.equal(ahead.size, 1);
-  withEdits(list([done(1, "2026-03-13T10:00:05.123456+00:00")]), ahead);
-  assert.equal(ahead.size, 0);
+test("an edit is dropped once a frame confirms it, and not before", () => {
+  const edits = new Map([["t1", { task: done(1), revision: 1 }]]);
+  assert.equal(withEdits(list([task(1)]), edits).tasks[0].is_completed, true);
+  assert.equal(edits.size, 1);
+  withEdits(list([done(1, "2026-03-13T10:00:05.123456+00:00")]), edits);
+  assert.equal(edits.size, 0);
 });
 
-test("an edit that another tab has overtaken is let go", () => {
-  const ahead = new Map([["t1", { task: done(1), revision: 1 }], ["t2", { task: null, revision: 1 }]]);
+test("an edit that another tab has superseded is dropped", () => {
+  const edits = new Map([["t1", { task: done(1), revision: 1 }], ["t2", { task: null, revision: 1 }]]);
   const state = list([task(1, { title: "Changed elsewhere" }), task(2)], 3);
-  assert.equal(withEdits(state, ahead).tasks, state.tasks);
+  assert.equal(withEdits(state, edits).tasks, state.tasks);
 });
 
-test("rows stand where they are while their order is kept", () => {
+test("rows keep their place while the order is fixed", () => {
   const tasks = [task(1, { due: "2026-03-20" }), done(2), task(3, { due: "2026-03-01" }), task(4)];
   assert.deepEqual(numbers(rows(null, tasks)), [3, 1, 4]);
   assert.deepEqual(numbers(rows(["t1", "t2", "t3"], tasks)), [1, 2, 3, 4]);
   assert.deepEqual(numbers(rows(["t9", "t3"], tasks)), [3, 1, 4]);
 });
 
-test("what calls changed, and what of it is undone, comes with the page and by frames", () => {
+test("tool call changes and their undo state come with the page and by frames", () => {
   const change = (call_id, undone) => ({ change_id: `x${call_id}`, call_id, undone, undoable: !undone });
   const page = { conversation_id: "c", conversation: null, conversations: [], turns: [], memory_start: null, ...list([]) };
   const state = receive(begin({ ...page, changes: [change("a", false), change("b", false)] }), {
@@ -62,7 +62,7 @@ test("what calls changed, and what of it is undone, comes with the page and by f
   assert.deepEqual(Object.values(state.changes).map(({ call_id, undone }) => [call_id, undone]), [["a", false], ["b", true], ["c", false]]);
 });
 
-test("a call that undoes names what it undid", () => {
+test("a call of the undo tool names the changes that it undid", () => {
   const undone = (...tasks) => ({ name: "undo", arguments: {}, output: JSON.stringify({ ok: true, undone: tasks.map((each) => ({ kind: "restored", task: each })) }) });
   assert.equal(sentence(undone(task(1))).text, "Undid the change of task 1: Task 1");
   assert.equal(sentence(undone(task(1), task(2))).text, "Undid the changes of 2 tasks");

@@ -1,4 +1,4 @@
-/** What the page says about times, tasks and tool calls. */
+/** The texts of the page for times, tasks and tool calls. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -14,12 +14,12 @@ const NOW = "2026-03-13T10:00";
 const INSTANT = new Date("2026-03-13T09:00:00Z");
 const ZONE = "Europe/Berlin";
 
-test("the clock is the person's own", () => {
+test("the clock uses the user's time zone", () => {
   assert.equal(wallClock(INSTANT, ZONE), NOW);
   assert.equal(wallClock(new Date("2026-03-13T23:30:00Z"), ZONE), "2026-03-14T00:30");
 });
 
-test("days have the names people give them", () => {
+test("near days are named relative to today", () => {
   assert.equal(dueLabel("2026-03-13", NOW), "Today");
   assert.equal(dueLabel("2026-03-14", NOW), "Tomorrow");
   assert.equal(dueLabel("2026-03-12", NOW), "Yesterday");
@@ -29,7 +29,7 @@ test("days have the names people give them", () => {
   assert.match(dueLabel("2026-03-13T17:05", NOW), /^Today, (17:05|5:05)/);
 });
 
-test("due on a day is overdue once the day is over", () => {
+test("a task due on a day is overdue after that day", () => {
   assert.equal(isOverdue("2026-03-13", NOW), false);
   assert.equal(isOverdue("2026-03-12", NOW), true);
   assert.equal(isOverdue("2026-03-13T09:59", NOW), true);
@@ -37,7 +37,7 @@ test("due on a day is overdue once the day is over", () => {
   assert.equal(isOverdue(null, NOW), false);
 });
 
-test("how long ago is said briefly", () => {
+test("elapsed time is shown in a short form", () => {
   assert.equal(ago("2026-03-13T08:59:40Z", INSTANT, ZONE), "now");
   assert.equal(ago("2026-03-13T08:15:00Z", INSTANT, ZONE), "45 min");
   assert.equal(ago("2026-03-13T05:00:00Z", INSTANT, ZONE), "4 h");
@@ -47,7 +47,7 @@ test("how long ago is said briefly", () => {
 
 const task = (number, due, priority = "normal", completed_at = null) => ({ number, due, priority, completed_at, is_completed: completed_at !== null });
 
-test("tasks stand by due date, then by priority", () => {
+test("tasks are ordered by due date, then by priority", () => {
   const tasks = [task(1, null), task(2, "2026-03-14"), task(3, "2026-03-14T09:00"), task(4, null, "high"), task(5, "2026-03-14", "high"), task(6, "2026-03-13", "normal", "2026-03-13T00:00:00Z")];
   assert.deepEqual(pending(tasks).map((one) => one.number), [3, 5, 2, 4, 1]);
   assert.deepEqual(completed(tasks).map((one) => one.number), [6]);
@@ -55,7 +55,7 @@ test("tasks stand by due date, then by priority", () => {
 
 const call = (name, output, fields = {}) => ({ call_id: "c", name, arguments: "{}", output: output && JSON.stringify(output), ...fields });
 
-test("a tool call is a sentence", () => {
+test("a tool call is shown as a sentence", () => {
   const milk = { ok: true, task: { number: 3, title: "Buy milk" } };
   assert.deepEqual(sentence(call("create_task", milk)), { text: "Added task 3: Buy milk", state: "done" });
   assert.deepEqual(sentence(call("create_task", undefined)), { text: "Adding a task…", state: "running" });
@@ -71,7 +71,7 @@ test("a tool call is a sentence", () => {
 
 const deletion = (numbers, fields = {}) => ({ call_id: "c", name: "delete_tasks", arguments: { numbers }, ...fields });
 
-test("what needed a decision says what became of it", () => {
+test("a call that needed approval shows its outcome", () => {
   assert.deepEqual(sentence(deletion([1, 2], { approval: "awaiting" })), { text: "Waiting for your decision: delete 2 tasks", state: "waiting" });
   assert.deepEqual(sentence(deletion([1], { approval: "approved", by: "u" })), { text: "Deleting tasks…", state: "running" });
   const output = JSON.stringify({ ok: true, tasks: [1, 2, 3, 4, 5], missing: [] });
@@ -83,7 +83,7 @@ test("what needed a decision says what became of it", () => {
   assert.equal(sentence(deletion([1, 7, 8], { output: missing })).text, "Deleted one task (2 not on the list)");
 });
 
-test("a question names what it is about", () => {
+test("an approval question lists the affected tasks or arguments", () => {
   const tasks = [{ number: 1, title: "Buy milk" }, { number: 2, title: "Call Mum" }];
   assert.deepEqual(question(deletion([2, 7, 2]), tasks), {
     text: "Delete 2 tasks?", tasks: [{ number: 2, title: "Call Mum", due: null, completed: false }, { number: 7, title: null, due: null, completed: false }],
@@ -94,12 +94,12 @@ test("a question names what it is about", () => {
   });
   const mail = { call_id: "c", name: "send_mail", arguments: { to: "Mum" } };
   assert.deepEqual(question(mail, tasks), { text: "Allow send mail?", tasks: null, arguments: mail.arguments, approve: "Allow", decline: "Decline", danger: false });
-  // Whatever a model writes is a question, too.
+  // Malformed arguments of a model give a question, too.
   assert.equal(question(deletion([]), tasks).text, "Allow delete tasks?");
   assert.equal(question(deletion("all"), tasks).tasks, null);
 });
 
-test("of each task that a question names it is said whether it is done and when it is due", () => {
+test("each task of a question shows its state and due date", () => {
   const task = (due, completed = false) => ({ number: 1, title: "Buy milk", due, completed });
   assert.equal(standing(task(null), NOW), "Open");
   assert.equal(standing(task("2026-03-14"), NOW), "Open, due: Tomorrow");
@@ -107,7 +107,7 @@ test("of each task that a question names it is said whether it is done and when 
   assert.equal(standing(task("2026-03-12", true), NOW), "Completed");
 });
 
-test("a message that only agrees is known, and nothing else", () => {
+test("only a plain agreement counts as approval", () => {
   for (const text of ["yes", "Yes, please!", "OK", "ok, do it", "approve", "Go ahead.", "sure, delete them", "👍", "That’s fine"]) {
     assert.equal(agrees(text), true, text);
   }
@@ -116,7 +116,7 @@ test("a message that only agrees is known, and nothing else", () => {
   }
 });
 
-test("a message that only refuses is known, and nothing else", () => {
+test("only a plain refusal counts as decline", () => {
   for (const text of ["no", "No, thanks!", "nope", "don’t", "Keep them.", "please don't", "never mind", "👎"]) {
     assert.equal(refuses(text), true, text);
     assert.equal(agrees(text), false, text);
@@ -126,7 +126,7 @@ test("a message that only refuses is known, and nothing else", () => {
   }
 });
 
-test("looking at something, and failing to do something, changes nothing", () => {
+test("read-only and failed calls do not count as changes", () => {
   const ok = JSON.stringify({ ok: true });
   assert.equal(changed(call("create_task", { ok: true })), true);
   assert.equal(changed(call("list_tasks", { ok: true })), false);
@@ -137,7 +137,7 @@ test("looking at something, and failing to do something, changes nothing", () =>
   assert.equal(changed(deletion([1], { approval: "declined", by: "u", output: ok })), false);
 });
 
-test("a conversation that goes another way says what becomes an earlier version, and what stays", () => {
+test("an edit states what becomes an earlier version and what stays done", () => {
   assert.equal(becomesEarlier(0), "This becomes an earlier version.");
   assert.equal(becomesEarlier(1), "This and the message after it become an earlier version.");
   assert.equal(becomesEarlier(3), "This and the 3 messages after it become an earlier version.");
@@ -149,7 +149,7 @@ test("a conversation that goes another way says what becomes an earlier version,
   );
 });
 
-test("versions lead to their neighbours, the newest to the conversation itself", () => {
+test("versions link to their neighbours, and the newest links to the conversation", () => {
   const of = (id) => neighbours(["a", "b", "c"], id, "x");
   assert.deepEqual(of("a"), { number: 1, total: 3, earlier: null, later: "/c/x/versions/b/#turn-b" });
   assert.deepEqual(of("b"), { number: 2, total: 3, earlier: "/c/x/versions/a/#turn-a", later: "/c/x/#turn-c" });
