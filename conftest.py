@@ -1,4 +1,4 @@
-"""The cast of every test: an owner, an outsider who must see nothing of theirs, and staff."""
+"""Fixtures of all tests: an owner, an outsider without access to the owner's data, staff, and real processes."""
 
 import os
 from collections.abc import Iterator
@@ -17,33 +17,36 @@ from chat.infra import throttle
 from chat.models import User
 from config.tests.support import PASSWORD, LiveDatabase, ServerProcess, database, prepare, run, template
 
-# Half a second for each sign-in is for people who guess passwords.
+# The default hasher takes half a second per sign-in to slow down password guessing.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run tests that share a fixture of their module in one process: each process would make it once more."""
+    """Run tests that share a module fixture in fixture_def process; otherwise each process would create it again."""
     for item in items:
         if isinstance(item, pytest.Function) and not item.get_closest_marker("xdist_group"):
-            found = item._fixtureinfo.name2fixturedefs.values()
-            if any(one.scope == "module" and one.baseid for one in (defs[-1] for defs in found if defs)):
+            fixture_defs = item._fixtureinfo.name2fixturedefs.values()
+            if any(
+                fixture_def.scope == "module" and fixture_def.baseid
+                for fixture_def in (defs[-1] for defs in fixture_defs if defs)
+            ):
                 item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")
 def _tables_template(tmp_path_factory: pytest.TempPathFactory) -> str:
     def migrate(url: str) -> None:
-        done = run("manage.py", "migrate", DATABASE_URL=url, DATA_DIR=str(tmp_path_factory.mktemp("migrate")))
-        assert done.returncode == 0, done.stderr
+        completed = run("manage.py", "migrate", DATABASE_URL=url, DATA_DIR=str(tmp_path_factory.mktemp("migrate")))
+        assert completed.returncode == 0, completed.stderr
 
     return template("migrated", migrate)
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None, _tables_template: str) -> None:
-    """Copy the test database of a process from one that has the tables; pool its connections, as a server does.
+    """Create the test database of each process from a migrated template; pool its connections, as a server does.
 
-    Each call in a database thread would otherwise open a connection, which takes longer than most queries.
+    Otherwise each call in a database thread would open a connection, which takes longer than most queries.
     """
     connection.settings_dict["TEST"]["TEMPLATE"] = _tables_template
     connection.settings_dict["OPTIONS"]["pool"] = {"min_size": 2, "max_size": 40}
@@ -51,15 +54,19 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Empty tables quickly after a test, and end the connections that are left before the database is dropped.
+    """Empty tables quickly after a test, and close remaining connections before the database is dropped.
 
-    TRUNCATE of all tables and the signal after it take 0.13 s; most tables are empty and need only a look. The rows
-    that migrations make (content types and permissions) stay. asgiref keeps a connection for async clients.
+    TRUNCATE of all tables and the post_migrate signal take 0.13 s, and most tables are already empty. The rows that
+    migrations create (content types and permissions) stay. asgiref keeps a connection for async clients.
     """
     with django_db_blocker.unblock():
-        kept = {MigrationRecorder.Migration._meta.db_table, ContentType._meta.db_table, Permission._meta.db_table}
-        tables = [name for name in connection.introspection.table_names() if name not in kept]
-        # A trigger keeps the rows of the audit log.
+        kept_tables = {
+            MigrationRecorder.Migration._meta.db_table,
+            ContentType._meta.db_table,
+            Permission._meta.db_table,
+        }
+        tables = [name for name in connection.introspection.table_names() if name not in kept_tables]
+        # A trigger forbids to delete rows of the audit log.
         statements = ["SET LOCAL session_replication_role = replica"]
         statements += [f"DELETE FROM {connection.ops.quote_name(name)}" for name in tables]  # noqa: S608
 
@@ -78,27 +85,27 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 
 
 @pytest.fixture(autouse=True)
-def _nobody_has_asked_yet() -> None:
-    """What programs of earlier tests asked for is not counted."""
+def _reset_throttles() -> None:
+    """Reset the rate limits, so that requests of earlier tests do not count."""
     throttle.by_person.reset()
     throttle.by_address.reset()
 
 
 @pytest.fixture
 def owner(db: None) -> User:
-    """The person whom a test is about."""
+    """The user who owns the data of a test."""
     return User.objects.create_user("owner@example.com", PASSWORD)
 
 
 @pytest.fixture
 def outsider(db: None) -> User:
-    """Another person, to whom nothing of the owner's may be shown."""
+    """Another user, who has no access to the owner's data."""
     return User.objects.create_user("outsider@example.com", PASSWORD)
 
 
 @pytest.fixture
 def staff(db: None) -> User:
-    """A person who may do everything in the admin."""
+    """A superuser."""
     return User.objects.create_superuser("staff@example.com", PASSWORD)
 
 
@@ -110,25 +117,25 @@ def _signed_in(user: User) -> Client:
 
 @pytest.fixture
 def owner_client(owner: User) -> Client:
-    """A browser in which the owner is signed in."""
+    """A client in which the owner is signed in."""
     return _signed_in(owner)
 
 
 @pytest.fixture
 def outsider_client(outsider: User) -> Client:
-    """A browser in which the outsider is signed in."""
+    """A client in which the outsider is signed in."""
     return _signed_in(outsider)
 
 
 @pytest.fixture
 def staff_client(staff: User) -> Client:
-    """A browser in which staff is signed in."""
+    """A client in which staff is signed in."""
     return _signed_in(staff)
 
 
 @pytest.fixture
 def async_owner_client(owner: User) -> AsyncClient:
-    """The owner's browser, for an async test."""
+    """The owner's client, for async tests."""
     client = AsyncClient()
     client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
     return client
@@ -144,14 +151,14 @@ def _migrated_template(_tables_template: str, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def live_database(_migrated_template: str) -> Iterator[LiveDatabase]:
-    """A database for real processes, with all tables and nobody in it but the admin."""
+    """A migrated database for real processes, with the admin as the only user."""
     with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
         yield LiveDatabase(url)
 
 
 @pytest.fixture
 def server(live_database: LiveDatabase, tmp_path: Path) -> Iterator[ServerProcess]:
-    """A real server process, which a test may kill and start again."""
+    """A real server process, which a test may kill and restart."""
     process = ServerProcess(live_database, tmp_path)
     yield process
     process.kill9()

@@ -1,9 +1,9 @@
-"""How long the admin's pages take with 100,000 sessions, and how many questions each asks the database.
+"""Response time and number of queries of the admin's pages with 100,000 sessions.
 
     uv run python -m benchmarks.admin_pages [--quick]
 
-Prints the table that docs/explanation/benchmarks-at-scale.md keeps. The pages are asked for in this process, so that it
-is the server's time alone; each once before, then seven times, of which the middle one counts.
+Prints the table of docs/explanation/benchmarks-at-scale.md. The pages are requested in this process, so that only the
+server's time is measured: one request to warm up, then the median of seven.
 """
 
 import os
@@ -12,8 +12,8 @@ import statistics
 import sys
 import time
 
-from benchmarks.cleanup_given import fill_record, given_sessions
-from benchmarks.place import place, set_up
+from benchmarks.cleanup_given import fill_metadata, make_sessions
+from benchmarks.place import isolated_environment, set_up
 
 SESSIONS = 100_000
 TIMES = 7
@@ -38,12 +38,12 @@ SESSIONS_PAGE = "/admin/chat/agentsession/"
 def main() -> None:
     """Measure and print."""
     count = SESSIONS // 10 if "--quick" in sys.argv else SESSIONS
-    with place(ALLOWED_HOSTS="testserver"):
+    with isolated_environment(ALLOWED_HOSTS="testserver"):
         measure(count)
 
 
 def measure(count: int) -> None:
-    """Measure with so many sessions."""
+    """Measure with this many sessions."""
     set_up()
     from django.test import Client
 
@@ -52,18 +52,18 @@ def measure(count: int) -> None:
     fill(count)
     client = Client()
     client.force_login(User.objects.create_superuser("boss@example.com"), "django.contrib.auth.backends.ModelBackend")
-    some = AgentSession.objects.order_by("pk")[count // 2]
+    session = AgentSession.objects.order_by("pk")[count // 2]
     pages = {
         "dashboard": "/admin/",
         "list": SESSIONS_PAGE,
-        "its hundredth page": f"{SESSIONS_PAGE}?p=100",
+        "list, page 100": f"{SESSIONS_PAGE}?p=100",
         **{f"state {state}": f"{SESSIONS_PAGE}?state={state}" for state in ("due", "held", "quarantined")},
-        "search by e-mail address": f"{SESSIONS_PAGE}?q={some.user.email}",
+        "search by e-mail address": f"{SESSIONS_PAGE}?q={session.user.email}",
         "search by title": f"{SESSIONS_PAGE}?q=Party",
-        "search by session id": f"{SESSIONS_PAGE}?q={some.session_id}",
+        "search by session id": f"{SESSIONS_PAGE}?q={session.session_id}",
         "sorted by size": f"{SESSIONS_PAGE}?o=-5",
-        "one session": f"{SESSIONS_PAGE}{some.pk}/change/",
-        "run a clean-up?": "/admin/sessions_admin/cleanuprun/run/",
+        "one session": f"{SESSIONS_PAGE}{session.pk}/change/",
+        "clean-up form": "/admin/sessions_admin/cleanuprun/run/",
     }
     print(
         f"{os.cpu_count()} cores, Python {platform.python_version()}; {count:,} sessions, {3 * count:,} turns, ", end=""
@@ -71,17 +71,17 @@ def measure(count: int) -> None:
     print(f"{6 * count:,} messages; load {os.getloadavg()[0]:.1f}\n")
     print("| page | queries | ms |\n|---|---|---|")
     for name, path in pages.items():
-        queries, milliseconds = asked(client, path)
+        queries, milliseconds = measure_page(client, path)
         print(f"| {name} | {queries} | {milliseconds:.0f} |")
 
 
 def fill(count: int) -> None:
-    """Write people, conversations, turns, messages and the mirror of sessions."""
+    """Write users, conversations, turns, messages and session metadata."""
     from django.db import connection
 
-    fill_record(given_sessions(count), os.environ["DATABASE_URL"])
+    fill_metadata(make_sessions(count), os.environ["DATABASE_URL"])
     with connection.cursor() as cursor:
-        # A turn and its message name each other: only both together are whole.
+        # A turn and its message reference each other: no insertion order satisfies both foreign keys.
         cursor.execute("SET session_replication_role = replica")
         for statement in (TURNS, MESSAGES, HELD):
             cursor.execute(statement)
@@ -89,23 +89,23 @@ def fill(count: int) -> None:
         cursor.execute("VACUUM ANALYZE")
 
 
-def asked(client: "object", path: str) -> tuple[int, float]:
-    """Ask for a page; return how many queries it takes, and how many milliseconds."""
+def measure_page(client: "object", path: str) -> tuple[int, float]:
+    """Request a page; return the number of queries, and the median time in milliseconds."""
     from django.db import connection
     from django.test import Client
     from django.test.utils import CaptureQueriesContext
 
     assert isinstance(client, Client)
     with CaptureQueriesContext(connection) as captured:
-        answer = client.get(path)
-        assert answer.status_code == 200, (path, answer.status_code)
-    queries = len(captured)  # before the next request forgets them
-    took = []
+        response = client.get(path)
+        assert response.status_code == 200, (path, response.status_code)
+    queries = len(captured)  # before the next request resets them
+    times = []
     for _ in range(TIMES):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         client.get(path)
-        took.append(time.perf_counter() - begun)
-    return queries, statistics.median(took) * 1000
+        times.append(time.perf_counter() - started)
+    return queries, statistics.median(times) * 1000
 
 
 if __name__ == "__main__":

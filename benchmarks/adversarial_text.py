@@ -1,8 +1,8 @@
-"""What the longest message costs the server that the built-in model reads, whoever writes it to hold the server up.
+"""Processor time that the longest messages cost the offline model and the guardrail, if written to slow them down.
 
     uv run python -m benchmarks.adversarial_text
 
-Repeats short pieces up to the limits, reads them, and prints the slowest in seconds of processor time.
+Repeats short pieces up to the length limits, parses them, and prints the slowest in seconds of processor time.
 """
 
 import os
@@ -16,7 +16,7 @@ PIECES = [piece + end for piece in WORDS.split("|") for end in ("", " ", ", ")] 
 
 
 def main() -> None:
-    """Read everything and print the table."""
+    """Parse everything and print the table."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     import django
 
@@ -26,20 +26,20 @@ def main() -> None:
     from chat.models.conversation import USER_TEXT_LENGTH
 
     now = datetime.now(UTC)
-    readers: dict[str, tuple[Callable[[str], object], int]] = {
-        "understood": (lambda text: understand(text, now), LONGEST),
-        "judged by the guardrail": (lambda text: judge(text, []), USER_TEXT_LENGTH),
+    parsers: dict[str, tuple[Callable[[str], object], int]] = {
+        "offline model": (lambda text: understand(text, now), LONGEST),
+        "guardrail": (lambda text: judge(text, []), USER_TEXT_LENGTH),
     }
-    print("| what | characters | slowest, seconds | of |\n|---|---|---|---|")
-    for name, (read, length) in readers.items():
-        seconds, piece = max((_seconds(read, (piece * length)[:length]), piece) for piece in PIECES)
+    print("| parser | characters | slowest, seconds | repeated piece |\n|---|---|---|---|")
+    for name, (parse, length) in parsers.items():
+        seconds, piece = max((_seconds(parse, (piece * length)[:length]), piece) for piece in PIECES)
         print(f"| {name} | {length} | {seconds:.2f} | {piece!r} |")
 
 
-def _seconds(read: Callable[[str], object], text: str) -> float:
-    begun = time.process_time()
-    read(text)
-    return time.process_time() - begun
+def _seconds(parse: Callable[[str], object], text: str) -> float:
+    started = time.process_time()
+    parse(text)
+    return time.process_time() - started
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""List the calls of our own between a frame of the websocket and the input of the model.
+"""List the calls of product functions between a websocket frame and the call of the model.
 
     uv run python -m benchmarks.call_path
 
-Runs one turn over the real socket, runner, stores and database, with the built-in model. When the model is called, the
-frames on the stack are read, and those below the task that made this one: a call is in the path if it has not returned.
+Runs one turn over the real socket, runner, stores and database, with the offline model. When the model is called, the
+stack of its task and the stacks of the tasks that created it are read: a call is in the path if it has not returned.
 """
 
 import asyncio
@@ -17,48 +17,48 @@ from types import FrameType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from benchmarks.place import place, set_up
+from benchmarks.place import isolated_environment, set_up
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = tuple(f"{ROOT / name}/" for name in ("chat", "config", "sessions_admin"))
-# What a connection runs for as long as it is open: the path of a frame begins within.
+PRODUCT_FOLDERS = tuple(f"{ROOT / name}/" for name in ("chat", "config", "sessions_admin"))
+# Calls that last as long as a connection: the path of a frame starts inside them.
 TRANSPORT = {"application", "ChatSocket.__call__", "ChatSocket.dispatch"}
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function of ours that has not returned."""
+    """A product function that has not returned."""
 
     name: str
     file: str
 
 
 class CallPath:
-    """The calls that lead to a moment, across the tasks in which they run."""
+    """The active calls at a moment, across the tasks that created each other."""
 
     def __init__(self) -> None:
-        self._above: WeakKeyDictionary[asyncio.Task[Any], list[Call]] = WeakKeyDictionary()
+        self._outer: WeakKeyDictionary[asyncio.Task[Any], list[Call]] = WeakKeyDictionary()
 
     def create_task(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any) -> Any:
-        """Make a task as the event loop does, and keep what led to it."""
+        """Create a task as the event loop does, and store the calls that led to it."""
         task = asyncio.Task(work, loop=loop, **options)
-        self._above[task] = self.calls()
+        self._outer[task] = self.calls()
         return task
 
     def calls(self) -> list[Call]:
-        """Return the calls that have led to the caller, the outermost first."""
+        """Return the calls that led to the caller, the outermost first."""
         try:
             task = asyncio.current_task()
         except RuntimeError:
             task = None
-        above = self._above.get(task, []) if task else []
-        return [*above, *reversed(list(_frames(sys._getframe(1))))]
+        outer = self._outer.get(task, []) if task else []
+        return [*outer, *reversed(list(_frames(sys._getframe(1))))]
 
 
 def _frames(frame: FrameType | None) -> Iterator[Call]:
     while frame is not None:
         code = frame.f_code
-        if code.co_filename.startswith(OURS) and code.co_qualname not in TRANSPORT:
+        if code.co_filename.startswith(PRODUCT_FOLDERS) and code.co_qualname not in TRANSPORT:
             yield Call(code.co_qualname, str(Path(code.co_filename).relative_to(ROOT)))
         frame = frame.f_back
 
@@ -75,18 +75,18 @@ async def one_turn() -> list[Call]:
     from chat.turns import process
 
     path = CallPath()
-    seen: list[list[Call]] = []
+    paths: list[list[Call]] = []
 
     class Probe(OfflineModel):
         def stream_response(self, *args: Any, **kwargs: Any) -> Any:
-            seen.append(path.calls())
+            paths.append(path.calls())
             return super().stream_response(*args, **kwargs)
 
     user = await in_database(User.objects.create_user, "reader@example.com")
-    made = await in_database(tokens.make, user=user, name="call path", scopes=["chat"])
+    token = await in_database(tokens.make, user=user, name="call path", scopes=["chat"])
     await process.start()
     process.current().turns.choose = lambda name: Probe()
-    headers = [(b"authorization", f"Bearer {made.key}".encode())]
+    headers = [(b"authorization", f"Bearer {token.key}".encode())]
     socket = WebsocketCommunicator(application, f"/ws/chat/{uuid.uuid4()}/", headers=headers)
     await socket.connect()
     await socket.receive_json_from(timeout=5)
@@ -97,11 +97,11 @@ async def one_turn() -> list[Call]:
         pass
     await socket.disconnect()
     await process.drain(1)
-    return seen[0]
+    return paths[0]
 
 
 def main() -> None:
-    with place(durable=False, OPENAI_API_KEY="", OPENAI_BASE_URL=""):
+    with isolated_environment(durable=False, OPENAI_API_KEY="", OPENAI_BASE_URL=""):
         set_up()
         calls = asyncio.run(one_turn())
         for n, call in enumerate(calls, 1):

@@ -1,10 +1,11 @@
-"""What open sockets and streaming turns cost, with one server process and with two, and how late events reach another.
+"""Cost of open sockets and streaming turns with one and two server processes, and the delay of events between them.
 
     uv run python -m benchmarks.capacity [--idle 1000 5000] [--turns 100 500] [--svg FILE]
 
-Every arrangement runs alone: one server, one with Redis, two with Redis. A model answers each message with 50 tokens in
-a second. With two servers each conversation is open at both; the delay of an event is the time from its arrival at the
-socket of the server that runs the turn to its arrival at the other. Prints the tables of docs/explanation/capacity.md.
+Each arrangement runs alone: one server, one with Redis, two with Redis. The model answers each message with 50 tokens
+in one second. With two servers each conversation is open at both; the delay of an event is the time from its arrival at
+a client of the server that runs the turn to its arrival at a client of the other. Prints the tables of
+docs/explanation/capacity.md.
 """
 
 import argparse
@@ -43,7 +44,7 @@ LIMITS = {"SOCKETS_PER_USER": "100000", "MESSAGES_PER_MINUTE": "100000", "TURNS_
 
 @dataclass(frozen=True)
 class Arrangement:
-    """How many servers there are, and whether with Redis."""
+    """The number of servers, and whether they use Redis."""
 
     name: str
     servers: int
@@ -59,22 +60,22 @@ ARRANGEMENTS = (
 
 @dataclass
 class Row:
-    """What was measured with a number of sockets or turns."""
+    """Measurements for a number of sockets or turns."""
 
     arrangement: str
     kind: str
     count: int
-    cpu: float  # seconds of processor: a second for idle sockets, a turn for turns
-    megabytes: float  # resident, of all servers
+    cpu: float  # processor seconds: per second for idle sockets, per turn for turns
+    megabytes: float  # resident memory of all servers
     redis_cpu: float = 0.0
     postgres_cpu: float = 0.0
-    commits: float = 0.0  # of PostgreSQL, a turn
+    commits: float = 0.0  # of PostgreSQL, per turn
     first: list[float] = field(default_factory=list)  # seconds to the first token
     delays: list[float] = field(default_factory=list)  # seconds between the two servers
 
 
 class Watcher:
-    """A socket that notes when each entry of a log arrives."""
+    """A socket that records when each log entry arrives."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
@@ -84,7 +85,7 @@ class Watcher:
         self.ended = asyncio.Event()
 
     async def read(self) -> None:
-        """Read until it is cancelled."""
+        """Read frames until cancelled."""
         async for data in self.connection:
             now, frame = time.perf_counter(), json.loads(data)
             if "n" not in frame or "turn_id" not in frame:
@@ -94,7 +95,7 @@ class Watcher:
                 self.first = now
             ends = frame["type"] in ("turn.finished", "turn.failed", "turn.stopped")
             if frame["type"] == "turn.snapshot" and frame["status"] == "done":
-                self.by_snapshot = True  # the other server could not follow it to its end
+                self.by_snapshot = True  # the other server could not follow the turn to its end
                 self.ended.set()
                 continue
             if ends or frame["n"] % ACKNOWLEDGE_EVERY == 0:
@@ -105,8 +106,8 @@ class Watcher:
                 self.ended.set()
 
 
-class Site:
-    """The servers of an arrangement, and people who are signed in."""
+class Deployment:
+    """The servers of an arrangement, and signed-in users."""
 
     def __init__(self, servers: Sequence[ServerProcess], redis: RedisServer | None, postgres: int) -> None:
         self.servers = servers
@@ -137,9 +138,9 @@ class Site:
         return sum(tree.memory() for tree in self.trees)
 
     async def open(self, stack: AsyncExitStack, server: int, person: int, conversation: uuid.UUID) -> ClientConnection:
-        """Open a conversation at a server."""
+        """Open a conversation on a server."""
         at = self.servers[server % len(self.servers)]
-        opening = connect(
+        connecting = connect(
             f"{at.ws_url}/ws/chat/{conversation}/",
             additional_headers={"Cookie": self.cookies[person % PEOPLE]},
             origin=Origin(at.url),
@@ -149,33 +150,38 @@ class Site:
             open_timeout=120,
             ping_interval=None,
         )
-        return await stack.enter_async_context(opening)
+        return await stack.enter_async_context(connecting)
 
 
-async def idle(site: Site, name: str, count: int) -> Row:
+async def idle(deployment: Deployment, name: str, count: int) -> Row:
     """Measure idle sockets."""
     async with AsyncExitStack() as stack:
         for start in range(0, count, OPENED_AT_ONCE):
             numbers = range(start, min(start + OPENED_AT_ONCE, count))
-            await asyncio.gather(*(site.open(stack, n, n, uuid.uuid4()) for n in numbers))
+            await asyncio.gather(*(deployment.open(stack, n, n, uuid.uuid4()) for n in numbers))
         await asyncio.sleep(3)
-        begun, spent, redis = time.perf_counter(), site.cpu(), site.redis_cpu()
+        started, cpu_before, redis = time.perf_counter(), deployment.cpu(), deployment.redis_cpu()
         await asyncio.sleep(IDLE_FOR)
-        took = time.perf_counter() - begun
-        cpu, redis_cpu = (site.cpu() - spent) / took, (site.redis_cpu() - redis) / took
-        return Row(name, "idle sockets", count, cpu, site.megabytes(), redis_cpu)
+        elapsed = time.perf_counter() - started
+        cpu, redis_cpu = (deployment.cpu() - cpu_before) / elapsed, (deployment.redis_cpu() - redis) / elapsed
+        return Row(name, "idle sockets", count, cpu, deployment.megabytes(), redis_cpu)
 
 
-async def stream(site: Site, name: str, count: int) -> Row:
-    """Measure turns that all stream at the same time, each followed by a socket of every server."""
+async def stream(deployment: Deployment, name: str, count: int) -> Row:
+    """Measure turns that stream at the same time, each followed by one socket per server."""
     async with AsyncExitStack() as stack:
         watched: list[list[Watcher]] = []
         for n in range(count):
             conversation = uuid.uuid4()
-            opened = [await site.open(stack, n + at, n, conversation) for at in range(len(site.servers))]
+            opened = [await deployment.open(stack, n + at, n, conversation) for at in range(len(deployment.servers))]
             watched.append([Watcher(connection) for connection in opened])
         readers = [asyncio.create_task(tab.read()) for tabs in watched for tab in tabs]
-        spent, redis, postgres, commits = site.cpu(), site.redis_cpu(), site.postgres.cpu(), site.commits()
+        cpu_before, redis, postgres, commits = (
+            deployment.cpu(),
+            deployment.redis_cpu(),
+            deployment.postgres.cpu(),
+            deployment.commits(),
+        )
         sent = []
         for tabs in watched:
             sent.append(time.perf_counter())
@@ -186,11 +192,11 @@ async def stream(site: Site, name: str, count: int) -> Row:
             for tabs in watched:
                 for tab in tabs:
                     await tab.ended.wait()
-        cpu, redis_cpu = (site.cpu() - spent) / count, (site.redis_cpu() - redis) / count
-        row = Row(name, "turns", count, cpu, site.megabytes(), redis_cpu)
-        row.postgres_cpu = (site.postgres.cpu() - postgres) / count
-        await asyncio.sleep(2)  # its statistics are late
-        row.commits = (site.commits() - commits) / count
+        cpu, redis_cpu = (deployment.cpu() - cpu_before) / count, (deployment.redis_cpu() - redis) / count
+        row = Row(name, "turns", count, cpu, deployment.megabytes(), redis_cpu)
+        row.postgres_cpu = (deployment.postgres.cpu() - postgres) / count
+        await asyncio.sleep(2)  # PostgreSQL updates its statistics with a delay
+        row.commits = (deployment.commits() - commits) / count
         row.first = [(tabs[0].first or at) - at for tabs, at in zip(watched, sent, strict=True)]
         for own, *others in watched:
             for other in others:
@@ -202,7 +208,7 @@ async def stream(site: Site, name: str, count: int) -> Row:
 
 
 def _delays(own: dict[tuple[str, int], float], other: dict[tuple[str, int], float]) -> Iterator[float]:
-    """Yield how much later each entry arrived elsewhere; a frame of several entries has the last one's number."""
+    """Yield the delay of each entry at the other server; a frame of several entries has the number of the last."""
     for (turn, n), at in other.items():
         covering = [m for (same, m) in own if same == turn and m >= n]
         if covering:
@@ -215,8 +221,8 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 @contextmanager
-def serving(arrangement: Arrangement, postgres: EmbeddedPostgres, model: str, folder: Path) -> Iterator[Site]:
-    """Start the servers of an arrangement on a database of their own."""
+def serving(arrangement: Arrangement, postgres: EmbeddedPostgres, model: str, folder: Path) -> Iterator[Deployment]:
+    """Start the servers of an arrangement on a new database."""
     assert postgres.process is not None
     with database(postgres.url) as (_, url), tempfile.TemporaryDirectory(dir=folder) as name:
         data_dir = Path(name)
@@ -228,7 +234,7 @@ def serving(arrangement: Arrangement, postgres: EmbeddedPostgres, model: str, fo
         try:
             for _ in range(arrangement.servers):
                 servers.append(ServerProcess(LiveDatabase(url), data_dir, **variables))
-            yield Site(servers, redis, postgres.process.pid)
+            yield Deployment(servers, redis, postgres.process.pid)
         finally:
             for server in servers:
                 server.kill9()
@@ -236,13 +242,13 @@ def serving(arrangement: Arrangement, postgres: EmbeddedPostgres, model: str, fo
                 redis.kill9()
 
 
-async def measure(site: Site, name: str, idles: Sequence[int], turns: Sequence[int]) -> list[Row]:
+async def measure(deployment: Deployment, name: str, idles: Sequence[int], turns: Sequence[int]) -> list[Row]:
     """Measure one arrangement."""
-    await stream(site, name, 10)  # a warm-up
+    await stream(deployment, name, 10)  # a warm-up
     rows = []
     for work, counts in ((stream, turns), (idle, idles)):
         for count in counts:
-            rows.append(await work(site, name, count))
+            rows.append(await work(deployment, name, count))
             print(_line(rows[-1]), flush=True)
     return rows
 
@@ -264,7 +270,7 @@ HEADER = (
 
 
 def chart(rows: Sequence[Row]) -> str:
-    """Return the processor time of streaming turns by their number, as SVG."""
+    """Return a chart of the processor time by the number of streaming turns, as SVG."""
     width, height, left, top = 560, 280, 60, 20
     turns = [row for row in rows if row.kind == "turns"]
     most = max(row.count for row in turns)
@@ -307,8 +313,8 @@ def main() -> None:
         postgres = embedded_postgres.start(Path(name) / "postgres")
         try:
             for arrangement in ARRANGEMENTS:
-                with serving(arrangement, postgres, model, Path(name)) as site:
-                    rows += asyncio.run(measure(site, arrangement.name, options.idle, options.turns))
+                with serving(arrangement, postgres, model, Path(name)) as deployment:
+                    rows += asyncio.run(measure(deployment, arrangement.name, options.idle, options.turns))
         finally:
             postgres.stop()
     if options.svg:

@@ -1,9 +1,9 @@
-"""How long ChatKit's lists take, however much there is: 10,000 conversations of one person, 10,000 messages in one.
+"""Response time of ChatKit's list requests with 10,000 conversations of one user and 10,000 messages in one of them.
 
     uv run python -m benchmarks.chatkit_lists
 
-Asks in this process, over a PostgreSQL of its own, by the whole way of a request (token, throttle, endpoint); prints a
-table, with this process's own time; docs/explanation/benchmarks-at-scale.md keeps one.
+Makes full requests (token, throttle, endpoint) in this process, with a PostgreSQL of its own. Prints a table, which
+includes the processor time of this process; docs/explanation/benchmarks-at-scale.md has a summary.
 """
 
 import argparse
@@ -16,14 +16,14 @@ from datetime import datetime, timedelta
 from itertools import islice, pairwise
 from typing import Any
 
-from benchmarks.place import place, set_up
+from benchmarks.place import isolated_environment, set_up
 
 MANY = 10_000
 TARGET = 0.050  # seconds
 
 
 def fill() -> tuple[str, str, str]:
-    """Write the record; return a token's key, the id of the long conversation, and that of an item in its middle."""
+    """Fill the database; return a token's key, the id of the long conversation, and of an item in its middle."""
     from django.db import connection, transaction
     from django.utils import timezone
 
@@ -47,7 +47,7 @@ def fill() -> tuple[str, str, str]:
                 conversation=long, turn=turn, role="assistant", text="Done. " * 40, position=2 * n + 2, created_at=at
             )
         )
-    with transaction.atomic():  # each refers to the other
+    with transaction.atomic():  # turns and messages reference each other
         Turn.objects.bulk_create(turns, batch_size=1000)
         Message.objects.bulk_create(messages, batch_size=1000)
     calls = [ToolCall(turn=turn, call_id="c", name="list_tasks", arguments={}, output="{}") for turn in turns]
@@ -71,48 +71,50 @@ def _turn(long: Any, seq: int, now: datetime) -> tuple[Any, datetime]:
 
 
 async def measure(key: str, requests: dict[str, dict[str, Any]], times: int) -> bool:
-    """Ask each so often; print the table, and tell whether all keep to the target."""
+    """Send each request this many times; print the table, and return whether all meet the target."""
     from django.test import AsyncClient
 
-    client, kept = AsyncClient(), True
-    print("| asked for | median, ms | p95, ms | most, ms | processor, ms |\n|---|---|---|---|---|")
+    client, is_met = AsyncClient(), True
+    print("| request | median, ms | p95, ms | maximum, ms | processor, ms |\n|---|---|---|---|---|")
     for name, request in requests.items():
-        ends, worked = [time.perf_counter()], time.process_time()
+        timestamps, processor = [time.perf_counter()], time.process_time()
         for _ in range(times + 5):
-            answer = await client.post(
+            response = await client.post(
                 "/api/chatkit",
                 json.dumps(request),
                 content_type="application/json",
                 headers={"Authorization": f"Bearer {key}"},
             )
-            assert answer.status_code == 200, answer.content
-            ends.append(time.perf_counter())
-        worked = (time.process_time() - worked) / (times + 5)
-        took = sorted(after - before for before, after in islice(pairwise(ends), 5, None))
-        figures = statistics.median(took), took[int(len(took) * 0.95)], took[-1], worked
-        kept &= figures[1] <= TARGET
+            assert response.status_code == 200, response.content
+            timestamps.append(time.perf_counter())
+        processor = (time.process_time() - processor) / (times + 5)
+        durations = sorted(after - before for before, after in islice(pairwise(timestamps), 5, None))
+        figures = statistics.median(durations), durations[int(len(durations) * 0.95)], durations[-1], processor
+        is_met &= figures[1] <= TARGET
         print(f"| {name} | " + " | ".join(f"{figure * 1000:.1f}" for figure in figures) + " |")
-    return kept
+    return is_met
 
 
 def main() -> None:
-    """Fill a record, ask, and say whether the target is kept."""
+    """Fill the database, measure, and print whether the target is met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=200)
     times = parser.parse_args().times
-    with place(durable=False, API_REQUESTS_PER_MINUTE="1000000", ALLOWED_HOSTS="*", DATABASE_POOL_SIZE="4"):
+    with isolated_environment(
+        durable=False, API_REQUESTS_PER_MINUTE="1000000", ALLOWED_HOSTS="*", DATABASE_POOL_SIZE="4"
+    ):
         set_up()
         key, thread, item = fill()
         first = {"thread_id": thread, "limit": 50}
-        asked: dict[str, dict[str, Any]] = {
+        measured_requests: dict[str, dict[str, Any]] = {
             "threads.list, of 10,000": {"type": "threads.list", "params": {"limit": 50}},
             "the next page": {"type": "threads.list", "params": {"limit": 50, "after": thread}},
             "items.list, of 10,000 messages": {"type": "items.list", "params": first},
             "from its middle": {"type": "items.list", "params": {**first, "after": item}},
             "threads.get_by_id": {"type": "threads.get_by_id", "params": {"thread_id": thread}},
         }
-        kept = asyncio.run(measure(key, asked, times))
-    print(f"p95 of at most {TARGET * 1000:.0f} ms: {'yes' if kept else 'NO'}")
+        is_met = asyncio.run(measure(key, measured_requests, times))
+    print(f"p95 of at most {TARGET * 1000:.0f} ms: {'yes' if is_met else 'NO'}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""How long a clean-up takes, and what people who chat notice of it, with sessions in a file and in PostgreSQL.
+"""Duration of a clean-up, and its effect on users who chat, with sessions in a file and in PostgreSQL.
 
     uv run python -m benchmarks.cleanup [--quick] [--store file] [--slice 20] [--no-chat]
 
-Each store has 100,000 sessions of 30 items. First half of them are removed while no one chats. Then, on a copy with all
-sessions, fifty people chat over the websocket, and a clean-up removes a seventh of the sessions. It is stopped after
-some seconds, and continued after as many: so the load of the machine is the same with and without it.
+Each store has 100,000 sessions of 30 items. First, half of them are removed without chat. Then, on a copy with all
+sessions, fifty clients chat over the websocket while a clean-up removes a seventh of the sessions. It alternates
+between running and pausing in slices of equal length, so that other load is similar with and without it.
 `cleanup_sessions` runs with the niceness of the worker. Prints the table of docs/explanation/benchmarks-at-scale.md,
-with a verdict for each goal. `--quick` takes a tenth of the sessions.
+with a verdict for each goal. `--quick` uses a tenth of the sessions.
 """
 
 import argparse
@@ -27,13 +27,13 @@ import psycopg
 from psycopg import sql
 
 from benchmarks.cleanup_chat import Job, Turn
-from benchmarks.cleanup_given import Given, fill_database, fill_file, fill_record, given_sessions
-from benchmarks.place import place
+from benchmarks.cleanup_given import SessionSet, fill_database, fill_file, fill_metadata, make_sessions
+from benchmarks.place import isolated_environment
 from benchmarks.turns import endpoint
 from config.tests.support import ROOT, LiveDatabase, ServerProcess, clean_environment, prepare, with_name
 
 SESSIONS = 100_000
-PEOPLE = 50
+USERS = 50
 WARM_UP = 15.0  # seconds
 SEVENTH = ("--older-than", "12d")
 MOST_SECONDS, MOST_TIMES = 30.0, 1.2
@@ -42,7 +42,7 @@ FILE = "agent_sessions.db"
 
 @dataclass(frozen=True)
 class Run:
-    """A clean-up: when it began, had removed the last session, and ended, in Unix time; sessions and bytes removed."""
+    """A clean-up: Unix times of its start, of the last removed session and of its end; sessions and bytes removed."""
 
     began: float
     removed: float
@@ -54,7 +54,7 @@ class Run:
 
 @dataclass
 class Outcome:
-    """What was measured with a store."""
+    """Measurements with one store."""
 
     store: str
     half: Run
@@ -64,17 +64,17 @@ class Outcome:
 
     @property
     def failed(self) -> int:
-        """How many turns failed."""
+        """The number of failed turns."""
         return sum(first is None for _, first in self.turns)
 
     @property
     def seventh(self) -> tuple[int, float]:
-        """How many sessions the runs beside chat removed, and in how many seconds."""
+        """The number of sessions that the runs during chat removed, and their total seconds."""
         return sum(run.sessions for run in self.runs), sum(run.ended - run.began for run in self.runs)
 
-    def first_tokens(self, *, meanwhile: bool) -> list[float]:
-        """Return how long first tokens took without a clean-up, or meanwhile, in milliseconds, in order of size."""
-        spans = [(run.began, run.ended) for run in self.runs] if meanwhile else self.alone
+    def first_tokens(self, *, during_cleanup: bool) -> list[float]:
+        """Return the sorted times to the first token with or without a clean-up, in milliseconds."""
+        spans = [(run.began, run.ended) for run in self.runs] if during_cleanup else self.alone
         return sorted(
             first * 1000
             for sent, first in self.turns
@@ -82,8 +82,8 @@ class Outcome:
         )
 
     def times(self) -> float:
-        """Return how many times as high the 95th percentile is during a clean-up."""
-        with_it, without = (self.first_tokens(meanwhile=meanwhile) for meanwhile in (True, False))
+        """Return the ratio of the 95th percentiles with and without a clean-up."""
+        with_it, without = (self.first_tokens(during_cleanup=flag) for flag in (True, False))
         return percentile(with_it, 0.95) / percentile(without, 0.95)
 
 
@@ -93,8 +93,8 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 @dataclass
-class Place:
-    """A data folder and a database with all sessions, in a store."""
+class StoreCopy:
+    """A data folder and a database with all sessions of a store."""
 
     store: str
     folder: Path
@@ -105,11 +105,11 @@ class Place:
         """The settings of its processes."""
         return {"DATABASE_URL": self.url, "DATA_DIR": str(self.folder), "AGENT_SESSION_STORE": self.store}
 
-    def clean_up(self, *words: str, seconds: float = 1e6) -> Run:
-        """Run the command with the worker's niceness; stop it after some seconds of work."""
+    def clean_up(self, *arguments: str, seconds: float = 1e6) -> Run:
+        """Run the command with the worker's niceness; terminate it after this many seconds of work."""
         from config.runtime.supervisor import WORKER_NICENESS
 
-        command = ["nice", "-n", str(WORKER_NICENESS), sys.executable, "manage.py", "cleanup_sessions", *words]
+        command = ["nice", "-n", str(WORKER_NICENESS), sys.executable, "manage.py", "cleanup_sessions", *arguments]
         process = subprocess.Popen(
             command, cwd=ROOT, env=clean_environment(**self.variables), stdout=subprocess.DEVNULL
         )
@@ -134,20 +134,20 @@ class Place:
 
 
 class Source:
-    """The filled stores, to be copied."""
+    """The filled stores, as templates for copies."""
 
-    def __init__(self, folder: Path, server_url: str, given: Given, stores: Sequence[str]) -> None:
+    def __init__(self, folder: Path, server_url: str, sessions: SessionSet, stores: Sequence[str]) -> None:
         self._folder, self._server_url = folder, server_url
-        record = self._create("given_file")
-        prepare(record, folder)
-        fill_record(given, record)
+        database_url = self._create("given_file")
+        prepare(database_url, folder)
+        fill_metadata(sessions, database_url)
         if "database" in stores:
-            fill_database(given, self._create("given_database", template="given_file"))
+            fill_database(sessions, self._create("given_database", template="given_file"))
         if "file" in stores:
-            fill_file(given, folder / "given.db")
+            fill_file(sessions, folder / "given.db")
 
     def _create(self, name: str, *, template: str = "template0") -> str:
-        # Copied as files: otherwise everything would go through PostgreSQL's log.
+        # Copied as files: otherwise all data would go through PostgreSQL's write-ahead log.
         create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
         self._execute(create.format(sql.Identifier(name), sql.Identifier(template)))
         return with_name(self._server_url, name)
@@ -157,8 +157,8 @@ class Source:
             admin.execute(statement)
 
     @contextmanager
-    def copied(self, store: str) -> Iterator[Place]:
-        """Copy a store with its record for a while."""
+    def copied(self, store: str) -> Iterator[StoreCopy]:
+        """Copy a store with its database, and remove the copy at exit."""
         folder, name = self._folder / f"copy_{store}", f"copy_{store}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -166,44 +166,44 @@ class Source:
             shutil.copy(self._folder / "given.db", folder / FILE)
         url = self._create(name, template=f"given_{store}")
         try:
-            yield Place(store, folder, url)
+            yield StoreCopy(store, folder, url)
         finally:
             self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def measure(source: Source, store: str, model_url: str, seconds: float) -> Outcome:
-    """Measure with a store; with chat in slices of some seconds, if there are any."""
-    with source.copied(store) as place:
-        outcome = Outcome(store, place.clean_up())
+    """Measure one store; with `seconds`, also during chat, in slices of this length."""
+    with source.copied(store) as copy:
+        outcome = Outcome(store, copy.clean_up())
     log(f"{store}: {outcome.half.sessions:,} in {outcome.half.removed - outcome.half.began:.1f} s")
     if not seconds:
         return outcome
-    with source.copied(store) as place, serving(place, model_url) as server, chatting(server) as turns:
+    with source.copied(store) as copy, serving(copy, model_url) as server, chatting(server) as turns:
         time.sleep(WARM_UP)
         while not outcome.runs or not outcome.runs[-1].is_done:
             began = time.time()
             time.sleep(seconds)
             outcome.alone.append((began, time.time()))
-            outcome.runs.append(place.clean_up(*SEVENTH, seconds=seconds))
+            outcome.runs.append(copy.clean_up(*SEVENTH, seconds=seconds))
             log(f"{store}: {outcome.runs[-1].sessions:,} in {outcome.runs[-1].ended - outcome.runs[-1].began:.1f} s")
     outcome.turns = turns
     return outcome
 
 
 def log(line: str) -> None:
-    """Report progress."""
+    """Log progress to stderr."""
     print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
-def serving(place: Place, model_url: str) -> Iterator[ServerProcess]:
-    """Run a server, with people who have signed up."""
+def serving(copy: StoreCopy, model_url: str) -> Iterator[ServerProcess]:
+    """Run a server with registered users."""
     settings = {"OPENAI_BASE_URL": model_url, "AGENT_GUARDRAIL": "off", "MESSAGES_PER_MINUTE": "1000000"}
-    database = LiveDatabase(place.url)
-    for n in range(PEOPLE):
+    database = LiveDatabase(copy.url)
+    for n in range(USERS):
         database.add_user(f"person{n}@example.com")
-    server = ServerProcess(database, place.folder, **place.variables | settings)
+    server = ServerProcess(database, copy.folder, **copy.variables | settings)
     try:
         yield server
     finally:
@@ -212,8 +212,8 @@ def serving(place: Place, model_url: str) -> Iterator[ServerProcess]:
 
 @contextmanager
 def chatting(server: ServerProcess) -> Iterator[list[Turn]]:
-    """Let people chat; their turns are there afterwards."""
-    job = Job(server.url, [server.cookie(f"person{n}@example.com") for n in range(PEOPLE)])
+    """Let users chat; the list is filled with their turns at exit."""
+    job = Job(server.url, [server.cookie(f"person{n}@example.com") for n in range(USERS)])
     command = [sys.executable, "-m", "benchmarks.cleanup_chat"]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin
@@ -247,12 +247,12 @@ def show(outcomes: Sequence[Outcome], count: int) -> None:
 
 
 def verdict(goal: str, held: bool, figure: str) -> None:
-    """Print whether a goal was held."""
+    """Print whether a goal was reached."""
     print(f"{'held' if held else 'MISSED'}: {goal} ({figure})")
 
 
 def _tokens(outcome: Outcome, share: float) -> str:
-    without, with_it = (outcome.first_tokens(meanwhile=meanwhile) for meanwhile in (False, True))
+    without, with_it = (outcome.first_tokens(during_cleanup=flag) for flag in (False, True))
     return f"{percentile(without, share):.0f} → {percentile(with_it, share):.0f}"
 
 
@@ -265,7 +265,10 @@ HALF: Cells = (
 CHAT: Cells = (
     ("a seventh of them, 50 people chat: removed", lambda o: f"{o.seventh[0]:,}"),
     ("the runs, s", lambda o: f"{o.seventh[1]:.0f}"),
-    ("turns without and during it", lambda o: " + ".join(f"{len(o.first_tokens(meanwhile=m))}" for m in (False, True))),
+    (
+        "turns without and during it",
+        lambda o: " + ".join(f"{len(o.first_tokens(during_cleanup=m))}" for m in (False, True)),
+    ),
     ("first token, p50, ms", lambda o: _tokens(o, 0.5)),
     ("p95, ms", lambda o: _tokens(o, 0.95)),
     ("the slowest, ms", lambda o: _tokens(o, 1)),
@@ -280,16 +283,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the sessions")
     parser.add_argument("--store", action="append", choices=("file", "database"))
     parser.add_argument("--slice", type=float, default=20.0, help="seconds with a clean-up, and without")
-    parser.add_argument("--no-chat", action="store_true", help="only what no one chats beside")
+    parser.add_argument("--no-chat", action="store_true", help="skip the part with chat")
     options = parser.parse_args()
     count = SESSIONS // 10 if options.quick else SESSIONS
     stores = options.store or ["file", "database"]
-    with place(AGENT_SESSION_STORE="file") as folder, endpoint() as (model_url, _):
+    with isolated_environment(AGENT_SESSION_STORE="file") as folder, endpoint() as (model_url, _):
         import django
 
         django.setup()  # for logins
         began = time.monotonic()
-        source = Source(folder, os.environ["DATABASE_URL"], given_sessions(count), stores)
+        source = Source(folder, os.environ["DATABASE_URL"], make_sessions(count), stores)
         log(f"filled in {time.monotonic() - began:.0f} s")
         seconds = 0.0 if options.no_chat else options.slice
         show([measure(source, store, model_url, seconds) for store in stores], count)

@@ -1,10 +1,10 @@
-"""People who chat with a server over its websocket: a process of its own.
+"""Clients that chat with a server over its websocket, in a process of their own.
 
     python -m benchmarks.cleanup_chat
 
-Reads a job as a line of JSON. Each person sends a message, reads the reply, pauses, and goes on in the same
-conversation. Ends with its input, and prints for each turn when it was sent and how long its first token took, in
-seconds; a turn that failed took none.
+Reads a job as a line of JSON. Each client repeatedly sends a message, reads the reply and pauses, in one conversation.
+Stops at the end of its input, and prints the start and the time to the first token of each turn, in seconds; the time
+of a failed turn is null.
 """
 
 import asyncio
@@ -18,47 +18,47 @@ from dataclasses import dataclass
 from benchmarks.turns_pages import OurPage
 
 PAUSE = 8.0  # seconds, on average
-TOGETHER = 10  # connections that are opened at the same moment
+PARALLEL_CONNECTS = 10  # connections opened at the same time
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The server's address, and the cookie of each person."""
+    """The server's address, and the cookie of each client."""
 
     url: str
     cookies: list[str]
 
 
-Turn = tuple[float, float | None]  # Unix time, seconds
+Turn = tuple[float, float | None]  # start in Unix time; seconds to the first token, None if it failed
 
 
 async def chat(job: Job) -> list[Turn]:
     """Chat until the input ends."""
     turns: list[Turn] = []
-    over, opening = asyncio.Event(), asyncio.Semaphore(TOGETHER)
+    stopped, opening = asyncio.Event(), asyncio.Semaphore(PARALLEL_CONNECTS)
 
-    async def person(number: int) -> None:
-        chosen, page = random.Random(number), OurPage(job.url, job.cookies[number])
+    async def client(number: int) -> None:
+        rng, page = random.Random(number), OurPage(job.url, job.cookies[number])
         async with opening:
             await page.open()
-        await asyncio.sleep(chosen.uniform(0, PAUSE))
-        while not over.is_set():
+        await asyncio.sleep(rng.uniform(0, PAUSE))
+        while not stopped.is_set():
             sent = time.time()
             try:
-                said = await page.say("and another thing")
-                turns.append((sent, said.to_first if said.first and said.end else None))
-            except Exception as error:  # noqa: BLE001 - whatever goes wrong is counted
+                reply = await page.send_and_read("and another thing")
+                turns.append((sent, reply.to_first if reply.first and reply.end else None))
+            except Exception as error:  # noqa: BLE001 - every failure is counted
                 print(f"A turn failed: {error!r}", file=sys.stderr)
                 turns.append((sent, None))
                 page = OurPage(job.url, job.cookies[number])
                 await page.open()
-            await asyncio.sleep(chosen.uniform(0.5, 1.5) * PAUSE)
+            await asyncio.sleep(rng.uniform(0.5, 1.5) * PAUSE)
         await page.close()
 
-    people = [asyncio.create_task(person(number)) for number in range(len(job.cookies))]
+    clients = [asyncio.create_task(client(number)) for number in range(len(job.cookies))]
     await asyncio.to_thread(sys.stdin.read)
-    over.set()
-    await asyncio.gather(*people)
+    stopped.set()
+    await asyncio.gather(*clients)
     return turns
 
 

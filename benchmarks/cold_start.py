@@ -1,8 +1,8 @@
-"""How long it takes from a bare clone to the first page.
+"""Time from a bare clone to the first page.
 
     uv run python -m benchmarks.cold_start
 
-Clones the repository into an empty folder, with an empty cache of packages, and runs the README's command.
+Clones the repository into an empty folder, and runs the README's command with an empty package cache.
 """
 
 import os
@@ -17,18 +17,18 @@ from pathlib import Path
 from config.tests.support import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
-LONGEST = 600.0  # seconds
+TIMEOUT = 600.0  # seconds
 
 
 def main() -> None:
-    """Measure once, and print a line for the README."""
+    """Measure once, and print the times."""
     folder = Path(tempfile.mkdtemp(prefix="threadkeeper-cold-"))
     clone, port = folder / "clone", free_port()
     environment = {**os.environ, "UV_CACHE_DIR": str(folder / "cache")}
     environment.pop("VIRTUAL_ENV", None)
     try:
         subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         subprocess.run(["uv", "sync", "--quiet"], cwd=clone, env=environment, check=True)
         installed = time.perf_counter()
         up = subprocess.Popen(["uv", "run", "manage.py", "up", "--port", str(port)], cwd=clone, env=environment)
@@ -40,11 +40,12 @@ def main() -> None:
             up.wait(60)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print(f"{ready - begun:.0f} s from a bare clone to the first page, of which {installed - begun:.0f} s installation")
+    installation = installed - started
+    print(f"{ready - started:.0f} s from a bare clone to the first page, of which {installation:.0f} s installation")
 
 
 def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + LONGEST
+    deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own address

@@ -1,9 +1,9 @@
-"""How long people wait: a reply in a conversation of 50 messages, a session read, 100 active conversations at once.
+"""Latency of a reply in a conversation of 50 messages, of a session read, and of 100 concurrent conversations.
 
     uv run python -m benchmarks.conversations
 
-Starts a PostgreSQL and a real server process of its own, and talks with it over websockets as the page does, with the
-built-in model: its own time is part of every figure. Prints a table; docs/explanation/benchmarks-of-turns.md keeps one.
+Starts a PostgreSQL and a real server process, and sends messages over websockets as the page does. The offline model
+answers; its own time is part of every figure. Prints the table of docs/explanation/benchmarks-of-turns.md.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from typing import Any
 
 import psutil
 
-from benchmarks.place import place
+from benchmarks.place import isolated_environment
 
 TARGET_REPLY = 3.0  # seconds, R43
 TARGET_READ = 0.1
 CONVERSATIONS = 100
 MESSAGES_EACH = 5
-SAID = (
+MESSAGES = (
     "Add a task to call Ada",
     "show my tasks",
     "make that due tomorrow",
@@ -37,7 +37,7 @@ SAID = (
 
 @dataclass(frozen=True)
 class Figures:
-    """Times in seconds of one kind."""
+    """Times of one measurement, in seconds."""
 
     name: str
     times: list[float]
@@ -50,62 +50,62 @@ class Figures:
         return f"| {self.name} | {len(ordered)} | " + " | ".join(f"{figure * 1000:.1f}" for figure in figures) + " |"
 
 
-class Person:
-    """A page: one socket on one conversation."""
+class ChatClient:
+    """A client with one socket on one conversation."""
 
     def __init__(self, socket: Any) -> None:
         self._socket = socket
 
-    async def say(self, text: str) -> tuple[float, float]:
+    async def send_and_read(self, text: str) -> tuple[float, float]:
         """Send a message; return the seconds to the first word and to the end."""
-        begun = time.perf_counter()
+        started = time.perf_counter()
         first = 0.0
         await self._socket.send(json.dumps({"type": "message.send", "client_id": str(uuid.uuid4()), "text": text}))
         while True:
             frame = json.loads(await self._socket.recv())
             if frame["type"] == "text.delta":
-                first = first or time.perf_counter() - begun
+                first = first or time.perf_counter() - started
                 ack = {"type": "log.ack", **{key: frame[key] for key in ("turn_id", "attempt", "n")}}
                 await self._socket.send(json.dumps(ack))
             elif frame["type"] == "turn.finished":
-                return first, time.perf_counter() - begun
+                return first, time.perf_counter() - started
             elif frame["type"] in ("error", "turn.failed", "turn.stopped"):
                 raise RuntimeError(frame)
 
 
-async def in_a_long_conversation(open_page: "OpenPage") -> list[Figures]:
-    """Talk on in a conversation that has 50 messages already."""
+async def long_conversation(open_page: "OpenPage") -> list[Figures]:
+    """Send messages in a conversation that already has 50."""
     async with AsyncExitStack() as stack:
-        person = await open_page(stack)
+        client = await open_page(stack)
         for n in range(25):
-            await person.say(f"Add a task to write letter {n}")
-        times = [await person.say(SAID[n % len(SAID)]) for n in range(40)]
+            await client.send_and_read(f"Add a task to write letter {n}")
+        times = [await client.send_and_read(MESSAGES[n % len(MESSAGES)]) for n in range(40)]
     return [
         Figures("first word, conversation of 50 messages", [first for first, _ in times]),
         Figures("whole reply, conversation of 50 messages", [end for _, end in times]),
     ]
 
 
-async def many_at_once(open_page: "OpenPage") -> tuple[list[Figures], float]:
-    """Let 100 people talk in 100 conversations at the same time; also return the turns a second."""
+async def concurrent_conversations(open_page: "OpenPage") -> tuple[list[Figures], float]:
+    """Let 100 clients chat in 100 conversations at the same time; also return the turns per second."""
 
-    async def talk(person: Person) -> list[tuple[float, float]]:
-        return [await person.say(text) for text in SAID[:MESSAGES_EACH]]
+    async def chat(client: ChatClient) -> list[tuple[float, float]]:
+        return [await client.send_and_read(text) for text in MESSAGES[:MESSAGES_EACH]]
 
     async with AsyncExitStack() as stack:
-        people = [await open_page(stack) for _ in range(CONVERSATIONS)]
-        begun = time.perf_counter()
-        times = [pair for talked in await asyncio.gather(*map(talk, people)) for pair in talked]
-        took = time.perf_counter() - begun
+        clients = [await open_page(stack) for _ in range(CONVERSATIONS)]
+        started = time.perf_counter()
+        times = [pair for pairs in await asyncio.gather(*map(chat, clients)) for pair in pairs]
+        elapsed = time.perf_counter() - started
     figures = [
         Figures(f"first word, {CONVERSATIONS} conversations at once", [first for first, _ in times]),
         Figures(f"whole reply, {CONVERSATIONS} conversations at once", [end for _, end in times]),
     ]
-    return figures, len(times) / took
+    return figures, len(times) / elapsed
 
 
 async def session_reads(path: Path) -> list[Figures]:
-    """Read the sessions that the conversations above have left, as a turn does."""
+    """Read the sessions of the conversations above, as a turn does."""
     import sqlite3
 
     from chat.memory.file_store import FileStore
@@ -117,28 +117,28 @@ async def session_reads(path: Path) -> list[Figures]:
     cold = []
     for session_id in ids[:20]:
         store = FileStore(path)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         await store.rows(session_id)
-        cold.append(time.perf_counter() - begun)
+        cold.append(time.perf_counter() - started)
         await store.close()
     store = FileStore(path)
     warm = []
     for n in range(1000):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         await store.rows(ids[n % len(ids)])
-        warm.append(time.perf_counter() - begun)
+        warm.append(time.perf_counter() - started)
     await store.close()
     return [Figures("session read, file just opened", cold), Figures("session read", warm)]
 
 
-OpenPage = Callable[[AsyncExitStack], Coroutine[Any, Any, Person]]
+OpenPage = Callable[[AsyncExitStack], Coroutine[Any, Any, ChatClient]]
 
 
 def main() -> None:
-    """Run all of it and print the table."""
+    """Run all measurements and print the table."""
     from config.tests.support import LiveDatabase, ServerProcess, prepare
 
-    with place() as folder:
+    with isolated_environment() as folder:
         url = os.environ["DATABASE_URL"]
         prepare(url, folder)
         database = LiveDatabase(url)
@@ -150,24 +150,24 @@ def main() -> None:
 
 
 async def measure(server: Any, database: Any) -> None:
-    """Measure over a server that runs, and print."""
+    """Measure with a running server, and print."""
     from websockets.asyncio.client import connect
 
     cookies = iter(await asyncio.to_thread(_sign_in, server, database, CONVERSATIONS + 1))
     process = psutil.Process(server.process.pid)
 
-    async def open_page(stack: AsyncExitStack) -> Person:
+    async def open_page(stack: AsyncExitStack) -> ChatClient:
         url = f"{server.ws_url}/ws/chat/{uuid.uuid4()}/"
         page = connect(url, additional_headers={"Cookie": next(cookies)}, origin=server.url)
         socket = await stack.enter_async_context(page)
         await socket.recv()
-        return Person(socket)
+        return ChatClient(socket)
 
-    figures = await in_a_long_conversation(open_page)
+    figures = await long_conversation(open_page)
     before = process.memory_info().rss
-    crowd, rate = await many_at_once(open_page)
+    concurrent, rate = await concurrent_conversations(open_page)
     after = process.memory_info().rss
-    figures += crowd + await session_reads(server.data_dir / "agent_sessions.db")
+    figures += concurrent + await session_reads(server.data_dir / "agent_sessions.db")
     print(f"{os.cpu_count()} cores, the server one process, clients on the same machine; milliseconds\n")
     print("| what | samples | p50 | p95 | most |\n|---|---|---|---|---|")
     print("\n".join(figure.line() for figure in figures))
@@ -182,10 +182,10 @@ async def measure(server: Any, database: Any) -> None:
     )
 
 
-def _sign_in(server: Any, database: Any, people: int) -> list[str]:
-    """Sign people in, one after another; return their cookies."""
+def _sign_in(server: Any, database: Any, users: int) -> list[str]:
+    """Create and sign in users, one after another; return their cookies."""
     cookies = []
-    for n in range(people):
+    for n in range(users):
         database.add_user(f"person{n}@example.com")
         cookies.append(server.cookie(f"person{n}@example.com"))
     return cookies

@@ -1,11 +1,11 @@
-"""How many histories are broken when they are cut to a limit: as the SDK's sessions cut, and as ours do.
+"""Count the histories that become invalid when the SDK's sessions or ours cut them to a limit.
 
     uv run python -m benchmarks.history_limits
 
-The histories are sound ones from the generator of the property tests (chat/tests/test_session_items.py), judged by its
-judge: a model's API would refuse an output without its call, a call without its output, reasoning without what it led
-to; and, since the whole history is known here, a part of a response without the reasoning before it. Prints the table
-that docs/explanation/benchmarks-of-the-session-store.md keeps.
+The valid histories come from the generator of the property tests (chat/tests/test_session_items.py), and its check is
+used: a model's API rejects an output without its call, a call without its output, and reasoning without the item after
+it; and, since the whole history is known here, a part of a response without the reasoning before it. Prints the table
+of docs/explanation/benchmarks-of-the-session-store.md.
 """
 
 import asyncio
@@ -26,34 +26,34 @@ EXAMPLES = 3000
 
 
 def with_ids(history: Items) -> Items:
-    """Give each item of a model an id of its own, so that it is known again after a cut."""
+    """Give each item of the model a unique id, so that it can be identified after a cut."""
     return [item if "id" in item or is_output(item) else dict(item, id=f"item_{n}") for n, item in enumerate(history)]
 
 
 def responses(history: Items) -> list[set[str]]:
-    """Return the ids of what each response brought: its reasoning, and the calls or the message after it."""
+    """Return the item ids of each response: its reasoning, and the calls or the message after it."""
     found: list[set[str]] = []
     before: dict[str, Any] = {"role": "user"}
     for item in history:
         if not is_user_message(item) and not is_output(item):
-            goes_on = is_reasoning(before) or (is_call(before) and is_call(item))
-            if not goes_on:
+            is_continued = is_reasoning(before) or (is_call(before) and is_call(item))
+            if not is_continued:
                 found.append(set())
             found[-1].add(item["id"])
         before = item
     return found
 
 
-def is_refused(history: Items, kept: Items) -> bool:
-    """Return whether a model's API would refuse what is left of a sound history."""
+def is_rejected(history: Items, kept: Items) -> bool:
+    """Return whether a model's API would reject the rest of a valid history."""
     reasoning = {item["id"] for item in history if is_reasoning(item)}
     left = {item.get("id") for item in kept}
-    torn = any(left & response and (reasoning & response) - left for response in responses(history))
-    return torn or bool(malformed(kept))
+    is_split = any(left & response and (reasoning & response) - left for response in responses(history))
+    return is_split or bool(malformed(kept))
 
 
 async def cut_by_the_sdk(history: Items, limit: int) -> tuple[Items, Items]:
-    """Return what its session gives for a limit, and what its runner then sends to the model."""
+    """Return the items of the SDK's session for a limit, and the input that its runner then sends to the model."""
     session = SQLiteSession("history")
     try:
         await session.add_items(history)  # type: ignore[arg-type]
@@ -69,22 +69,22 @@ async def cut_by_the_sdk(history: Items, limit: int) -> tuple[Items, Items]:
 
 
 def main() -> None:
-    """Generate histories, cut those that are longer than the limit, and print the counts."""
+    """Generate histories, cut those longer than the limit, and print the counts."""
     broken: Counter[str] = Counter()
     seen: set[str] = set()
 
     @given(histories(), st.integers(4, 40))
     @generate(max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
-    def cut(drawn: Items, limit: int) -> None:
-        history = with_ids(drawn)
+    def cut(generated: Items, limit: int) -> None:
+        history = with_ids(generated)
         key = json.dumps([history, limit])
         if len(history) <= limit or key in seen:
             return
         seen.add(key)
         given, sent = asyncio.run(cut_by_the_sdk(history, limit))
-        broken["given"] += is_refused(history, given)
-        broken["sent"] += is_refused(history, sent)
-        broken["ours"] += is_refused(history, [dict(item) for item in window(history, limit)])
+        broken["given"] += is_rejected(history, given)
+        broken["sent"] += is_rejected(history, sent)
+        broken["ours"] += is_rejected(history, [dict(item) for item in window(history, limit)])
 
     cut()
     print(f"{len(seen)} histories that are longer than their limit (4 to 40 items)\n")

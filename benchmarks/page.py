@@ -1,11 +1,11 @@
-"""What a browser does while a long reply streams: its longest tasks, its frames, and how long a key takes.
+"""Long tasks, frame times and key latency of a browser while a long reply streams.
 
     uv run python -m benchmarks.page [--chats 200] [--tokens 20000] [--already 0] [--shape mixed]
 
-Starts a PostgreSQL, a server and Chromium. The page is the real one; its socket is played inside of it, so that a token
-arrives every 5 ms whatever the machine does besides. A person types all the while. Prints a table;
-docs/explanation/benchmarks-of-turns.md keeps one. With `--already` so many tokens are there at once before the rest
-streams. The CPU time of tasks, from a trace, is what they take on a machine that does nothing else.
+Starts a PostgreSQL, a server and Chromium. The page is the real one; a fake socket inside it delivers a token every 5
+ms, however busy the machine is, while a user types. With `--already`, that many tokens arrive at once before the rest
+streams. The CPU time of tasks comes from a trace and does not depend on other load. Prints a table;
+docs/explanation/benchmarks-of-turns.md has a selection.
 """
 
 import argparse
@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.place import place, set_up
+from benchmarks.place import isolated_environment, set_up
 
 EMAIL = "reader@example.com"
 RATE = 200  # tokens a second
 LONG = 50  # milliseconds of a task
 TYPE_EVERY = 0.25  # seconds
 
-# A server's end of the socket, inside the page.
+# The fake socket inside the page.
 SOCKET = """
 window.longTasks = []; window.frames_ = []; window.keys = [];
 new PerformanceObserver((list) => longTasks.push(...list.getEntries().map((e) => [e.startTime, e.duration])))
@@ -36,9 +36,9 @@ window.WebSocket = class extends EventTarget {
     super();
     this.readyState = 1;
     window.socket = this;
-    setTimeout(() => this.tell({type: "ready", protocol: 1, conversation: null, turns: []}));
+    setTimeout(() => this.push({type: "ready", protocol: 1, conversation: null, turns: []}));
   }
-  tell(frame) { this.dispatchEvent(new MessageEvent("message", {data: JSON.stringify(frame)})); }
+  push(frame) { this.dispatchEvent(new MessageEvent("message", {data: JSON.stringify(frame)})); }
   close() {}
   send(text) {
     const frame = JSON.parse(text);
@@ -46,7 +46,7 @@ window.WebSocket = class extends EventTarget {
     const message = {id: crypto.randomUUID(), role: "user", text: frame.text, created_at: new Date().toISOString(),
       position: 1, turn_id: "t"};
     const turn = {id: "t", status: "running", ahead: 0, replaces: null};
-    this.tell({type: "message.accepted", client_id: frame.client_id, message, turn});
+    this.push({type: "message.accepted", client_id: frame.client_id, message, turn});
   }
 };
 window.stream = (tokens, rate, skip) => new Promise((done) => {
@@ -66,13 +66,13 @@ window.stream = (tokens, rate, skip) => new Promise((done) => {
     const due = Math.min(tokens.length, skip + Math.floor((performance.now() - begun) / 1000 * rate));
     if (sent < due) {
       const text = tokens[sent++];
-      socket.tell({type: "text.delta", turn_id: "t", attempt: 1, n: sent + 1, text, at});
+      socket.push({type: "text.delta", turn_id: "t", attempt: 1, n: sent + 1, text, at});
       at += text.length;
     }
     if (sent === tokens.length) {
       const created_at = new Date().toISOString();
       const message = {id: "r", role: "assistant", text: tokens.join(""), created_at, position: 2, turn_id: "t"};
-      setTimeout(() => socket.tell({type: "turn.finished", turn_id: "t", attempt: 1, n: sent + 2, message, usage: {}}));
+      setTimeout(() => socket.push({type: "turn.finished", turn_id: "t", attempt: 1, n: sent + 2, message, usage: {}}));
       setTimeout(() => done({longTasks, frames: frames_, keys, seconds: (performance.now() - begun) / 1000}), 1500);
     } else if (sent < due) channel.port2.postMessage(0);
     else setTimeout(step, 1);
@@ -101,8 +101,8 @@ def tokens(shape: str, count: int) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the browser measured, in milliseconds."""
+class BrowserMetrics:
+    """The measurements of the browser, in milliseconds."""
 
     long_tasks: list[float]
     frames: list[float]
@@ -125,8 +125,8 @@ def _at(values: list[float], part: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))] if ordered else 0
 
 
-def write_record(chats: int) -> None:
-    """Give one person so many chats."""
+def create_chats(chats: int) -> None:
+    """Create a user with this many chats."""
     from django.contrib.auth.hashers import make_password
     from django.utils import timezone
 
@@ -139,8 +139,8 @@ def write_record(chats: int) -> None:
     )
 
 
-async def read(url: str, cookie: dict[str, Any], pieces: list[str], skip: int) -> Seen:
-    """Open the page in a browser, let the reply stream, and type."""
+async def measure_reply(url: str, cookie: dict[str, Any], pieces: list[str], skip: int) -> BrowserMetrics:
+    """Open the page in a browser, and type while the reply streams."""
     from playwright.async_api import async_playwright
 
     path = shutil.which("chromium") or shutil.which("google-chrome")
@@ -156,7 +156,7 @@ async def read(url: str, cookie: dict[str, Any], pieces: list[str], skip: int) -
         await page.get_by_test_id("composer").press("Enter")
         if already := "".join(pieces[:skip]):
             await page.evaluate(
-                "(t) => socket.tell({type: 'text.delta', turn_id: 't', attempt: 1, n: 1, text: t, at: 0})", already
+                "(t) => socket.push({type: 'text.delta', turn_id: 't', attempt: 1, n: 1, text: t, at: 0})", already
             )
             await asyncio.sleep(4)
         await browser.start_tracing(page=page, categories=["toplevel"])
@@ -165,15 +165,17 @@ async def read(url: str, cookie: dict[str, Any], pieces: list[str], skip: int) -
         while not streaming.done():
             await page.keyboard.type("k")
             await asyncio.sleep(TYPE_EVERY)
-        seen = streaming.result()
+        metrics = streaming.result()
         trace = json.loads(await browser.stop_tracing())
         await browser.close()
-    long_tasks = [task[1] for task in seen["longTasks"]]
-    return Seen(long_tasks, seen["frames"], seen["keys"], seen["seconds"], list(_tasks(trace["traceEvents"])))
+    long_tasks = [task[1] for task in metrics["longTasks"]]
+    return BrowserMetrics(
+        long_tasks, metrics["frames"], metrics["keys"], metrics["seconds"], list(_tasks(trace["traceEvents"]))
+    )
 
 
 def _tasks(events: list[dict[str, Any]]) -> Iterator[float]:
-    """Yield the CPU time of each task of the threads that run pages."""
+    """Yield the CPU time of each task of the renderer's main threads."""
     threads = {
         (event["pid"], event["tid"])
         for event in events
@@ -202,9 +204,9 @@ def main() -> None:
     parser.add_argument("--already", type=int, default=0)
     parser.add_argument("--shape", action="append")
     options = parser.parse_args()
-    with place() as folder:
+    with isolated_environment() as folder:
         set_up()
-        write_record(options.chats)
+        create_chats(options.chats)
         _measure(folder, options)
 
 
@@ -221,8 +223,8 @@ def _measure(folder: Path, options: argparse.Namespace) -> None:
         browser = server.client(EMAIL, "a good passphrase")
         cookie = {"name": "sessionid", "value": browser.cookies["sessionid"], "url": server.url}
         for shape in options.shape or ["mixed", "paragraph", "code", "list", "table"]:
-            seen = asyncio.run(read(server.url, cookie, tokens(shape, options.tokens), options.already))
-            print(seen.line(shape), flush=True)
+            metrics = asyncio.run(measure_reply(server.url, cookie, tokens(shape, options.tokens), options.already))
+            print(metrics.line(shape), flush=True)
             time.sleep(0.1)
 
 

@@ -1,4 +1,4 @@
-"""Where a benchmark takes place: a folder and a PostgreSQL of its own, gone afterwards."""
+"""The temporary environment of a benchmark: a data folder and a PostgreSQL, both removed afterwards."""
 
 import os
 import tempfile
@@ -10,8 +10,8 @@ from config.runtime import embedded_postgres
 
 
 @contextmanager
-def place(*, durable: bool = True, **variables: str) -> Iterator[Path]:
-    """Make both, let the settings find them and these variables, and yield the folder."""
+def isolated_environment(*, durable: bool = True, **variables: str) -> Iterator[Path]:
+    """Start both, set the environment variables that point the settings at them, and yield the folder."""
     with tempfile.TemporaryDirectory(prefix="threadkeeper-benchmark-", ignore_cleanup_errors=True) as folder:
         server = embedded_postgres.start(Path(folder, "postgres"), durable=durable)
         try:
@@ -19,12 +19,12 @@ def place(*, durable: bool = True, **variables: str) -> Iterator[Path]:
             os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
             yield Path(folder)
         finally:
-            _let_go()
+            _close_connections()
             server.stop()
 
 
 def set_up() -> None:
-    """Begin with Django, and an empty record."""
+    """Set up Django, and migrate an empty database."""
     import django
 
     django.setup()
@@ -34,7 +34,7 @@ def set_up() -> None:
     call_command("createcachetable", verbosity=0)
 
 
-def _let_go() -> None:
+def _close_connections() -> None:
     from django.db import connections
 
     for connection in connections.all(initialized_only=True):

@@ -1,12 +1,12 @@
-"""The SDK's own session tests, run against our handle: how many of them pass, and why the others do not.
+"""Run the SDK's own session tests against our session handle: how many pass, and why the others do not.
 
     uv run python -m benchmarks.sdk_session_tests [--database] path/to/openai-agents-python
 
-Our handle is over the session file or, with `--database`, over tables in a PostgreSQL of its own. Takes the tests as
-they are from a checkout of the SDK. Only construction is adapted: where a test makes a `SQLiteSession`, an
-`AsyncSQLiteSession` or a `SimpleListSession`, it gets an `AgentSessionMemory` over a store of its own, and a plain
-connection where it puts bad rows into the store. Ends with an error where a test fails that is not listed as one that
-cannot apply. docs/explanation/conformance.md keeps the count.
+Our handle uses the session file or, with `--database`, tables in a PostgreSQL of its own. Runs the unchanged tests of a
+checkout of the SDK. Only construction is adapted: a test that creates a `SQLiteSession`, an `AsyncSQLiteSession` or a
+`SimpleListSession` gets an `AgentSessionMemory` with a store of its own, and a plain connection to insert invalid rows.
+Exits with an error if a test fails that is not listed in `CANNOT_APPLY`. docs/explanation/conformance.md has the
+counts.
 """
 
 import argparse
@@ -31,9 +31,9 @@ from agents import SessionSettings, TResponseInputItem
 from agents.memory.session import SessionABC
 from agents.memory.session_settings import coerce_session_settings
 
-from benchmarks.place import place, set_up
+from benchmarks.place import isolated_environment, set_up
 from benchmarks.session_peers import prepare
-from benchmarks.upstream import Count, Upstream, importable
+from benchmarks.upstream import OutcomeRecorder, Upstream, prepend_to_path
 
 if TYPE_CHECKING:
     from chat.memory.session import AgentSessionMemory
@@ -45,20 +45,20 @@ FILES = (
     "tests/extensions/memory/test_async_sqlite_session.py",
     "tests/test_hitl_session_scenario.py",
 )
-CLOSED = "asks for a RuntimeError that names the SDK's class; ours raises MemoryUnavailable"
-NOTHING = "wants an error when nothing is added to a closed session; ours does nothing then"
-DROPPED = "asks for SQLite's own error once a table is gone; ours raises MemoryUnavailable, then makes it anew"
-IN_FILE = "looks for the rows in a SQLite file"
-REFERENCES = "adds bad rows to a session that does not exist, which PostgreSQL refuses"
+CLOSED_ERROR = "expects a RuntimeError that names the SDK's class; ours raises MemoryUnavailable"
+EMPTY_ADD = "expects an error when no items are added to a closed session; ours does nothing"
+DROPPED_TABLE = "expects SQLite's own error after a table was dropped; ours raises MemoryUnavailable, then recreates it"
+READS_FILE = "reads the rows from a SQLite file"
+FOREIGN_KEY = "inserts invalid rows for a session that does not exist, which PostgreSQL rejects"
 PRIVATE = "reads or replaces private connections, locks or methods of the SDK's class"
 
 CANNOT_APPLY = {
-    "closed_rejects_empty_add_items": NOTHING,
-    "closed_operations_raise_runtime_error": CLOSED,
-    "close_before_use_is_terminal": CLOSED,
-    "close_is_idempotent": CLOSED,
-    "failed_clear_session_rolls_back": DROPPED,
-    "failed_pop_item_releases_write_lock": DROPPED,
+    "closed_rejects_empty_add_items": EMPTY_ADD,
+    "closed_operations_raise_runtime_error": CLOSED_ERROR,
+    "close_before_use_is_terminal": CLOSED_ERROR,
+    "close_is_idempotent": CLOSED_ERROR,
+    "failed_clear_session_rolls_back": DROPPED_TABLE,
+    "failed_pop_item_releases_write_lock": DROPPED_TABLE,
     "close_closes_worker_thread_connections": PRIVATE,
     "file_lock_is_shared_across_instances": PRIVATE,
     "rollback_failure_evicts_connection": PRIVATE,
@@ -76,19 +76,19 @@ CANNOT_APPLY = {
     "cancelled_connect_closes_eventually_acquired_connection": PRIVATE,
 }
 ONLY_IN_FILE = {
-    "failed_add_items_releases_write_lock": IN_FILE,
-    "failed_add_items_rolls_back": IN_FILE,
-    "pop_item_returns_none_after_dropping_only_corrupt_rows": REFERENCES,
+    "failed_add_items_releases_write_lock": READS_FILE,
+    "failed_add_items_rolls_back": READS_FILE,
+    "pop_item_returns_none_after_dropping_only_corrupt_rows": FOREIGN_KEY,
 }
 AGENTS = Upstream("openai-agents", FILES, CANNOT_APPLY)
-# Seconds for a test. One that cannot apply may wait for a call of a private method that never comes.
-PATIENCE, PATIENCE_IN_VAIN = 60, 3
+# Timeouts in seconds. A test that cannot apply may wait for a call of a private method that never comes.
+TIMEOUT, EXCLUDED_TIMEOUT = 60, 3
 
-made: list["Adapted"] = []
+created: list["Adapted"] = []
 
 
 def is_in_database() -> bool:
-    """Return whether the sessions are in PostgreSQL."""
+    """Return whether the sessions are stored in PostgreSQL."""
     return bool(os.environ.get("DATABASE_URL"))
 
 
@@ -103,22 +103,22 @@ def open_store(path: Path) -> "SessionStore":
     return FileStore(path)
 
 
-class Translated:
-    """A connection of psycopg that takes the statements of SQLite."""
+class TranslatedConnection:
+    """A psycopg connection that accepts SQLite's parameter style."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self.commit, self.close = connection.commit, connection.close
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> Any:
-        """Run a statement; await the result of an asynchronous connection."""
+        """Execute a statement; with an async connection the result is awaitable."""
         return self._connection.execute(statement.replace("?", "%s"), values)
 
 
 class Adapted(SessionABC):
-    """Our handle, made as the SDK's classes are made.
+    """Our handle with the constructor of the SDK's classes.
 
-    A store belongs to one event loop. Some tests use a session from several; there each call has a store of its own.
+    A store belongs to one event loop. If a test uses a session from another loop, each call opens a store of its own.
     """
 
     def __init__(
@@ -132,20 +132,20 @@ class Adapted(SessionABC):
         self.path = Path(tempfile.mkdtemp(), "sessions.db") if str(db_path) == ":memory:" else Path(db_path)
         self.store = open_store(self.path)
         self.loop = _running_loop()
-        made.append(self)
+        created.append(self)
 
     @asynccontextmanager
     async def _handle(self) -> AsyncIterator["AgentSessionMemory"]:
         if asyncio.get_running_loop() is self.loop:
-            yield self._over(self.store)
+            yield self._handle_for(self.store)
             return
         store = open_store(self.path)
         try:
-            yield self._over(store)
+            yield self._handle_for(store)
         finally:
             await store.close()
 
-    def _over(self, store: "SessionStore") -> "AgentSessionMemory":
+    def _handle_for(self, store: "SessionStore") -> "AgentSessionMemory":
         from chat.memory.session import AgentSessionMemory
 
         handle = AgentSessionMemory(self.session_id, store)
@@ -170,7 +170,7 @@ class Adapted(SessionABC):
 
 
 class AdaptedSQLite(Adapted):
-    """In the place of `SQLiteSession`. Tests put bad rows into the file through its private connection."""
+    """Replaces `SQLiteSession`. Tests insert invalid rows through its private connection."""
 
     messages_table = "agent_messages"
 
@@ -181,18 +181,18 @@ class AdaptedSQLite(Adapted):
     @contextmanager
     def _locked_connection(self) -> Iterator[Any]:
         if is_in_database():
-            with psycopg.connect(os.environ["DATABASE_URL"]) as connected:
-                yield Translated(connected)
+            with psycopg.connect(os.environ["DATABASE_URL"]) as postgres:
+                yield TranslatedConnection(postgres)
             return
         from chat.memory import file
 
-        file.connect(self.path, busy_ms=1000).close()  # makes the tables
+        file.connect(self.path, busy_ms=1000).close()  # creates the tables
         with closing(sqlite3.connect(self.path)) as connection:
             yield connection
 
 
 class AdaptedAsyncSQLite(Adapted):
-    """In the place of `AsyncSQLiteSession`."""
+    """Replaces `AsyncSQLiteSession`."""
 
     messages_table = "agent_messages"
     _connection: Any = None
@@ -203,16 +203,16 @@ class AdaptedAsyncSQLite(Adapted):
             await self._connection.close()
 
     async def _get_connection(self) -> Any:
-        await self.store.rows("")  # makes the file
+        await self.store.rows("")  # creates the file
         if self._connection is None and is_in_database():
-            self._connection = Translated(await psycopg.AsyncConnection.connect(os.environ["DATABASE_URL"]))
+            self._connection = TranslatedConnection(await psycopg.AsyncConnection.connect(os.environ["DATABASE_URL"]))
         if self._connection is None:
             self._connection = await aiosqlite.connect(self.path)
         return self._connection
 
 
 class AdaptedList(Adapted):
-    """In the place of the tests' `SimpleListSession`, which can be given a history."""
+    """Replaces the tests' `SimpleListSession`, which accepts a history."""
 
     def __init__(self, session_id: str = "test", history: list[TResponseInputItem] | None = None) -> None:
         super().__init__(session_id)
@@ -223,7 +223,7 @@ class AdaptedList(Adapted):
         async with super()._handle() as handle:
             if self._history is not None:
                 history, self._history = self._history, None
-                await handle.clear_session()  # stores in one database have the same sessions
+                await handle.clear_session()  # stores in one database share their sessions
                 await handle.add_items(history)
             yield handle
 
@@ -235,8 +235,8 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-class Watched(Count):
-    """Counts, and lets no test wait for ever."""
+class TimedOutcomeRecorder(OutcomeRecorder):
+    """Records outcomes, and limits the time of each test."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -244,59 +244,59 @@ class Watched(Count):
 
     @pytest.fixture(autouse=True)
     async def stores_are_closed(self) -> AsyncIterator[None]:
-        """Close what a test has left open: a thread that is left behind would keep the interpreter from ending."""
+        """Close the stores that a test left open: a remaining thread would keep the interpreter from exiting."""
         yield
-        for session in made:
+        for session in created:
             await session.store.close()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Run one test."""
+        """Run one test with a timeout, and record whether it created a session."""
 
-        def ring(*_: object) -> None:
-            raise TimeoutError("This waits for what never comes.")
+        def raise_timeout(*_: object) -> None:
+            raise TimeoutError("The test did not finish in time.")
 
-        made.clear()
+        created.clear()
         if is_in_database():
             with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
                 connection.execute("TRUNCATE agent_sessions, agent_messages, threadkeeper_turns, threadkeeper_digests")
-        signal.signal(signal.SIGALRM, ring)
-        signal.alarm(PATIENCE_IN_VAIN if AGENTS.why_not(item.name) else PATIENCE)
+        signal.signal(signal.SIGALRM, raise_timeout)
+        signal.alarm(EXCLUDED_TIMEOUT if AGENTS.exclusion_reason(item.name) else TIMEOUT)
         try:
             return (yield)
         finally:
             signal.alarm(0)
-            if not made:
+            if not created:
                 self.without_session.add(item.nodeid)
 
 
-def run(checkout: Path) -> Watched:
-    """Run the files of a checkout with our handle in the place of the SDK's."""
-    importable(checkout)
+def run(checkout: Path) -> TimedOutcomeRecorder:
+    """Run the test files of a checkout with our handle instead of the SDK's."""
+    prepend_to_path(checkout)
     agents.SQLiteSession = AdaptedSQLite  # type: ignore[misc, assignment]
     agents.extensions.memory.AsyncSQLiteSession = AdaptedAsyncSQLite  # type: ignore[misc, assignment]
     importlib.import_module("tests.utils.simple_session").SimpleListSession = AdaptedList  # type: ignore[attr-defined]
-    count = Watched()
-    AGENTS.run(checkout, count, "--tb=no", "--no-summary")
-    return count
+    recorder = TimedOutcomeRecorder()
+    AGENTS.run(checkout, recorder, "--tb=no", "--no-summary")
+    return recorder
 
 
 def main() -> None:
-    """Run the tests of the checkout that the command line names."""
+    """Run the tests of the checkout given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--database", action="store_true", help="keep the sessions in PostgreSQL")
+    parser.add_argument("--database", action="store_true", help="store the sessions in PostgreSQL")
     parser.add_argument("checkout", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         tempfile.tempdir = folder
         if options.database:
             CANNOT_APPLY.update(ONLY_IN_FILE)
-            stack.enter_context(place())
+            stack.enter_context(isolated_environment())
             set_up()
         else:
             prepare(Path(folder))
-        count = run(options.checkout.resolve())
-        passed = AGENTS.report(count, without_a_session=count.without_session)
+        recorder = run(options.checkout.resolve())
+        passed = AGENTS.report(recorder, without_a_session=recorder.without_session)
     sys.exit(not passed)
 
 

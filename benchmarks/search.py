@@ -1,13 +1,13 @@
-"""Measure searches in one person's million messages, with as many of another person's beside them.
+"""Measure searches in the million messages of one user, beside a million of another user.
 
     uv run python -m benchmarks.search [--quick] [--backfill]
 
 Fills a PostgreSQL of its own with COPY (seeded: the same texts each time), runs each query through the function that
-the API calls, and prints the table that docs/explanation/benchmarks-at-scale.md keeps: milliseconds that pass, and
-milliseconds of processor time in PostgreSQL and here together, which a busy machine does not lengthen as much. The peer
-is the query of version 0.5.0 over a column like its own in the same record, stopped after five seconds. --quick: a
-twentieth of the messages. --backfill: at the end, index one person's messages as the first start of a new version does,
-and say how long it took.
+the API calls, and prints the table of docs/explanation/benchmarks-at-scale.md: elapsed milliseconds, and milliseconds
+of processor time of PostgreSQL and this process together, which depend less on other load. The baseline is the query of
+version 0.5.0 on a column like its own in the same database, limited to five seconds. --quick: a twentieth of the
+messages. --backfill: at the end, index one user's messages as the first start of a new version does, and print the
+time.
 """
 
 import os
@@ -23,13 +23,13 @@ from functools import cache
 from itertools import islice
 from typing import Any
 
-from benchmarks.place import place, set_up
+from benchmarks.place import isolated_environment, set_up
 
-CONVERSATIONS, QUICK_CONVERSATIONS = 10_000, 500  # of each person
+CONVERSATIONS, QUICK_CONVERSATIONS = 10_000, 500  # of each user
 MESSAGES = 100  # in each conversation
-TIMES, PEER_TIMES = 100, 3
+TIMES, BASELINE_TIMES = 100, 3
 GOAL = 100.0  # milliseconds, of the 95th percentile
-PEER_LIMIT = 5.0  # seconds
+BASELINE_LIMIT = 5.0  # seconds
 PAGE = 50
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -48,7 +48,7 @@ GOALS = {
     "in none": NOWHERE,
     "two words, each in an eighth, both in one": f"{EIGHTH} {OTHER_EIGHTH}",
 }
-BESIDES = {
+OTHER_QUERIES = {
     "a word in all of the oldest 2 %": OLDEST,
     "the beginning of a word in one": ONCE[:4],
     "one letter": "s",
@@ -56,17 +56,17 @@ BESIDES = {
     "a phrase in one": f'"{ONCE} {EIGHTH}"',
     "all without a word in an eighth": f"-{EIGHTH}",
 }
-PEER = """
+BASELINE = """
 SELECT c.id, c.title, c.updated_at, c.archived_at IS NOT NULL, found.id, found.role, found.created_at,
-    ts_headline('english', left(found.text, 20000), sought, 'StartSel="", StopSel="", MaxWords=30, MinWords=12')
-FROM websearch_to_tsquery('english', %(words)s) sought, chat_conversation c
+    ts_headline('english', left(found.text, 20000), query, 'StartSel="", StopSel="", MaxWords=30, MinWords=12')
+FROM websearch_to_tsquery('english', %(words)s) query, chat_conversation c
 LEFT JOIN LATERAL (
     SELECT m.id, m.role, m.created_at, m.text FROM chat_message m
-    WHERE m.conversation_id = c.id AND m.position IS NOT NULL AND m.peer @@ sought
+    WHERE m.conversation_id = c.id AND m.position IS NOT NULL AND m.baseline @@ query
     ORDER BY m.position DESC LIMIT 1
 ) found ON true
 WHERE c.user_id = %(user)s AND c.trashed_at IS NULL
-    AND (found.id IS NOT NULL OR to_tsvector('english', c.title) @@ sought)
+    AND (found.id IS NOT NULL OR to_tsvector('english', c.title) @@ query)
 ORDER BY c.updated_at DESC, c.id DESC LIMIT %(limit)s
 """
 INDEXES = """
@@ -74,8 +74,8 @@ SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
 WHERE indrelid = ANY('{chat_message,chat_messagevector,chat_titlevector}'::regclass[])
     AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
 """
-# Another person writes the same: their ids end alike, and their vectors have a key of theirs.
-ANOTHER = (
+# A copy of everything for another user: ids differ in the first digits, and vectors have the other owner's key.
+COPY_STATEMENTS = (
     """
     INSERT INTO chat_conversation (id, user_id, title, created_at, updated_at, last_seq, last_position, memory_from)
     SELECT overlay(id::text PLACING '00000000' FROM 1)::uuid, %(other)s, title, created_at, updated_at, last_seq,
@@ -87,9 +87,10 @@ ANOTHER = (
         replace(vector::text, %(key)s, %(new)s)::tsvector FROM chat_titlevector
     """,
     """
-    INSERT INTO chat_message (id, conversation_id, turn_id, role, text, position, created_at, peer)
+    INSERT INTO chat_message (id, conversation_id, turn_id, role, text, position, created_at, baseline)
     SELECT overlay(id::text PLACING '00000000' FROM 1)::uuid,
-        overlay(conversation_id::text PLACING '00000000' FROM 1)::uuid, turn_id, role, text, position, created_at, peer
+        overlay(conversation_id::text PLACING '00000000' FROM 1)::uuid, turn_id, role, text, position, created_at,
+        baseline
     FROM chat_message
     """,
     """
@@ -106,7 +107,7 @@ SELECT pg_size_pretty(pg_table_size('chat_messagevector')), pg_size_pretty(pg_re
 COLUMNS = {
     "chat_conversation": "id, user_id, title, created_at, updated_at, last_seq, last_position, memory_from",
     "chat_titlevector": "conversation_id, vector",
-    "chat_message": "id, conversation_id, turn_id, role, text, position, created_at, peer",
+    "chat_message": "id, conversation_id, turn_id, role, text, position, created_at, baseline",
     "chat_messagevector": "message_id, conversation_id, created_at, vector",
 }
 
@@ -116,34 +117,34 @@ Row = tuple[object, ...]
 def main() -> None:
     """Fill, measure and print."""
     conversations = QUICK_CONVERSATIONS if "--quick" in sys.argv else CONVERSATIONS
-    with place(durable=False):
+    with isolated_environment(durable=False):
         set_up()
-        person = fill(conversations)
-        measure(person)
+        user = fill(conversations)
+        measure(user)
         if "--backfill" in sys.argv:
-            backfill(person)
+            backfill(user)
 
 
 def fill(conversations: int) -> uuid.UUID:
-    """Write two people with so many conversations each; return the id of one."""
+    """Write two users with this many conversations each; return the id of one."""
     from django.db import connection
 
     from chat.models import User
     from chat.search.lexemes import owner_key
 
-    people = [User.objects.create_user(f"{name}@example.com").pk for name in ("one", "other")]
-    begun = time.perf_counter()
+    users = [User.objects.create_user(f"{name}@example.com").pk for name in ("one", "other")]
+    started = time.perf_counter()
     with connection.cursor() as cursor:
-        # There are no turns, and indexes are built quickest afterwards.
+        # Messages here have no turns; indexes are built fastest afterwards.
         cursor.execute("SET session_replication_role = replica")
-        cursor.execute("ALTER TABLE chat_message ADD COLUMN peer tsvector")
+        cursor.execute("ALTER TABLE chat_message ADD COLUMN baseline tsvector")
         cursor.execute(INDEXES)
         indexes = cursor.fetchall()
         for name, _ in indexes:
             cursor.execute(f"DROP INDEX {name}")
-        Record(cursor, people[0], conversations).write()
-        for statement in ANOTHER:
-            cursor.execute(statement, {"other": people[1], "key": owner_key(people[0]), "new": owner_key(people[1])})
+        UserData(cursor, users[0], conversations).write()
+        for statement in COPY_STATEMENTS:
+            cursor.execute(statement, {"other": users[1], "key": owner_key(users[0]), "new": owner_key(users[1])})
         written = time.perf_counter()
         cursor.execute("SET maintenance_work_mem = '256MB'")
         for _, definition in indexes:
@@ -153,69 +154,71 @@ def fill(conversations: int) -> uuid.UUID:
         cursor.execute(SIZES)
         vectors, index, order = cursor.fetchone()
     indexed = time.perf_counter() - written
-    print(f"2 × {conversations * MESSAGES:,} messages written in {written - begun:.0f} s, indexed in {indexed:.0f} s;")
+    print(
+        f"2 × {conversations * MESSAGES:,} messages written in {written - started:.0f} s, indexed in {indexed:.0f} s;"
+    )
     print(f"vectors {vectors}, their index {index}, the order of messages {order}\n", flush=True)
-    return people[0]
+    return users[0]
 
 
-class Record:
-    """What a person and the assistant wrote: the same texts for everybody."""
+class UserData:
+    """Writes the conversations and messages of one user."""
 
-    def __init__(self, cursor: Any, person: uuid.UUID, conversations: int) -> None:
+    def __init__(self, cursor: Any, user: uuid.UUID, conversations: int) -> None:
         from chat.search.lexemes import vector
 
         self._cursor = cursor
-        self._person = person
+        self._user = user
         self._ids = [uuid.uuid4() for _ in range(conversations)]
         self._bases = [" ".join(words) for words in sentences(2_000)]
-        self._vector = cache(lambda text: vector(person, text))
-        self._peer_vector = cache(self._made_by_postgres)
+        self._vector = cache(lambda text: vector(user, text))
+        self._baseline_vector = cache(self._postgres_vector)
 
     def write(self) -> None:
         """Copy everything into the tables."""
         self._copy("chat_conversation", self._conversations())
         self._copy("chat_titlevector", ((key, self._vector(f"Chat {at % 500}")) for at, key in enumerate(self._ids)))
-        # Nothing else can be asked while a COPY goes on.
-        for _, _, text, _ in self._said():
-            self._peer_vector(text)
+        # The connection accepts no other statement during a COPY.
+        for _, _, text, _ in self._message_rows():
+            self._baseline_vector(text)
         self._copy("chat_message", self._messages())
         self._copy("chat_messagevector", self._vectors())
 
     def _copy(self, table: str, rows: Iterator[Row]) -> None:
         with self._cursor.copy(f"COPY {table} ({COLUMNS[table]}) FROM STDIN") as out:
-            # Nothing in them needs to be escaped, and a driver that looks takes longer than all the rest.
+            # The values need no escaping, and the driver's check would take longer than everything else.
             while batch := list(islice(rows, 1_000)):
                 out.write("".join("\t".join(map(str, row)) + "\n" for row in batch))
 
-    def _made_by_postgres(self, text: str) -> str:
+    def _postgres_vector(self, text: str) -> str:
         self._cursor.execute("SELECT to_tsvector('english', %s)::text", [text])
         return str(self._cursor.fetchone()[0])
 
     def _conversations(self) -> Iterator[Row]:
         for at, key in enumerate(self._ids):
             when = NOW + timedelta(hours=at)
-            yield key, self._person, f"Chat {at % 500}", when, when, MESSAGES // 2, MESSAGES, 0
+            yield key, self._user, f"Chat {at % 500}", when, when, MESSAGES // 2, MESSAGES, 0
 
     def _messages(self) -> Iterator[Row]:
-        for at, position, text, when in self._said():
+        for at, position, text, when in self._message_rows():
             role = "user" if position % 2 else "assistant"
-            peer = self._peer_vector(text)
-            yield self._message_id(at, position), self._ids[at], uuid.uuid4(), role, text, position, when, peer
+            baseline = self._baseline_vector(text)
+            yield self._message_id(at, position), self._ids[at], uuid.uuid4(), role, text, position, when, baseline
 
     def _vectors(self) -> Iterator[Row]:
-        for at, position, text, when in self._said():
+        for at, position, text, when in self._message_rows():
             yield self._message_id(at, position), self._ids[at], when, self._vector(text)
 
     def _message_id(self, conversation: int, position: int) -> uuid.UUID:
         return uuid.UUID(int=self._ids[conversation].int ^ position)
 
-    def _said(self) -> Iterator[tuple[int, int, str, datetime]]:
-        """Yield the place of a conversation, a position in it, and the text and time of the message there."""
-        chance = random.Random(1)
+    def _message_rows(self) -> Iterator[tuple[int, int, str, datetime]]:
+        """Yield the index of a conversation, a position in it, and the text and time of the message there."""
+        rng = random.Random(1)
         for at in range(len(self._ids)):
             for position in range(1, MESSAGES + 1):
-                words = [EVERYWHERE, chance.choice(self._bases)]
-                if (one := chance.random()) < 0.25:
+                words = [EVERYWHERE, rng.choice(self._bases)]
+                if (one := rng.random()) < 0.25:
                     words.append(EIGHTH if one < 0.125 else OTHER_EIGHTH)
                 if at < len(self._ids) // 50:
                     words.append(OLDEST)
@@ -225,33 +228,37 @@ class Record:
 
 
 def sentences(count: int) -> Iterator[list[str]]:
-    """Yield lists of words as natural text has them: few words often, many seldom."""
-    chance = random.Random(2)
-    words = ["".join(chance.choices("etaoinshrdlu", k=chance.randint(2, 10))) for _ in range(20_000)]
+    """Yield lists of words with the frequencies of natural text: few frequent words, many rare ones."""
+    rng = random.Random(2)
+    words = ["".join(rng.choices("etaoinshrdlu", k=rng.randint(2, 10))) for _ in range(20_000)]
     weights = [1 / (rank + 2) for rank in range(len(words))]
     for _ in range(count):
-        yield chance.choices(words, weights, k=chance.randint(5, 45))
+        yield rng.choices(words, weights, k=rng.randint(5, 45))
 
 
-def measure(person: uuid.UUID) -> None:
-    """Run the queries in turn, ours and the peer's, and print both."""
+def measure(user: uuid.UUID) -> None:
+    """Run the queries and those of the baseline in turn, and print both."""
     from chat.search.services import search
 
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}; {TIMES} times")
     print("\n| searched for | found | p50 | p95 | processor | 0.5.0, p50 | ratio |\n|---|---|---|---|---|---|---|")
     misses = []
-    for name, words in (GOALS | BESIDES).items():
+    for name, words in (GOALS | OTHER_QUERIES).items():
 
-        def ours(words: str = words) -> Sequence[object]:
-            return search(user_id=person, words=words, limit=PAGE)
+        def current(words: str = words) -> Sequence[object]:
+            return search(user_id=user, words=words, limit=PAGE)
 
-        def theirs(words: str = words) -> Sequence[object]:
-            return peer(person, words)
+        def baseline_query(words: str = words) -> Sequence[object]:
+            return baseline(user, words)
 
-        took, processor, found = timed(ours, TIMES)
-        before, _, _ = timed(theirs, PEER_TIMES)
-        p50, p95, old = statistics.median(took), statistics.quantiles(took, n=20)[-1], statistics.median(before)
-        more = ">" if old >= PEER_LIMIT * 1000 else ""
+        durations, processor, found = timed(current, TIMES)
+        baseline_durations, _, _ = timed(baseline_query, BASELINE_TIMES)
+        p50, p95, old = (
+            statistics.median(durations),
+            statistics.quantiles(durations, n=20)[-1],
+            statistics.median(baseline_durations),
+        )
+        more = ">" if old >= BASELINE_LIMIT * 1000 else ""
         shown = f"{min(found, PAGE)} | {p50:.1f} | {p95:.1f} | {processor:.1f}"
         print(f"| {name} | {shown} | {more}{old:,.0f} | {p50 / old:.2f} |", flush=True)
         if name in GOALS and p95 > GOAL:
@@ -260,8 +267,8 @@ def measure(person: uuid.UUID) -> None:
     print(f"\nThe goal, {GOAL:.0f} ms at p95 for the first five, is {outcome}.")
 
 
-def backfill(person: uuid.UUID) -> None:
-    """Forget the index, leave one person's messages only, and index them anew; print how long that took."""
+def backfill(user: uuid.UUID) -> None:
+    """Empty the index, keep the messages of one user only, and index them again; print the time."""
     from django.db import connection
 
     from chat.search.index import index_missing
@@ -270,50 +277,50 @@ def backfill(person: uuid.UUID) -> None:
         cursor.execute("SET session_replication_role = replica")
         cursor.execute("TRUNCATE chat_messagevector, chat_titlevector")
         others = "SELECT id FROM chat_conversation WHERE user_id <> %s"
-        cursor.execute(f"DELETE FROM chat_message WHERE conversation_id IN ({others})", [person])  # noqa: S608
-        cursor.execute("DELETE FROM chat_conversation WHERE user_id <> %s", [person])
+        cursor.execute(f"DELETE FROM chat_message WHERE conversation_id IN ({others})", [user])  # noqa: S608
+        cursor.execute("DELETE FROM chat_conversation WHERE user_id <> %s", [user])
         cursor.execute("SET session_replication_role = DEFAULT")
         cursor.execute("VACUUM ANALYZE")
-    begun, processor = time.perf_counter(), time.process_time()
+    started, processor = time.perf_counter(), time.process_time()
     count = index_missing()
-    took, of_python = time.perf_counter() - begun, time.process_time() - processor
-    shown = f"{took:.0f} s, {took / count * 1000:.2f} ms each, {of_python:.0f} s of them Python's"
+    elapsed, of_python = time.perf_counter() - started, time.process_time() - processor
+    shown = f"{elapsed:.0f} s, {elapsed / count * 1000:.2f} ms each, {of_python:.0f} s of them Python's"
     print(f"\n{count:,} messages and titles were indexed in {shown}; load {os.getloadavg()[0]:.1f}.", flush=True)
 
 
-def peer(person: uuid.UUID, words: str) -> Sequence[object]:
+def baseline(user: uuid.UUID, words: str) -> Sequence[object]:
     """Search as version 0.5.0 does."""
     from django.db import OperationalError, connection
 
     from chat.infra.database_limits import statement_timeout
 
     try:
-        with statement_timeout(PEER_LIMIT), connection.cursor() as cursor:
-            cursor.execute(PEER, {"user": person, "words": words, "limit": PAGE + 1})
+        with statement_timeout(BASELINE_LIMIT), connection.cursor() as cursor:
+            cursor.execute(BASELINE, {"user": user, "words": words, "limit": PAGE + 1})
             return list(cursor.fetchall())
     except OperationalError:
         return []
 
 
 def timed(call: Callable[[], Sequence[object]], times: int) -> tuple[list[float], float, int]:
-    """Return the milliseconds of each call, the processor's of one, and how much the last one found."""
+    """Return the milliseconds of each call, the processor time of one, and the number of results of the last."""
     from django.db import connection
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         backend = cursor.fetchone()[0]
     found = call()
-    took = []
-    processor = spent(backend)
+    durations = []
+    processor = processor_time(backend)
     for _ in range(times):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         found = call()
-        took.append((time.perf_counter() - begun) * 1000)
-    return took, (spent(backend) - processor) / times, len(found)
+        durations.append((time.perf_counter() - started) * 1000)
+    return durations, (processor_time(backend) - processor) / times, len(found)
 
 
-def spent(pid: int) -> float:
-    """Return the milliseconds of processor time that a process and this one have had."""
+def processor_time(pid: int) -> float:
+    """Return the processor time of a process and this one together, in milliseconds."""
     with open(f"/proc/{pid}/stat") as file:
         user, system = file.read().rpartition(")")[2].split()[11:13]
     return time.process_time() * 1000 + (int(user) + int(system)) * 1000 / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""The session stores that are compared, each used as its documentation says, and the files they are given."""
+"""The session stores to compare, each used as its documentation recommends, and their initial files."""
 
 import json
 import os
@@ -20,13 +20,13 @@ from config.runtime.gc_freeze import freeze
 
 Items = list[TResponseInputItem]
 
-LONG = 40  # sessions of a file that have many items
+LONG = 40  # sessions of a file with many items
 LONG_ITEMS = 200
 SHORT_ITEMS = 20
 
 
 class Peer(ABC):
-    """One way to keep sessions in a file."""
+    """One way to store sessions in a file."""
 
     name: ClassVar[str]
     is_quick: ClassVar[bool] = True  # enough to be measured more than once
@@ -38,19 +38,19 @@ class Peer(ABC):
     def session(self, session_id: str, turn: int = 1) -> SessionABC:
         """Return a session to read and write in a turn."""
 
-    async def let_go(self, session: SessionABC) -> None:  # noqa: B027 - some have nothing to let go of
-        """Close a session that is not used any more."""
+    async def release(self, session: SessionABC) -> None:  # noqa: B027 - some have nothing to close
+        """Close a session that is no longer used."""
 
-    async def close(self) -> None:  # noqa: B027 - or nothing that is shared
-        """Close what all sessions share."""
+    async def close(self) -> None:  # noqa: B027 - or nothing shared
+        """Close the shared resources of all sessions."""
 
     @abstractmethod
     async def synchronous(self) -> str:
-        """Return how durable its commits are, as its own connections say."""
+        """Return the durability of commits, as reported by its own connections."""
 
 
 class Ours(Peer):
-    """One store for the process, a new handle for each turn, with its fence, as the runner has it."""
+    """One store per process, and a new handle with its fence per turn, as in the runner."""
 
     name = "ours"
 
@@ -77,7 +77,7 @@ class Ours(Peer):
 
 
 class OneEach(Peer):
-    """A session object for each conversation, kept while the conversation lives."""
+    """A session object per conversation, kept while the conversation is active."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -90,14 +90,14 @@ class OneEach(Peer):
 
     @abstractmethod
     def make(self, session_id: str) -> SessionABC:
-        """Make the object."""
+        """Create the session object."""
 
-    async def let_go(self, session: SessionABC) -> None:
+    async def release(self, session: SessionABC) -> None:
         self._live.pop(session.session_id, None)
 
     async def close(self) -> None:
         for session in list(self._live.values()):
-            await self.let_go(session)
+            await self.release(session)
 
 
 class ThreadedSQLite(OneEach):
@@ -108,8 +108,8 @@ class ThreadedSQLite(OneEach):
     def make(self, session_id: str) -> SessionABC:
         return SQLiteSession(session_id, self.path)
 
-    async def let_go(self, session: SessionABC) -> None:
-        await super().let_go(session)
+    async def release(self, session: SessionABC) -> None:
+        await super().release(session)
         assert isinstance(session, SQLiteSession)
         session.close()
 
@@ -122,7 +122,7 @@ class ThreadedSQLite(OneEach):
 
 
 class AsyncSQLite(OneEach):
-    """`AsyncSQLiteSession(session_id, path)`: each has a connection and a thread."""
+    """`AsyncSQLiteSession(session_id, path)`: each object has a connection and a thread."""
 
     name = "AsyncSQLiteSession"
     is_quick = False
@@ -130,8 +130,8 @@ class AsyncSQLite(OneEach):
     def make(self, session_id: str) -> SessionABC:
         return AsyncSQLiteSession(session_id, self.path)
 
-    async def let_go(self, session: SessionABC) -> None:
-        await super().let_go(session)
+    async def release(self, session: SessionABC) -> None:
+        await super().release(session)
         assert isinstance(session, AsyncSQLiteSession)
         await session.close()
 
@@ -144,7 +144,7 @@ class AsyncSQLite(OneEach):
 
 
 class Alchemy(OneEach):
-    """`SQLAlchemySession(session_id, engine=engine)` over one engine of the process, which pools its connections."""
+    """`SQLAlchemySession(session_id, engine=engine)` with one engine per process, which pools its connections."""
 
     name = "SQLAlchemySession"
     is_quick = False
@@ -178,7 +178,7 @@ if find_spec("sqlalchemy"):
 
 
 def exchange(n: int) -> Items:
-    """Return what one turn with a tool leaves: a message, a call, its output, a reply."""
+    """Return the items of one turn with a tool: a message, a call, its output, a reply."""
     call_id = f"call_{n:08}"
     reply = f"I have added “write letter {n}” to your list. It is due tomorrow; shall I remind you in the morning?"
     return [
@@ -202,12 +202,12 @@ def exchange(n: int) -> Items:
 
 
 def long_sessions(sessions: int) -> list[str]:
-    """Return the ids of those sessions of a file that have `LONG_ITEMS` items."""
+    """Return the ids of the sessions with `LONG_ITEMS` items."""
     return [f"session {n}" for n in range(0, sessions, sessions // LONG)]
 
 
 def write_file(path: Path, sessions: int) -> None:
-    """Make a file as the SDK does, its sessions grown side by side, so that the rows of one lie far apart."""
+    """Write a file as the SDK does; sessions grow concurrently, so the rows of each are scattered."""
     SQLiteSession("", path).close()
     ids = [f"session {n}" for n in range(sessions)]
     long = long_sessions(sessions)
@@ -223,10 +223,10 @@ def write_file(path: Path, sessions: int) -> None:
 
 
 def prepare(folder: Path) -> None:
-    """Make our modules importable; nothing here asks a database for anything."""
+    """Make our modules importable; nothing here queries a database."""
     os.environ |= {"DJANGO_SETTINGS_MODULE": "config.settings", "ENV_FILE": os.devnull, "DATA_DIR": str(folder)}
     os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "1"
     django.setup()
-    # All that will be loaded, then as the server goes on from there.
+    # Import everything, then freeze the garbage collector as the server does.
     import_module("chat.memory.session")
     freeze()

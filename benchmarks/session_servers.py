@@ -1,10 +1,10 @@
-"""Both of our session stores beside the SDK's sessions: in files, in PostgreSQL and in Redis.
+"""Compare both of our session stores with the SDK's sessions in files, in PostgreSQL and in Redis.
 
     uv run --group bench python -m benchmarks.session_servers [--rounds 3]
 
-Needs `redis-server`. Same items, same machine, in turn; what is written is on the disk when a call returns, in Redis
-too (`appendfsync always`). Reads 40 sessions of 200 items, writes two items alone, then lets 100 conversations go on
-side by side for 10 turns each. Prints the table that docs/explanation/benchmarks-of-the-session-store.md keeps.
+Needs `redis-server`. Same items, same machine, in turn; writes are on the disk when a call returns, in Redis too
+(`appendfsync always`). Reads 40 sessions of 200 items, writes two items alone, then runs 100 concurrent conversations
+of 10 turns each. Prints the table of docs/explanation/benchmarks-of-the-session-store.md.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from agents.extensions.memory import RedisSession
 from agents.memory.session import SessionABC
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from benchmarks.place import place, set_up
+from benchmarks.place import isolated_environment, set_up
 from benchmarks.session_crowds import crowd, timed
 from benchmarks.session_peers import (
     LONG_ITEMS,
@@ -42,7 +42,7 @@ CONVERSATIONS, TURNS, LONG, WRITES = 100, 10, 40, 100
 
 
 class OurDatabase(Ours):
-    """Our store over tables in PostgreSQL."""
+    """Our store in PostgreSQL tables."""
 
     name = "ours, PostgreSQL"
 
@@ -54,13 +54,13 @@ class OurDatabase(Ours):
 
 
 class OurFile(Ours):
-    """Our store over a file."""
+    """Our store in a file."""
 
     name = "ours, file"
 
 
 class AlchemyServer(Alchemy):
-    """`SQLAlchemySession` by psycopg, in a database of its own."""
+    """`SQLAlchemySession` with psycopg, in a database of its own."""
 
     name = "SQLAlchemySession, PostgreSQL"
 
@@ -73,7 +73,7 @@ class AlchemyServer(Alchemy):
 
 
 class Redis(OneEach):
-    """`RedisSession` over one client of the process."""
+    """`RedisSession` with one client per process."""
 
     name = "RedisSession"
     url = ""
@@ -97,7 +97,7 @@ Results = dict[str, dict[str, list[float]]]
 
 
 async def measure(kind: type[Peer], folder: Path, number: int, results: Results) -> None:
-    """Measure one way to keep sessions, alone."""
+    """Measure one session store, alone."""
 
     def add(what: str, *figures: float) -> None:
         results.setdefault(what, {}).setdefault(kind.name, []).extend(figures)
@@ -113,17 +113,17 @@ async def measure(kind: type[Peer], folder: Path, number: int, results: Results)
         add("read of 200 items", await timed(session.get_items()), await timed(session.get_items()))
     for n in range(WRITES):
         add("write of two items, alone", await timed(peer.session(f"{prefix}alone", n).add_items(exchange(n)[::3])))
-    told = await crowd(peer, [f"{prefix}conversation {n}" for n in range(CONVERSATIONS)], TURNS)
+    result = await crowd(peer, [f"{prefix}conversation {n}" for n in range(CONVERSATIONS)], TURNS)
     what = f"{CONVERSATIONS} × {TURNS}"
-    add(f"{what}: failed turns", told.failed)
-    add(f"{what}: turns a second", len(told.writes) / told.seconds)
-    add(f"{what}: read", *told.reads)
-    add(f"{what}: write of two items", *told.writes)
+    add(f"{what}: failed turns", result.failed)
+    add(f"{what}: turns a second", len(result.writes) / result.seconds)
+    add(f"{what}: read", *result.reads)
+    add(f"{what}: write of two items", *result.writes)
     await peer.close()
 
 
 def lines(results: Results) -> list[str]:
-    """Return the table: the median, and after a slash what 95 of 100 do not exceed."""
+    """Return the table: the median, and after a slash the 95th percentile."""
     names = [kind.name for kind in PEERS]
     table = [f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     for what, figures in results.items():
@@ -138,13 +138,13 @@ def lines(results: Results) -> list[str]:
 
 
 def main() -> None:
-    """Measure all of them in turn, and print."""
+    """Measure all stores in turn, and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.session_servers", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     results: Results = {}
     os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "1"
-    with place(DATABASE_POOL_SIZE=POOL_SIZE) as folder:
+    with isolated_environment(DATABASE_POOL_SIZE=POOL_SIZE) as folder:
         set_up()
         with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
             connection.execute("CREATE DATABASE theirs")

@@ -1,9 +1,9 @@
-"""The session store of this tree beside that of another checkout of the same product, such as an earlier version.
+"""Compare the session store of this tree with that of another checkout, such as an earlier version.
 
     uv run python -m benchmarks.session_store_before CHECKOUT [--pairs 6]
 
-Each reads and writes 100 conversations of 20 turns in a file of 1,000 sessions, in a process of its own with its own
-environment (`uv sync` there first), in turn. Prints the medians of the pairs' ratios: processor time and time.
+Each runs 100 conversations of 20 turns in a file of 1,000 sessions, in a process of its own with its own environment
+(run `uv sync` there first), in turn. Prints the medians of the pairs' ratios: processor time and elapsed time.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from config.tests.support import ROOT, clean_environment
 
-# The program of both checkouts; each imports its own modules.
+# The program of both checkouts; each imports its own modules, so their names have to stay the same.
 PROGRAM = """
 import asyncio, json, tempfile, time
 from pathlib import Path
@@ -25,8 +25,8 @@ async def run(path):
     peer, names = Ours(path), [f"conversation {n}" for n in range(100)]
     await crowd(peer, names, 5)
     begun = time.process_time(), time.perf_counter()
-    told = await crowd(peer, names, TURNS)
-    assert len(told.writes) + told.failed == 100 * TURNS
+    result = await crowd(peer, names, TURNS)
+    assert len(result.writes) + result.failed == 100 * TURNS
     print(json.dumps([time.process_time() - begun[0], time.perf_counter() - begun[1]]))
     await peer.close()
 
@@ -38,12 +38,12 @@ with tempfile.TemporaryDirectory() as folder:
 
 
 def measure(checkout: Path) -> list[float]:
-    """Return the seconds of processor time and of time of a run."""
+    """Return the processor seconds and the elapsed seconds of a run."""
     command = [str(checkout / ".venv/bin/python"), "-c", PROGRAM]
     environment = clean_environment(PYTHONPATH=str(checkout))
     environment.pop("VIRTUAL_ENV", None)
-    done = subprocess.run(command, cwd=checkout, env=environment, check=True, capture_output=True, text=True)
-    seconds: list[float] = json.loads(done.stdout)
+    completed = subprocess.run(command, cwd=checkout, env=environment, check=True, capture_output=True, text=True)
+    seconds: list[float] = json.loads(completed.stdout)
     return seconds
 
 
@@ -53,13 +53,13 @@ def main() -> None:
     parser.add_argument("checkout", type=Path)
     parser.add_argument("--pairs", type=int, default=6)
     options = parser.parse_args()
-    there = options.checkout.resolve()
-    found: dict[Path, list[list[float]]] = {ROOT: [], there: []}
+    other = options.checkout.resolve()
+    results: dict[Path, list[list[float]]] = {ROOT: [], other: []}
     for n in range(options.pairs):
-        for checkout in (ROOT, there) if n % 2 else (there, ROOT):
-            found[checkout].append(measure(checkout))
+        for checkout in (ROOT, other) if n % 2 else (other, ROOT):
+            results[checkout].append(measure(checkout))
     for n, what in enumerate(("processor time", "time")):
-        ratios = [now[n] / before[n] for now, before in zip(found[ROOT], found[there], strict=True)]
+        ratios = [now[n] / before[n] for now, before in zip(results[ROOT], results[other], strict=True)]
         spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
         print(f"{what}: median {statistics.median(ratios):.3f} of before ({spread})")
 

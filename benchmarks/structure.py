@@ -1,8 +1,8 @@
-"""Count the packages of `chat`, its loose modules, the arrows between them, and its cycles.
+"""Count the packages of `chat`, its top-level modules, the import arrows between them, and its cycles.
 
     uv run python -m benchmarks.structure
 
-An arrow is a pair of packages or loose modules of which one imports the other. Lines are counted with `git ls-files`.
+An arrow is a pair of packages or top-level modules of which one imports the other. Lines are those of tracked files.
 """
 
 import subprocess
@@ -12,47 +12,47 @@ from pathlib import Path
 import grimp
 
 ROOT = Path(__file__).resolve().parent.parent
-LEFT_OUT = {"tests", "migrations"}
+EXCLUDED = {"tests", "migrations"}
 
 
 def unit(module: str) -> str | None:
-    """Return the package or loose module of `chat` that a module belongs to."""
+    """Return the package or top-level module of `chat` that a module belongs to."""
     parts = module.split(".")
-    return parts[1] if parts[0] == "chat" and len(parts) > 1 and not LEFT_OUT & set(parts) else None
+    return parts[1] if parts[0] == "chat" and len(parts) > 1 and not EXCLUDED & set(parts) else None
 
 
 def arrows() -> Counter[tuple[str, str]]:
-    """Return how many imports each arrow stands for."""
+    """Return the number of imports per arrow."""
     graph = grimp.build_graph("chat", "config", "sessions_admin", exclude_type_checking_imports=True)
-    found: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for importer in graph.modules:
         for imported in graph.find_modules_directly_imported_by(importer):
             pair = unit(importer), unit(imported)
             if pair[0] and pair[1] and pair[0] != pair[1]:
-                found[pair[0], pair[1]] += 1
-    return found
+                counts[pair[0], pair[1]] += 1
+    return counts
 
 
 def cycles(edges: set[tuple[str, str]]) -> set[str]:
     """Return the packages that are part of a cycle."""
-    left = set(edges)
-    while ends := {a for a, _ in left} ^ {b for _, b in left}:
-        left = {(a, b) for a, b in left if a not in ends and b not in ends}
-    return {a for a, _ in left}
+    remaining = set(edges)
+    while ends := {a for a, _ in remaining} ^ {b for _, b in remaining}:
+        remaining = {(a, b) for a, b in remaining if a not in ends and b not in ends}
+    return {a for a, _ in remaining}
 
 
 def lines(*patterns: str) -> int:
-    """Return the lines of the files that match patterns of git."""
+    """Return the number of lines of the tracked files that match git pathspecs."""
     listed = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
     return sum(len((ROOT / name).read_bytes().splitlines()) for name in listed.stdout.split("\n") if name)
 
 
 def main() -> None:
-    found = arrows()
+    counts = arrows()
     packages = [path for path in (ROOT / "chat").iterdir() if (path / "__init__.py").exists() and path.name != "tests"]
-    loose = [path for path in (ROOT / "chat").glob("*.py") if path.name != "__init__.py"]
-    print(f"packages of chat: {len(packages)}, loose modules: {len(loose)}")
-    print(f"arrows: {len(found)}, in cycles: {sorted(cycles(set(found))) or 'none'}")
+    modules = [path for path in (ROOT / "chat").glob("*.py") if path.name != "__init__.py"]
+    print(f"packages of chat: {len(packages)}, top-level modules: {len(modules)}")
+    print(f"arrows: {len(counts)}, in cycles: {sorted(cycles(set(counts))) or 'none'}")
     product = lines("chat/*.py", "config/*.py", "sessions_admin/*.py", ":!*/tests/*", ":!*/migrations/*")
     offline = lines("chat/assistant/offline/*.py")
     print(f"lines: product {product - offline} and offline model {offline}; tests {lines('*/tests/*.py')}")

@@ -1,10 +1,10 @@
-"""A turn of this tree beside a turn of another checkout of the same product, such as that of an earlier version.
+"""Compare the turns of this tree with those of another checkout, such as an earlier version.
 
     uv run python -m benchmarks.turns_before CHECKOUT [--pairs 8] [--turns 40] [--people 20]
 
-Each checkout runs `up --no-worker` with its own environment (`uv sync` there first), its own database and its own data
-folder, behind the same model. They take turns, this one first in every second pair. Prints the medians of the pairs'
-ratios: time to the first piece, time to the end, processor time of the server.
+Each checkout runs `up --no-worker` with its own environment (run `uv sync` there first), database and data folder, with
+the same model. They alternate, and this one is first in every second pair. Prints the medians of the pairs' ratios:
+time to the first delta, time to the end, processor time of the server.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import psutil
 
 from benchmarks.turns import endpoint
 from benchmarks.turns_clients import Tree
-from benchmarks.turns_pages import OurPage, Said
+from benchmarks.turns_pages import OurPage, Reply
 from benchmarks.turns_products import MODEL
 from config.runtime import embedded_postgres
 from config.runtime.processes import spawn
@@ -37,7 +37,7 @@ START = 120  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Seconds of one run: medians of its turns, and the processor time of a turn."""
+    """Seconds of one run: medians of its turns, and the processor time per turn."""
 
     first: float
     end: float
@@ -94,51 +94,51 @@ def _server_of(supervisor: int) -> int:
     raise LookupError("The supervisor has no server.")
 
 
-async def talk(address: str, cookie: str, pid: int, *, turns: int, people: int) -> Figures:
-    """Let one person speak after another, then all at once, as often."""
+async def measure(address: str, cookie: str, pid: int, *, turns: int, people: int) -> Figures:
+    """Send messages from one client after another, then from all at once, equally many."""
     process = Tree(pid)
     pages = [OurPage(address, cookie) for _ in range(people)]
     for page in pages:
         await page.open()
     for n in range(WARM_UP):
-        await pages[n % people].say("hello")
-    before, said = process.cpu(), list[Said]()
+        await pages[n % people].send_and_read("hello")
+    before, replies = process.cpu(), list[Reply]()
     for n in range(turns):
-        said.append(await pages[n % people].say(f"message {n}"))
+        replies.append(await pages[n % people].send_and_read(f"message {n}"))
     for _ in range(max(1, turns // people)):
-        said += await asyncio.gather(*(page.say("and now?") for page in pages))
-    spent = process.cpu() - before
+        replies += await asyncio.gather(*(page.send_and_read("and now?") for page in pages))
+    cpu = process.cpu() - before
     for page in pages:
         await page.close()
-    assert all(one.end for one in said), "a reply did not end"
+    assert all(reply.end for reply in replies), "a reply did not end"
     return Figures(
-        statistics.median(one.to_first for one in said[:turns]),
-        statistics.median(one.to_end for one in said[:turns]),
-        spent / len(said),
+        statistics.median(reply.to_first for reply in replies[:turns]),
+        statistics.median(reply.to_end for reply in replies[:turns]),
+        cpu / len(replies),
     )
 
 
-def compare(there: Path, pairs: int, turns: int, people: int) -> None:
+def compare(other: Path, pairs: int, turns: int, people: int) -> None:
     """Measure both in turn, and print the ratios."""
     folder = Path(tempfile.mkdtemp(prefix="threadkeeper-before-"))
     postgres = embedded_postgres.start(folder / "postgres")
     try:
-        with endpoint() as (model_url, _), database(postgres.url) as (_, url), database(postgres.url) as (_, other):
-            places = {ROOT: (url, folder / "now"), there: (other, folder / "before")}
-            for _, data in places.values():
+        with endpoint() as (model_url, _), database(postgres.url) as (_, url), database(postgres.url) as (_, other_url):
+            instances = {ROOT: (url, folder / "now"), other: (other_url, folder / "before")}
+            for _, data in instances.values():
                 data.mkdir()
-            found: dict[Path, list[Figures]] = {ROOT: [], there: []}
+            results: dict[Path, list[Figures]] = {ROOT: [], other: []}
             for n in range(pairs):
-                for checkout in (ROOT, there) if n % 2 else (there, ROOT):
-                    with server(checkout, *places[checkout], model_url) as (address, cookie, pid):
-                        figures = asyncio.run(talk(address, cookie, pid, turns=turns, people=people))
-                    found[checkout].append(figures)
+                for checkout in (ROOT, other) if n % 2 else (other, ROOT):
+                    with server(checkout, *instances[checkout], model_url) as (address, cookie, pid):
+                        figures = asyncio.run(measure(address, cookie, pid, turns=turns, people=people))
+                    results[checkout].append(figures)
                     print(
-                        f"pair {n + 1}: {'before' if checkout == there else 'now'}: {_in_ms(figures)},"
+                        f"pair {n + 1}: {'before' if checkout == other else 'now'}: {_in_ms(figures)},"
                         f" load {os.getloadavg()[0]:.1f}",
                         flush=True,
                     )
-            print(*_lines(found[ROOT], found[there]), sep="\n")
+            print(*_lines(results[ROOT], results[other]), sep="\n")
     finally:
         postgres.stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -152,7 +152,7 @@ def _in_ms(figures: Figures) -> str:
 def _lines(now: Sequence[Figures], before: Sequence[Figures]) -> Iterator[str]:
     yield f"{time.strftime('%Y-%m-%d')}, {len(now)} pairs, {os.cpu_count()} cores; now as a share of before"
     for name in ("first", "end", "cpu"):
-        ours, theirs = ([getattr(one, name) for one in figures] for figures in (now, before))
+        ours, theirs = ([getattr(run, name) for run in figures] for figures in (now, before))
         ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
         sums = sum(ours) / sum(theirs)
         yield f"{name}: median {statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}), of all {sums:.3f}"
@@ -163,7 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.turns_before", description=__doc__)
     parser.add_argument("checkout", type=Path)
     parser.add_argument("--pairs", type=int, default=8)
-    parser.add_argument("--turns", type=int, default=40, help="of one person after another; as many again at once")
+    parser.add_argument("--turns", type=int, default=40, help="sequential turns; as many again at once")
     parser.add_argument("--people", type=int, default=20)
     options = parser.parse_args()
     compare(options.checkout.resolve(), options.pairs, options.turns, options.people)

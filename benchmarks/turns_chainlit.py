@@ -1,8 +1,8 @@
-"""The other product of `benchmarks.turns`: an app of Chainlit's as its documentation writes one, with the same agent.
+"""The Chainlit app of `benchmarks.turns`, written as in Chainlit's documentation, with the same agent.
 
-Run by `chainlit run` in an environment of Chainlit's own, from a copy in a folder of its own; imports nothing of ours.
-Signing in is by password, the history is kept by Chainlit's SQLAlchemy data layer, and what the model is to remember by
-`cl.user_session`, which Chainlit stores with the thread.
+`chainlit run` starts a copy of it in an environment and a folder of its own; it imports nothing of ours. Sign-in is by
+password. Chainlit's SQLAlchemy data layer stores the history, and `cl.user_session`, which Chainlit stores with the
+thread, holds the model's input.
 """
 
 import json
@@ -16,29 +16,29 @@ from chainlit.data.sql_alchemy import SQLAlchemyDataLayer
 from openai import AsyncOpenAI
 from openai.types.responses import ResponseTextDeltaEvent
 
-GIVEN = json.loads(Path(os.environ["TURNS_AGENT"]).read_text())
+CONFIG = json.loads(Path(os.environ["TURNS_AGENT"]).read_text())
 
 
-async def _never(context: Any, arguments: str) -> str:
+async def _not_called(context: Any, arguments: str) -> str:
     raise NotImplementedError
 
 
 def _agent() -> Agent[None]:
-    client = AsyncOpenAI(api_key="none", base_url=GIVEN["base_url"], max_retries=0)
+    client = AsyncOpenAI(api_key="none", base_url=CONFIG["base_url"], max_retries=0)
     tools = [
         FunctionTool(
             name=tool["name"],
             description=tool["description"],
             params_json_schema=tool["schema"],
-            on_invoke_tool=_never,
+            on_invoke_tool=_not_called,
         )
-        for tool in GIVEN["tools"]
+        for tool in CONFIG["tools"]
     ]
     return Agent(
         name="Assistant",
-        instructions=GIVEN["instructions"],
+        instructions=CONFIG["instructions"],
         tools=[*tools],
-        model=OpenAIResponsesModel(model=GIVEN["model"], openai_client=client),
+        model=OpenAIResponsesModel(model=CONFIG["model"], openai_client=client),
         model_settings=ModelSettings(store=False, response_include=["reasoning.encrypted_content"]),
     )
 
@@ -59,7 +59,7 @@ async def _answer(message: Any) -> None:
 
 
 async def _resume(thread: Any) -> None:
-    """Be there, so that Chainlit offers to go on with a thread."""
+    """Exist, so that Chainlit offers to resume a thread."""
 
 
 async def _sign_in(name: str, password: str) -> Any:

@@ -1,6 +1,6 @@
-"""Measure one product that runs alone: `python -m benchmarks.turns_clients`, a job on stdin, figures on stdout.
+"""Measure one running product: `python -m benchmarks.turns_clients`, with a job on stdin and figures on stdout.
 
-A process of its own for all clients, the same for both products; what is done is the same too.
+One process for all clients, the same for both products, with the same steps.
 """
 
 import asyncio
@@ -17,20 +17,20 @@ from typing import Any
 
 import psutil
 
-from benchmarks.turns_model import APART, TEXT, TOKENS
-from benchmarks.turns_pages import PAGES, Page, Said
+from benchmarks.turns_model import INTERVAL, TEXT, TOKENS
+from benchmarks.turns_pages import PAGES, Page, Reply
 
-TOGETHER = 20  # connections that are opened at the same moment
-WINDOW = 10.0  # seconds in which everybody says something, each at a random moment
+CONCURRENCY = 20  # connections opened at the same time
+WINDOW = 10.0  # seconds in which every client sends a message, at random times
 IDLE_FOR = 15.0
 SETTLE = 3.0
-# Where a cut begins, in seconds from the first token: in the middle of a reply, and so that it spans the end.
-CUTS = {"middle": 0.3, "end": (TOKENS - 1) * APART - 0.15}
+# Start of a cut, in seconds from the first token: in the middle of a reply, and so that it spans the end.
+CUTS = {"middle": 0.3, "end": (TOKENS - 1) * INTERVAL - 0.15}
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is measured, and how much of it."""
+    """What to measure, and how often."""
 
     product: str
     url: str
@@ -40,27 +40,27 @@ class Job:
     model: int
     seed: int
     alone: int  # turns
-    crowds: int  # times that everybody speaks
+    crowds: int  # rounds of messages by all clients
     cuts: int
-    cycles: int  # connections, twice; 0 leaves them and the idle ones out
+    cycles: int  # connections, twice; 0 skips them and the idle ones
     idle: int
 
 
 @dataclass
 class Figures:
-    """What was measured: seconds, megabytes, counts."""
+    """The measurements: seconds, megabytes, counts."""
 
     times: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     cpu: dict[str, list[float]] = field(default_factory=dict)  # of the server, its PostgreSQL, the model, the clients
-    others: dict[str, float] = field(default_factory=dict)  # cores kept busy by anybody else
+    others: dict[str, float] = field(default_factory=dict)  # cores used by other processes
     memory: dict[str, float] = field(default_factory=dict)
     missing: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # tokens not streamed, not shown
     idle_cpu: float = 0.0  # of a core
-    said: int = 0  # messages that were answered
+    replies: int = 0  # number of replies
 
 
 class Tree:
-    """A process with all that it has started."""
+    """A process and its descendants."""
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
@@ -69,7 +69,7 @@ class Tree:
         return [self._process, *self._process.children(recursive=True)]
 
     def cpu(self) -> float:
-        """Return the processor seconds so far, those of children that have ended among them."""
+        """Return the processor seconds so far, including those of ended children."""
         total = 0.0
         for process in self._all():
             try:
@@ -86,8 +86,8 @@ class Tree:
         return sum(process.memory_info().rss for process in self._all()) / 2**20
 
 
-class Measured:
-    """Keeps what a phase costs: `with` it."""
+class PhaseCost:
+    """A context manager that records the cost of a phase."""
 
     def __init__(self, clients: "Clients", phase: str) -> None:
         self._clients = clients
@@ -99,10 +99,10 @@ class Measured:
         return [*(tree.cpu() for tree in self._clients.trees), busy, time.perf_counter()]
 
     def __enter__(self) -> None:
-        self._begun = self._now()
+        self._before = self._now()
 
     def __exit__(self, *_: object) -> None:
-        *spent, busy, took = (after - before for before, after in zip(self._begun, self._now(), strict=True))
+        *spent, busy, took = (after - before for before, after in zip(self._before, self._now(), strict=True))
         figures = self._clients.figures
         known = figures.cpu.get(self._phase, [0.0] * len(spent))
         figures.cpu[self._phase] = [sum(pair) for pair in zip(known, spent, strict=True)]
@@ -110,7 +110,7 @@ class Measured:
 
 
 class Clients:
-    """Everybody who talks with a product."""
+    """All clients of a product."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -121,104 +121,106 @@ class Clients:
         self._random = random.Random(job.seed)
 
     async def measure(self) -> Figures:
-        """Do all of it."""
+        """Run all phases."""
         await self.alone("warm-up", turns=5)
-        self._weigh("at the start")
+        self._record_memory("at the start")
         await self.alone("alone", turns=self.job.alone)
-        await self.crowd()
-        self._weigh("after the turns")
+        await self.all_at_once()
+        self._record_memory("after the turns")
         for where, after in CUTS.items():
             await self.cut(where, after)
         if self.job.cycles:
             for phase in ("after a warm-up of cycles", "after as many more"):
-                await self.connect_and_leave()
+                await self.connect_and_close()
                 await asyncio.sleep(SETTLE)
-                self._weigh(phase)
+                self._record_memory(phase)
             await self.idle()
         return self.figures
 
-    def _weigh(self, moment: str) -> None:
+    def _record_memory(self, moment: str) -> None:
         self.figures.memory[moment] = self.server.memory()
 
-    def _keep(self, phase: str, said: Sequence[Said]) -> None:
-        for one in said:
-            assert one.end and one.text == TEXT, f"{phase}: {one}"
-        self.figures.said += len(said)
-        self.figures.times.setdefault(phase, []).extend((one.to_first, one.to_end) for one in said)
+    def _record(self, phase: str, replies: Sequence[Reply]) -> None:
+        for item in replies:
+            assert item.end and item.text == TEXT, f"{phase}: {item}"
+        self.figures.replies += len(replies)
+        self.figures.times.setdefault(phase, []).extend((item.to_first, item.to_end) for item in replies)
 
-    async def _open(self, how_many: int) -> list[Page]:
-        pages = [self._page(self.job.url, cookie) for cookie in islice(cycle(self.job.cookies), how_many)]
-        await _together([page.open() for page in pages])
+    async def _open(self, number: int) -> list[Page]:
+        pages = [self._page(self.job.url, cookie) for cookie in islice(cycle(self.job.cookies), number)]
+        await _gather_limited([page.open() for page in pages])
         return pages
 
     async def alone(self, phase: str, turns: int) -> None:
-        """Let one person speak, again and again, ten times in each conversation."""
+        """Send messages from one client, ten in each conversation."""
         while turns > 0:
             (page,) = await self._open(1)
-            with Measured(self, phase):
-                self._keep(phase, [await page.say(f"message {n}") for n in range(min(turns, 10))])
+            with PhaseCost(self, phase):
+                self._record(phase, [await page.send_and_read(f"message {n}") for n in range(min(turns, 10))])
             await page.close()
             turns -= 10
 
-    async def crowd(self) -> None:
-        """Let everybody speak at once, and each at a random moment, in turn, in conversations that go on."""
+    async def all_at_once(self) -> None:
+        """Send messages from all clients, alternately at once and at random times, in the same conversations."""
         pages = await self._open(len(self.job.cookies))
-        self._keep("first messages", await asyncio.gather(*(page.say("hello") for page in pages)))
+        self._record("first messages", await asyncio.gather(*(page.send_and_read("hello") for page in pages)))
 
-        async def speak(page: Page, wait: float) -> Said:
+        async def send_later(page: Page, wait: float) -> Reply:
             await asyncio.sleep(wait)
-            return await page.say("and now?")
+            return await page.send_and_read("and now?")
 
         for _ in range(self.job.crowds):
             for phase, window in (("at once", 0.0), ("at random times", WINDOW)):
                 await asyncio.sleep(1)
                 gc.collect()
-                with Measured(self, phase):
+                with PhaseCost(self, phase):
                     waits = [self._random.uniform(0, window) for _ in pages]
-                    self._keep(phase, await asyncio.gather(*map(speak, pages, waits)))
-        await _together([page.close() for page in pages])
+                    self._record(phase, await asyncio.gather(*map(send_later, pages, waits)))
+        await _gather_limited([page.close() for page in pages])
 
     async def cut(self, where: str, after: float) -> None:
-        """Cut connections in the middle of replies, or so that the reply ends meanwhile."""
+        """Cut connections in the middle of replies, or so that the reply ends during the cut."""
         pages = await self._open(self.job.cuts)
-        said = await asyncio.gather(*(page.say("tell me", cut_after=after) for page in pages))
-        self.figures.said += len(said)
+        replies = await asyncio.gather(*(page.send_and_read("tell me", cut_after=after) for page in pages))
+        self.figures.replies += len(replies)
         size = len(TEXT) // TOKENS
-        self.figures.missing[where] = [(TOKENS - one.streamed // size, TOKENS - len(one.text) // size) for one in said]
-        await _together([page.close() for page in pages])
+        self.figures.missing[where] = [
+            (TOKENS - item.streamed // size, TOKENS - len(item.text) // size) for item in replies
+        ]
+        await _gather_limited([page.close() for page in pages])
 
-    async def connect_and_leave(self) -> None:
+    async def connect_and_close(self) -> None:
         """Open pages and close them, a few at a time."""
-        for _ in range(self.job.cycles // TOGETHER):
-            pages = await self._open(TOGETHER)
-            await _together([page.close() for page in pages])
+        for _ in range(self.job.cycles // CONCURRENCY):
+            pages = await self._open(CONCURRENCY)
+            await _gather_limited([page.close() for page in pages])
 
     async def idle(self) -> None:
-        """Let many pages be open and do nothing."""
-        self._weigh("before the idle ones")
+        """Measure many open, idle pages."""
+        self._record_memory("before the idle ones")
         pages = await self._open(self.job.idle)
         await asyncio.sleep(SETTLE)
-        self._weigh("with the idle ones")
-        begun, spent = time.perf_counter(), self.server.cpu()
+        self._record_memory("with the idle ones")
+        started, spent = time.perf_counter(), self.server.cpu()
         await asyncio.sleep(IDLE_FOR)
-        self.figures.idle_cpu = (self.server.cpu() - spent) / (time.perf_counter() - begun)
+        self.figures.idle_cpu = (self.server.cpu() - spent) / (time.perf_counter() - started)
         assert all(page.socket.close_code is None for page in pages)
-        await _together([page.close() for page in pages])
+        await _gather_limited([page.close() for page in pages])
 
 
-async def _together(work: Sequence[Any]) -> None:
-    """Await coroutines, a few at the same time."""
-    places = asyncio.Semaphore(TOGETHER)
+async def _gather_limited(work: Sequence[Any]) -> None:
+    """Await coroutines with limited concurrency."""
+    semaphore = asyncio.Semaphore(CONCURRENCY)
 
-    async def do(one: Any) -> None:
-        async with places:
-            await one
+    async def run(item: Any) -> None:
+        async with semaphore:
+            await item
 
-    await asyncio.gather(*map(do, work))
+    await asyncio.gather(*map(run, work))
 
 
 def main() -> None:
-    """Read the job, measure, write the figures."""
+    """Read the job, measure, and write the figures."""
     job = Job(**json.load(sys.stdin))
     gc.freeze()
     figures = asyncio.run(Clients(job).measure())

@@ -1,9 +1,9 @@
-"""A model's endpoint that costs next to nothing: 50 tokens, 20 ms apart, the first at once.
+"""A cheap model endpoint: 50 tokens, 20 ms apart, the first one immediately.
 
     uv run python -m benchmarks.turns_model --port 9000
 
-A process of its own, so that it shares no loop with a server or a client. The events are those of
-`chat/tests/model_server`, written once; each answer is given ids of its own. Whatever is asked is answered so.
+A process of its own, so that it shares no event loop with a server or a client. The events are those of
+`chat/tests/model_server`, rendered once; each answer gets its own ids. Every request gets this answer.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from chat.tests.model_server import Request, says
 from chat.tests.model_server.server import wire
 
-TOKENS, APART = 50, 0.02  # seconds
+TOKENS, INTERVAL = 50, 0.02  # seconds
 PIECES = tuple(f"token{n:02} " for n in range(TOKENS))
 TEXT = "".join(PIECES)
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -24,13 +24,13 @@ BACKLOG = 1024
 
 
 class Script:
-    """An answer's bytes by when they are due: all up to the first token, each later one, the rest with the last."""
+    """The bytes of an answer by due time: up to the first token, each later token, and the rest with the last."""
 
     def __init__(self) -> None:
         request = Request("responses", {"stream": True, "model": "steady", "input": ""})
         pieces = list(wire(request, says(*PIECES)).pieces())
-        tokens = [place for place, piece in enumerate(pieces) if piece.kind == "content"]
-        starts = [0, *(place for place in tokens[1:]), len(pieces)]
+        tokens = [index for index, piece in enumerate(pieces) if piece.kind == "content"]
+        starts = [0, *(index for index in tokens[1:]), len(pieces)]
         self._parts = [
             _chunked(piece.data for piece in pieces[start:end]) for start, end in zip(starts, starts[1:], strict=False)
         ]
@@ -39,7 +39,7 @@ class Script:
         assert len(self._parts) == TOKENS and len(self._ids) == 2
 
     def parts(self) -> list[bytes]:
-        """Return an answer with ids that no other has."""
+        """Return an answer with unique ids."""
         parts = self._parts
         for known in self._ids:
             new = uuid.uuid4().hex.encode()
@@ -61,11 +61,11 @@ async def _serve(port: int) -> None:
                 head = await reader.readuntil(b"\r\n\r\n")
                 size = re.search(rb"(?i)content-length: *(\d+)", head)
                 await reader.readexactly(int(size[1]) if size else 0)
-                begun = loop.time()
+                started = loop.time()
                 writer.write(HEAD)
                 for n, part in enumerate(script.parts()):
-                    # By the clock, so that a late token does not delay those after it.
-                    await asyncio.sleep(begun + n * APART - loop.time())
+                    # Scheduled from the start, so that a late token does not delay the following ones.
+                    await asyncio.sleep(started + n * INTERVAL - loop.time())
                     writer.write(part)
                     if writer.is_closing():
                         return

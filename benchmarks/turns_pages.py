@@ -1,4 +1,4 @@
-"""The pages of `benchmarks.turns`: each speaks its product's protocol as that one's own page does, over one library."""
+"""Clients of `benchmarks.turns`: each implements the protocol of its product's own page, with the same library."""
 
 import asyncio
 import json
@@ -13,35 +13,35 @@ from typing import Any, ClassVar
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin
 
-AWAY = 0.3  # seconds that a cut takes
-SILENCE = 5.0  # after a cut, when nothing more is expected
-PATIENCE = 60.0
+CUT_SECONDS = 0.3  # seconds that a cut lasts
+TIMEOUT_AFTER_CUT = 5.0  # read timeout after a cut, when no more may come
+TIMEOUT = 60.0
 ACKNOWLEDGE_EVERY = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a page saw of one reply; times on the machine's one clock, 0 for what never came."""
+class Reply:
+    """What a page received of one reply; times by the machine's clock, 0 for missing events."""
 
     sent: float
     first: float
     end: float
-    text: str  # as it stands on the page at the end
-    streamed: int  # characters that came piece by piece
+    text: str  # as the page shows it at the end
+    streamed: int  # characters received as deltas
 
     @property
     def to_first(self) -> float:
-        """Seconds from sending to the first piece."""
+        """Seconds from sending to the first delta."""
         return self.first - self.sent
 
     @property
     def to_end(self) -> float:
-        """Seconds from sending to the product's word that the reply is whole."""
+        """Seconds from sending to the event that completes the reply."""
         return self.end - self.sent
 
 
 class Page(ABC):
-    """One person's window on one conversation, read while a reply is expected."""
+    """A client of one user on one conversation, read while a reply is expected."""
 
     name: ClassVar[str]
     path: ClassVar[str]
@@ -61,81 +61,81 @@ class Page(ABC):
         return self._socket
 
     async def open(self) -> None:
-        """Connect, and wait until the product says that it is ready."""
+        """Connect, and complete the handshake of the product."""
         self._socket = await connect(
             f"ws{self._url.removeprefix('http')}{self.address()}",
             additional_headers={"Cookie": self._cookie},
             origin=Origin(self._url),
-            # The cheapest for both: no compression, no signs of life of the library's own.
+            # The cheapest for both: no compression, no keepalive of the library.
             compression=None,
             ping_interval=None,
-            open_timeout=PATIENCE,
+            open_timeout=TIMEOUT,
             max_size=None,
             proxy=None,
         )
-        async with asyncio.timeout(PATIENCE):
-            await self.greet()
+        async with asyncio.timeout(TIMEOUT):
+            await self.handshake()
 
     async def close(self) -> None:
-        """Go away as a page that is closed."""
+        """Close the connection as a closed page does."""
         await self.socket.close()
 
-    async def say(self, text: str, *, cut_after: float | None = None) -> Said:
-        """Send a message and read until the reply is whole; cut the connection so long after the first piece."""
+    async def send_and_read(self, text: str, *, cut_after: float | None = None) -> Reply:
+        """Send a message and read until the reply is complete; cut the connection so long after the first delta."""
         self.first = self.end = 0.0
         self.text, self.streamed = "", 0
         sent = time.perf_counter()
         await self.send_message(text)
-        patience = PATIENCE
+        timeout = TIMEOUT
         with suppress(TimeoutError):
             while not self.end:
                 if cut_after is not None and self.first and time.perf_counter() - self.first >= cut_after:
-                    cut_after, patience = None, SILENCE
+                    cut_after, timeout = None, TIMEOUT_AFTER_CUT
                     await self._lose_connection()
-                async with asyncio.timeout(patience):
-                    await self.take(await self._receive())
-        return Said(sent, self.first, self.end, self.text, self.streamed)
+                async with asyncio.timeout(timeout):
+                    await self.handle(await self._receive())
+        return Reply(sent, self.first, self.end, self.text, self.streamed)
 
     async def _lose_connection(self) -> None:
         self.socket.transport.abort()
         await self.socket.wait_closed()
-        await asyncio.sleep(AWAY)
+        await asyncio.sleep(CUT_SECONDS)
         await self.open()
-        await self.come_back()
+        await self.resume()
 
     async def _receive(self) -> str:
         data = await self.socket.recv()
         assert isinstance(data, str)
         return data
 
-    def saw(self, pieces: str) -> None:
-        """Note that a piece of the reply was streamed."""
+    def record_piece(self, pieces: str) -> None:
+        """Record a streamed piece of the reply."""
         self.first = self.first or time.perf_counter()
         self.streamed += len(pieces)
 
     @abstractmethod
     def address(self) -> str:
-        """Return where the websocket is."""
+        """Return the path of the websocket."""
 
     @abstractmethod
-    async def greet(self) -> None:
-        """Do what comes before the first message."""
+    async def handshake(self) -> None:
+        """Complete the handshake before the first message."""
 
     @abstractmethod
-    async def come_back(self) -> None:
-        """Do what the product's page does once it is connected again."""
+    async def resume(self) -> None:
+        """Do what the product's page does after it reconnects."""
 
     @abstractmethod
     async def send_message(self, text: str) -> None:
         """Send a message."""
 
     @abstractmethod
-    async def take(self, data: str) -> None:
-        """Read one frame."""
+    async def handle(self, data: str) -> None:
+        """Handle one frame."""
 
 
 class OurPage(Page):
-    """A client by docs/reference/websocket.md: acknowledges what it reads, and resumes after the last number."""
+    """A client as in docs/reference/websocket.md: acknowledges frames, and resumes after the last number."""
 
     name = "Threadkeeper"
 
@@ -148,11 +148,11 @@ class OurPage(Page):
     def address(self) -> str:
         return f"/ws/chat/{self.conversation}/"
 
-    async def greet(self) -> None:
+    async def handshake(self) -> None:
         while json.loads(await self._receive())["type"] != "ready":
             pass
 
-    async def come_back(self) -> None:
+    async def resume(self) -> None:
         if self._seen is not None:
             turn_id, attempt, n = self._seen
             await self._send("log.follow", turn_id=turn_id, attempt=attempt, after=n)
@@ -161,7 +161,7 @@ class OurPage(Page):
         self._seen = None
         await self._send("message.send", client_id=str(uuid.uuid4()), text=text)
 
-    async def take(self, data: str) -> None:
+    async def handle(self, data: str) -> None:
         frame = json.loads(data)
         kind = frame["type"]
         if "n" not in frame or "turn_id" not in frame:
@@ -169,7 +169,7 @@ class OurPage(Page):
             return
         await self._acknowledge(frame)
         if kind == "text.delta":
-            self.saw(frame["text"][max(0, len(self.text) - frame["at"]) :])
+            self.record_piece(frame["text"][max(0, len(self.text) - frame["at"]) :])
             self.text = self.text[: frame["at"]] + frame["text"]
         elif kind in ("turn.snapshot", "turn.resumed"):
             self.text = frame["text"]
@@ -188,7 +188,7 @@ class OurPage(Page):
 
 
 class ChainlitPage(Page):
-    """As Chainlit's own script does over socket.io (protocol 5 on engine.io 4), over a websocket from the beginning."""
+    """Uses socket.io (protocol 5 on engine.io 4) as Chainlit's own script does, with a websocket from the start."""
 
     name = "Chainlit"
 
@@ -201,7 +201,7 @@ class ChainlitPage(Page):
     def address(self) -> str:
         return "/ws/socket.io/?EIO=4&transport=websocket"
 
-    async def greet(self) -> None:
+    async def handshake(self) -> None:
         auth = {
             "clientType": "webapp",
             "sessionId": self._session,
@@ -211,17 +211,17 @@ class ChainlitPage(Page):
         }
         assert (await self._receive()).startswith("0")
         await self.socket.send(f"40{json.dumps(auth)}")
-        early = []  # a reply that goes on does not wait for the handshake
+        early = []  # a running reply does not wait for the handshake
         while not (data := await self._receive()).startswith("40"):
             early.append(data)
         await self._emit("connection_successful")
-        # The first of the events with which it is answered.
+        # The first of the events that follow.
         while not data.startswith("42"):
             early.append(data := await self._receive())
         for data in early:
-            await self.take(data)
+            await self.handle(data)
 
-    async def come_back(self) -> None:
+    async def resume(self) -> None:
         pass  # the server finds the session by its id
 
     async def send_message(self, text: str) -> None:
@@ -236,28 +236,28 @@ class ChainlitPage(Page):
         }
         await self._emit("client_message", {"message": message, "fileReferences": []})
 
-    async def take(self, data: str) -> None:
+    async def handle(self, data: str) -> None:
         if data == "2":
             await self.socket.send("3")
         if not data.startswith("42"):
             return
         event, *rest = json.loads(data[2:])
-        given = rest[0] if rest else {}
+        payload = rest[0] if rest else {}
         if event == "first_interaction":
-            self._thread = given["thread_id"]
+            self._thread = payload["thread_id"]
         elif event == "stream_start":
-            self._reply, self.text = given["id"], given["output"]
-            self.saw(self.text)
-        elif event == "stream_token" and given["id"] == self._reply:
-            self.text += given["token"]
-            self.saw(given["token"])
-        elif event in ("new_message", "update_message") and given["type"] == "assistant_message":
-            assert not given["isError"], given
-            self.text = given["output"]
+            self._reply, self.text = payload["id"], payload["output"]
+            self.record_piece(self.text)
+        elif event == "stream_token" and payload["id"] == self._reply:
+            self.text += payload["token"]
+            self.record_piece(payload["token"])
+        elif event in ("new_message", "update_message") and payload["type"] == "assistant_message":
+            assert not payload["isError"], payload
+            self.text = payload["output"]
             self.end = time.perf_counter()
 
-    async def _emit(self, event: str, *given: Any) -> None:
-        await self.socket.send(f"42{json.dumps([event, *given])}")
+    async def _emit(self, event: str, *payload: Any) -> None:
+        await self.socket.send(f"42{json.dumps([event, *payload])}")
 
 
 PAGES: dict[str, type[Page]] = {page.name: page for page in (OurPage, ChainlitPage)}

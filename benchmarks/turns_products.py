@@ -1,4 +1,4 @@
-"""The two products of `benchmarks.turns`, each started as its own documentation says, and who talks with them."""
+"""The two products of `benchmarks.turns`, each started as its own documentation says, and their signed-in users."""
 
 import json
 import os
@@ -29,7 +29,7 @@ from config.tests.support import (
 )
 
 MODEL = "gpt-5-mini"
-# Of Chainlit's documentation, for its version 2.12.
+# From Chainlit's documentation for version 2.12.
 TABLES = """
 CREATE TABLE users (
     "id" uuid PRIMARY KEY, "identifier" text NOT NULL UNIQUE, "metadata" jsonb NOT NULL, "createdAt" text
@@ -55,7 +55,7 @@ CREATE TABLE feedbacks (
     "value" int NOT NULL, "comment" text
 );
 """
-# What django.contrib.auth.login writes: a hundred forms would take a minute, most of it hashing passwords.
+# Does what django.contrib.auth.login does: a hundred login forms would take a minute, mostly for password hashing.
 SIGN_IN = """
 from django.contrib import auth
 from django.contrib.sessions.backends.db import SessionStore
@@ -83,11 +83,11 @@ print(json.dumps({
 
 
 class Product(ABC):
-    """A server that can be started and stopped again, on a database and a folder that stay."""
+    """A server that can be restarted with the same database and folder."""
 
     name: ClassVar[str]
-    # Counts what is kept of replies.
-    kept: ClassVar[str]
+    # Counts the stored replies.
+    replies_query: ClassVar[str]
 
     def __init__(self, database: str, folder: Path, model_url: str) -> None:
         self.database = LiveDatabase(database)
@@ -102,25 +102,25 @@ class Product(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """Stop it."""
+        """Stop the server."""
 
     @abstractmethod
-    def sign_in(self, people: int) -> None:
-        """Let people sign in at the running server, each in `cookies` from then on."""
+    def sign_in(self, users: int) -> None:
+        """Sign users in at the running server, and add their cookies to `cookies`."""
 
     def replies(self) -> int:
-        """Count the replies that the record holds."""
-        ((count,),) = self.database.query(self.kept)
+        """Count the replies in the database."""
+        ((count,),) = self.database.query(self.replies_query)
         return int(count)
 
-    def troubles(self) -> int:
-        """Count what its log tells of that went wrong."""
+    def error_count(self) -> int:
+        """Count the errors in its log."""
         return sum(" ERROR " in line or "error occurred" in line for line in self.output.splitlines())
 
     @property
     @abstractmethod
     def output(self) -> str:
-        """What it has written so far."""
+        """The log of the server so far."""
 
 
 class Threadkeeper(Product):
@@ -128,7 +128,7 @@ class Threadkeeper(Product):
 
     name = "Threadkeeper"
     program = "config.runtime.asgi_server"
-    kept = "SELECT count(*) FROM chat_message WHERE role = 'assistant'"
+    replies_query = "SELECT count(*) FROM chat_message WHERE role = 'assistant'"
 
     def __init__(self, database: str, folder: Path, model_url: str) -> None:
         super().__init__(database, folder, model_url)
@@ -155,24 +155,24 @@ class Threadkeeper(Product):
         assert self._server is not None
         return self._server.output
 
-    def sign_in(self, people: int) -> None:
-        for n in range(people):
+    def sign_in(self, users: int) -> None:
+        for n in range(users):
             self.database.add_user(f"person{n}@example.com")
         for key in _in_django(SIGN_IN, DATABASE_URL=self.database.url, DATA_DIR=str(self.folder)):
             self.cookies.append(f"sessionid={key}")
 
 
 class Chainlit(Product):
-    """`chainlit run` of an app with the same agent, from its package, in an environment of its own."""
+    """`chainlit run` of an app with the same agent, with the package in an environment of its own."""
 
     name = "Chainlit"
-    kept = "SELECT count(*) FROM steps WHERE type = 'assistant_message'"
+    replies_query = "SELECT count(*) FROM steps WHERE type = 'assistant_message'"
 
     def __init__(self, database: str, folder: Path, model_url: str) -> None:
         super().__init__(database, folder, model_url)
         self._python = folder / "environment"
         self._install()
-        self.version = self._ask("import importlib.metadata as m; print(m.version('chainlit'))")
+        self.version = self._run_python("import importlib.metadata as m; print(m.version('chainlit'))")
         shutil.copy(ROOT / "benchmarks" / "turns_chainlit.py", folder / "app.py")
         (folder / "agent.json").write_text(json.dumps(_our_agent(folder, model_url)))
         with psycopg.connect(database, autocommit=True) as connection:
@@ -180,16 +180,16 @@ class Chainlit(Product):
         self._process: subprocess.Popen[bytes] | None = None
 
     def _install(self) -> None:
-        # The SDK and its client in the versions that we have.
-        same = [f"{name}=={version(name)}" for name in ("openai-agents", "openai", "pydantic")]
-        wanted = ["chainlit", "sqlalchemy[asyncio]", "asyncpg", *same]
+        # The same versions of the SDK and its client as ours.
+        pinned = [f"{name}=={version(name)}" for name in ("openai-agents", "openai", "pydantic")]
+        requirements = ["chainlit", "sqlalchemy[asyncio]", "asyncpg", *pinned]
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         subprocess.run(["uv", "venv", "--quiet", "--python", python, self._python], check=True)
         subprocess.run(
-            ["uv", "pip", "install", "--quiet", "--python", self._python / "bin" / "python", *wanted], check=True
+            ["uv", "pip", "install", "--quiet", "--python", self._python / "bin" / "python", *requirements], check=True
         )
 
-    def _ask(self, code: str) -> str:
+    def _run_python(self, code: str) -> str:
         command = [str(self._python / "bin" / "python"), "-c", code]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
@@ -212,14 +212,14 @@ class Chainlit(Product):
                 [*command, "--port", str(port)], env=environment, output=output, cwd=self.folder
             )
 
-        def answers() -> bool:
+        def is_ready() -> bool:
             assert process.poll() is None, self.output
             try:
                 return httpx.get(url, timeout=5).status_code == 200
             except httpx.TransportError:
                 return False
 
-        eventually(answers, within=60, what=f"Chainlit at {url}")
+        eventually(is_ready, within=60, what=f"Chainlit at {url}")
         self._url = url
         return url, process.pid
 
@@ -228,8 +228,8 @@ class Chainlit(Product):
         self._process.terminate()
         self._process.wait(SECONDS)
 
-    def sign_in(self, people: int) -> None:
-        for n in range(people):
+    def sign_in(self, users: int) -> None:
+        for n in range(users):
             with httpx.Client(base_url=self._url) as browser:
                 form = {"username": f"person{n}@example.com", "password": PASSWORD}
                 browser.post("/login", data=form).raise_for_status()
@@ -241,21 +241,21 @@ class Chainlit(Product):
 
 
 def _for_asyncpg(url: str) -> str:
-    """Return the address of a PostgreSQL as SQLAlchemy wants it for asyncpg."""
+    """Return the URL of a PostgreSQL for SQLAlchemy with asyncpg."""
     parts = urlsplit(url)
     host = parse_qs(parts.query)["host"][0] if parts.query else parts.netloc
     return f"postgresql+asyncpg://postgres@{parts.path}?host={host}"
 
 
 def _our_agent(folder: Path, model_url: str) -> Mapping[str, object]:
-    """Return what our agent is told and may do, for the other product's."""
-    told = _in_django(AGENT, DATA_DIR=str(folder / "unused"))
-    return {**told, "model": MODEL, "base_url": model_url}
+    """Return the instructions and tools of our agent, for the Chainlit app."""
+    agent = _in_django(AGENT, DATA_DIR=str(folder / "unused"))
+    return {**agent, "model": MODEL, "base_url": model_url}
 
 
 def _in_django(code: str, **variables: str) -> Any:
-    """Run some of our own code in a process with our settings; return what it writes, as JSON."""
+    """Run our own code in a process with our settings; return its output, parsed as JSON."""
     environment = clean_environment(PYTHONPATH=os.fspath(ROOT), **variables)
     command = [sys.executable, "-c", f"import json, django; django.setup()\n{code}"]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, cwd=ROOT)
-    return json.loads(done.stdout)
+    completed = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, cwd=ROOT)
+    return json.loads(completed.stdout)

@@ -1,7 +1,7 @@
-"""Where the time of one turn goes: a server whose steps are timed from outside, and the table of them.
+"""Measure the stages of a turn: a server with timed functions, and the table of stages.
 
-`benchmarks.turns --where` starts this module as the server. It wraps functions of the product and adds nothing to what
-they do but a look at the clock, the machine's one, which the clients read too.
+`benchmarks.turns --where` starts this module as the server. It wraps functions of the product and only records the time
+of their calls, by the same clock as the clients.
 """
 
 import argparse
@@ -24,21 +24,21 @@ from typing import Any
 from benchmarks.turns_pages import OurPage
 from config.tests.support import ROOT
 
-# What happens up to each moment, in the order in which it does.
+# What happens before each moment, in order.
 STAGES = {
-    "received": "the frame on its way to the socket's handler",
-    "known": "the login looked at again",
-    "taken up": "a database thread waited for",
-    "accepted": "message and turn stored: one transaction",
-    "briefed": "what the turn needs read",
-    "playing": "back to the loop, the turn's task begun",
-    "opened": "the session opened",
-    "asking": "the SDK's run loop, up to the model",
+    "received": "frame to the socket's handler",
+    "authenticated": "check of the login session",
+    "in database thread": "wait for a database thread",
+    "accepted": "message and turn stored, one transaction",
+    "input read": "read of the turn's input",
+    "started": "return to the loop, start of the turn's task",
+    "opened": "open of the session",
+    "model called": "the SDK's run loop, up to the model",
     "requested": "the model's client, up to the request",
-    "answered": "the endpoint, up to its answer's first byte",
-    "said": "the first token out of the stream, into the log",
+    "answered": "the endpoint, up to the first byte of its response",
+    "first token": "first token from the stream to the log",
     "sent": "the follower, up to the socket",
-    "seen": "the frame on its way to the page",
+    "seen": "frame to the page",
 }
 
 Mark = tuple[str, str, float]
@@ -47,7 +47,7 @@ _conversation: ContextVar[str] = ContextVar("conversation", default="")
 
 
 def mark(moment: str, conversation: object = None) -> None:
-    """Note the time at which a turn of a conversation got somewhere."""
+    """Record the time at which a turn of a conversation reached a moment."""
     if name := str(conversation or _conversation.get()):
         _marks.append((name, moment, time.perf_counter()))
 
@@ -55,36 +55,36 @@ def mark(moment: str, conversation: object = None) -> None:
 # -- in the server
 
 
-def _around(
+def _hook(
     owner: Any, name: str, *, before: Callable[..., None] | None = None, after: Callable[..., None] | None = None
 ) -> None:
-    """Let somebody look before and after each call of a function, whichever kind it is."""
+    """Call hooks before and after each call of a function, sync or async."""
     function = getattr(owner, name)
 
-    def look(looks: Callable[..., None] | None, *args: Any, **kwargs: Any) -> None:
-        if looks is not None:
-            looks(*args, **kwargs)
+    def run_hook(hook: Callable[..., None] | None, *args: Any, **kwargs: Any) -> None:
+        if hook is not None:
+            hook(*args, **kwargs)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        look(before, *args, **kwargs)
+        run_hook(before, *args, **kwargs)
         result = function(*args, **kwargs)
-        look(after, *args, **kwargs)
+        run_hook(after, *args, **kwargs)
         return result
 
     @functools.wraps(function)
     async def awaited(*args: Any, **kwargs: Any) -> Any:
-        look(before, *args, **kwargs)
+        run_hook(before, *args, **kwargs)
         result = await function(*args, **kwargs)
-        look(after, *args, **kwargs)
+        run_hook(after, *args, **kwargs)
         return result
 
     setattr(owner, name, awaited if inspect.iscoroutinefunction(function) else call)
 
 
 def instrument() -> None:
-    """Wrap what a turn passes through."""
-    http = import_module("httpx2")  # what the model's client sends by
+    """Wrap the functions that a turn passes through."""
+    http = import_module("httpx2")  # the HTTP library of the model's client
     from chat.memory.session import AgentSessionMemory
     from chat.realtime.consumer import ChatSocket
     from chat.turns import admission, begin, execution, replay
@@ -95,42 +95,42 @@ def instrument() -> None:
         if text_data and "message.send" in text_data:
             mark("received", socket.conversation_id)
 
-    def plays(turn: Any) -> None:
+    def execution_started(turn: Any) -> None:
         _conversation.set(str(turn.turn.conversation_id))
-        mark("playing")
+        mark("started")
 
-    def said(log: Any, event: Any) -> None:
+    def delta_logged(log: Any, event: Any) -> None:
         if isinstance(event, TextDelta):
-            mark("said")
+            mark("first token")
 
     def sent(socket: Any, text_data: str | None = None, **_: Any) -> None:
         if text_data and text_data.startswith('{"type":"text.delta"'):
             mark("sent", socket.conversation_id)
 
-    _around(ChatSocket, "receive", before=received)
-    _around(ChatSocket, "_is_signed_in", after=lambda socket: mark("known", socket.conversation_id))
-    _around(
+    _hook(ChatSocket, "receive", before=received)
+    _hook(ChatSocket, "_is_signed_in", after=lambda socket: mark("authenticated", socket.conversation_id))
+    _hook(
         admission,
         "accept",
-        before=lambda **given: mark("taken up", given["conversation_id"]),
-        after=lambda **given: mark("accepted", given["conversation_id"]),
+        before=lambda **arguments: mark("in database thread", arguments["conversation_id"]),
+        after=lambda **arguments: mark("accepted", arguments["conversation_id"]),
     )
-    _around(begin, "read_turn_input", after=lambda turn: mark("briefed", turn.conversation_id))
-    _around(execution.TurnExecution, "run", before=plays)
-    _around(AgentSessionMemory, "open", after=lambda *_: mark("opened"))
-    _around(replay.ReplayModel, "watch", before=lambda *_: mark("asking"))
-    _around(
+    _hook(begin, "read_turn_input", after=lambda turn: mark("input read", turn.conversation_id))
+    _hook(execution.TurnExecution, "run", before=execution_started)
+    _hook(AgentSessionMemory, "open", after=lambda *_: mark("opened"))
+    _hook(replay.ReplayModel, "watch", before=lambda *_: mark("model called"))
+    _hook(
         http.AsyncClient,
         "send",
         before=lambda *_, **__: mark("requested"),
         after=lambda *_, **__: mark("answered"),
     )
-    _around(TurnLog, "append", before=said)
-    _around(ChatSocket, "send", before=sent)
+    _hook(TurnLog, "append", before=delta_logged)
+    _hook(ChatSocket, "send", before=sent)
 
 
 def main() -> None:
-    """Serve as `config.runtime.asgi_server` does, timed."""
+    """Serve as `config.runtime.asgi_server` does, with timed functions."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.turns_where")
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
@@ -138,7 +138,7 @@ def main() -> None:
 
     from config.runtime import asgi_server
 
-    os.environ.setdefault("DATABASE_POOL_SIZE", asgi_server.POOL_SIZE)  # read with the settings, now
+    os.environ.setdefault("DATABASE_POOL_SIZE", asgi_server.POOL_SIZE)  # the settings read it in setup()
     django.setup(set_prefix=False)
     instrument()
     asgi_server.serve("127.0.0.1", options.port)
@@ -149,33 +149,33 @@ def main() -> None:
 # -- in the clients
 
 
-async def talk(url: str, cookies: Sequence[str], *, alone: int, crowds: int) -> dict[str, list[list[Any]]]:
-    """Let one person speak, then everybody at once; return each turn's conversation, sending and first piece."""
+async def run_clients(url: str, cookies: Sequence[str], *, alone: int, crowds: int) -> dict[str, list[list[Any]]]:
+    """Send messages from one client, then from all at once; return conversation, send time and first delta per turn."""
     seen: dict[str, list[list[Any]]] = {"warm-up": [], "alone": [], "at once": []}
 
-    async def say(phase: str, page: OurPage) -> None:
-        said = await page.say("where does the time go?")
-        seen[phase].append([str(page.conversation), said.sent, said.first])
+    async def send(phase: str, page: OurPage) -> None:
+        reply = await page.send_and_read("where does the time go?")
+        seen[phase].append([str(page.conversation), reply.sent, reply.first])
 
     for phase, turns in (("warm-up", 5), ("alone", alone)):
         page = OurPage(url, cookies[0])
         await page.open()
         for _ in range(turns):
-            await say(phase, page)
+            await send(phase, page)
         await page.close()
     pages = [OurPage(url, cookie) for cookie in cookies]
     for page in pages:
         await page.open()
-    await asyncio.gather(*(say("warm-up", page) for page in pages))
+    await asyncio.gather(*(send("warm-up", page) for page in pages))
     for _ in range(crowds):
         await asyncio.sleep(1)
-        await asyncio.gather(*(say("at once", page) for page in pages))
+        await asyncio.gather(*(send("at once", page) for page in pages))
     for page in pages:
         await page.close()
     return seen
 
 
-# -- out of both
+# -- from both
 
 
 def stages(seen: dict[str, list[list[Any]]], marks: Sequence[Sequence[Any]]) -> dict[str, dict[str, list[float]]]:
@@ -183,33 +183,35 @@ def stages(seen: dict[str, list[list[Any]]], marks: Sequence[Sequence[Any]]) -> 
     by_conversation: dict[str, list[Mark]] = defaultdict(list)
     for conversation, moment, when in marks:
         by_conversation[conversation].append((conversation, moment, when))
-    found: dict[str, dict[str, list[float]]] = {}
+    stages_by_phase: dict[str, dict[str, list[float]]] = {}
     for phase, turns in seen.items():
-        spent = found.setdefault(phase, {moment: [] for moment in STAGES})
+        spent = stages_by_phase.setdefault(phase, {moment: [] for moment in STAGES})
         for conversation, sent, first in turns:
             at = sent
             for moment, when in _moments(by_conversation[conversation], sent, first):
                 spent[moment].append((when - at) * 1000)
                 at = when
-    return found
+    return stages_by_phase
 
 
 def _moments(marks: Sequence[Mark], sent: float, first: float) -> Iterator[tuple[str, float]]:
-    """Yield when one turn got to each stage for the first time."""
+    """Yield the time at which a turn first reached each stage."""
     for moment in STAGES:
         if moment == "seen":
             yield moment, first
         else:
-            yield moment, next(when for _, known, when in marks if known == moment and when >= sent)
+            yield moment, next(when for _, name, when in marks if name == moment and when >= sent)
 
 
-def lines(found: dict[str, dict[str, list[float]]], phases: Sequence[str] = ("alone", "at once")) -> Iterator[str]:
+def lines(
+    stages_by_phase: dict[str, dict[str, list[float]]], phases: Sequence[str] = ("alone", "at once")
+) -> Iterator[str]:
     """Yield the table: p50 and p95 in milliseconds, and the share of the mean."""
     yield "| up to the first delta | " + " | ".join(f"{phase} | " for phase in phases) + "|"
     yield "|---" * (1 + 2 * len(phases)) + "|"
     for moment, what in STAGES.items():
-        yield f"| {what} | " + " | ".join(_cells(found[phase], moment) for phase in phases) + " |"
-    wholes = [[sum(turn) for turn in zip(*found[phase].values(), strict=True)] for phase in phases]
+        yield f"| {what} | " + " | ".join(_cells(stages_by_phase[phase], moment) for phase in phases) + " |"
+    wholes = [[sum(turn) for turn in zip(*stages_by_phase[phase].values(), strict=True)] for phase in phases]
     yield "| all | " + " | ".join(f"{_pair(whole)} | " for whole in wholes) + "|"
 
 
@@ -224,17 +226,17 @@ def _pair(times: Sequence[float]) -> str:
 
 
 def clients(**job: Any) -> dict[str, list[list[Any]]]:
-    """Talk in a process of its own."""
-    code = "import sys, json; from benchmarks.turns_where import answer; answer(json.load(sys.stdin))"
+    """Run the clients in a process of their own."""
+    code = "import sys, json; from benchmarks.turns_where import main_of_clients; main_of_clients(json.load(sys.stdin))"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, input=json.dumps(job), text=True, stdout=subprocess.PIPE, cwd=ROOT, check=True)
     seen: dict[str, list[list[Any]]] = json.loads(done.stdout)
     return seen
 
 
-def answer(job: dict[str, Any]) -> None:
-    """Talk as a job says, and write what was seen."""
-    json.dump(asyncio.run(talk(**job)), sys.stdout)
+def main_of_clients(job: dict[str, Any]) -> None:
+    """Run the clients of a job, and write their samples."""
+    json.dump(asyncio.run(run_clients(**job)), sys.stdout)
 
 
 if __name__ == "__main__":

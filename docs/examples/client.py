@@ -1,4 +1,4 @@
-"""Say something to the assistant from a program: `python client.py http://127.0.0.1:8000 me@example.com "Add milk"`."""
+"""Send the assistant a message from a program: `python client.py http://127.0.0.1:8000 me@example.com "Add milk"`."""
 
 import asyncio
 import json
@@ -10,20 +10,20 @@ from getpass import getpass
 import httpx
 from websockets.asyncio.client import connect
 
-PLACE = ("turn_id", "attempt", "n")
+ACK_FIELDS = ("turn_id", "attempt", "n")
 
 
 async def say(server: str, email: str, password: str, text: str, ask: Callable[[str], str] = input) -> None:
     async with httpx.AsyncClient(base_url=server) as http:
-        answer = await http.post("/api/auth/login", json={"email": email, "password": password})
-    token = {"Authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
+        response = await http.post("/api/auth/login", json={"email": email, "password": password})
+    token = {"Authorization": f"Bearer {response.raise_for_status().json()['access_token']}"}
     url = f"{server.replace('http', 'ws', 1)}/ws/chat/{uuid.uuid4()}/"  # a new conversation
     async with connect(url, additional_headers=token) as socket:
         await socket.send(json.dumps({"type": "message.send", "client_id": str(uuid.uuid4()), "text": text}))
         async for data in socket:
             frame = json.loads(data)
-            if "n" in frame and "turn_id" in frame:  # of the log of a turn: without it the server waits at 256 KiB
-                await socket.send(json.dumps({"type": "log.ack", **{key: frame[key] for key in PLACE}}))
+            if "n" in frame and "turn_id" in frame:  # a log entry; unacknowledged, the server stops at 256 KiB
+                await socket.send(json.dumps({"type": "log.ack", **{key: frame[key] for key in ACK_FIELDS}}))
             if frame["type"] == "text.delta":
                 print(frame["text"], end="", flush=True)
             elif frame["type"] == "approval.requested":

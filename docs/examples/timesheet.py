@@ -1,4 +1,4 @@
-"""Tools of one's own: `AGENT_EXTRA_TOOLS=docs.examples.timesheet` (see docs/how-to/add-a-tool.md)."""
+"""Example of custom tools: `AGENT_EXTRA_TOOLS=docs.examples.timesheet` (see docs/how-to/add-a-tool.md)."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ FOLDER = Path(os.environ.get("TIMESHEETS", "timesheets"))
 class PostponeTasks(TaskTool):
     """Move tasks that are due to a later day."""
 
-    # It writes into the project's own database, so it acts exactly once, with what it changed as it was before.
+    # It writes to the project's own database, so it runs exactly once, and returns the tasks as they were before.
     name = "postpone_tasks"
     needs_approval: ClassVar[bool] = True
     numbers: list[int] = Field(description="The tasks' numbers.", min_length=1, max_length=100)
@@ -47,7 +47,7 @@ async def note_time(run: RunContextWrapper[TurnContext], what: str, minutes: int
         what: What they did, in a few words.
         minutes: How many minutes it took.
     """
-    # It reaches something else (a file, another service), may take its time, and is never begun twice.
+    # It uses something else (a file, another service), may take long, and is never started twice.
     sheet = FOLDER / f"{run.context.user_id}.csv"
     line = f"{run.context.now:%Y-%m-%d},{minutes},{what}\n"
     await asyncio.to_thread(_append, sheet, line)

@@ -1,1 +1,1 @@
-"""An app of your own: habits, and a tool that notes one (see docs/how-to/add-a-django-app.md)."""
+"""Example app: habits, and a tool that stores one (see docs/how-to/add-a-django-app.md)."""

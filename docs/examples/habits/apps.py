@@ -12,7 +12,7 @@ class HabitsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def personal_data(self, user_id: uuid.UUID) -> Mapping[str, QuerySet[Any]]:
-        """Return what is stored about a person, by a name for people: it is exported, counted and erased."""
+        """Return the stored data of a user by display name: it is exported, counted and erased."""
         from docs.examples.habits.models import Habit
 
         return {"habits": Habit.objects.filter(user=user_id)}

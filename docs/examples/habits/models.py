@@ -3,7 +3,7 @@ from django.db import models
 
 
 class Habit(models.Model):
-    """Something a person wants to do often."""
+    """Something that a user wants to do often."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
     name = models.CharField(max_length=100)
