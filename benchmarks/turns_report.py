@@ -95,7 +95,7 @@ class Report:
         return (
             f"\n{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, "
             f"Chainlit {self.about['chainlit']}, {len(self.rounds[Chainlit.name])} rounds each, in turn; "
-            f"others kept {statistics.mean(others):.2f} cores busy.\n"
+            f"other processes used {statistics.mean(others):.2f} cores.\n"
             f"The model's endpoint, asked directly 100 times at once: first byte {first:.0f} ms (p95), "
             f"end {last:.0f} ms (p95) of {DURATION * 1000:.0f}."
         )
@@ -111,7 +111,7 @@ class Report:
         for phase in PHASES:
             yield self._row(f"{phase}: processor a turn, server, ms", self.cpu, phase, 0)
             yield self._row(f"{phase}: processor a turn, PostgreSQL, ms", self.cpu, phase, 1)
-            yield self._row(f"{phase}: cores that others kept busy meanwhile", self.others, phase)
+            yield self._row(f"{phase}: cores used by other processes", self.others, phase)
         moments = list(self.rounds[Threadkeeper.name][-1].memory)
         for moment in moments:
             yield self._row(f"memory {moment}, MB", self.memory, moment)
