@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 # Sessions locked at once, for as long as a returning user may have to wait.
-BATCH, BATCH_BESIDE_TURNS = 500, 100
+BATCH, BATCH_BESIDE_TURNS = 500, 25
 DIGESTS_PER_RUN = 1_000  # sessions that a run compares with their digests
 LOG_LINES = 10  # at most, about its batches
 
