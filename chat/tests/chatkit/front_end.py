@@ -34,7 +34,7 @@ class FrontEnd:
         body = {"type": kind, "params": params}
         return await self.client.post(PATH, json.dumps(body), content_type="application/json", headers=self.headers)
 
-    async def ask(self, kind: str, /, **params: Any) -> Any:
+    async def request_json(self, kind: str, /, **params: Any) -> Any:
         """Send a request whose response is JSON, and return the JSON."""
         response = await self.post(kind, **params)
         assert response.status_code == 200, response.content
@@ -60,15 +60,15 @@ class FrontEnd:
         """Return all events of a stream."""
         return [event async for event in self.stream(kind, **params)]
 
-    async def begin(self, text: str) -> list[Event]:
+    async def create_thread(self, text: str) -> list[Event]:
         """Create a thread with a message, and return the events."""
         return await self.events("threads.create", input=message(text))
 
-    async def say(self, thread_id: object, text: str) -> list[Event]:
+    async def send_message(self, thread_id: object, text: str) -> list[Event]:
         """Send a message in a thread, and return the events."""
         return await self.events("threads.add_user_message", thread_id=str(thread_id), input=message(text))
 
-    async def act(
+    async def send_action(
         self, thread_id: object, kind: str, payload: object = None, item_id: str | None = None
     ) -> list[Event]:
         """Send an action, as the button of a widget does, and return the events."""
@@ -77,7 +77,7 @@ class FrontEnd:
 
     async def items(self, thread_id: object, **params: Any) -> list[Event]:
         """Return the items of a thread, oldest first."""
-        page = await self.ask("items.list", **({"thread_id": str(thread_id), "order": "asc"} | params))
+        page = await self.request_json("items.list", **({"thread_id": str(thread_id), "order": "asc"} | params))
         items: list[Event] = page["data"]
         return items
 
@@ -93,12 +93,12 @@ def message(text: str, **more: Any) -> dict[str, Any]:
     return {"content": content, "attachments": [], "inference_options": {}, **more}
 
 
-def kinds(events: list[Event]) -> list[str]:
+def event_types(events: list[Event]) -> list[str]:
     """Return the type of each event of a stream; for an update, the type of the update."""
     return [event["update"]["type"] if "update" in event else event["type"] for event in events]
 
 
-def done(events: list[Event], kind: str) -> Event:
+def completed_item(events: list[Event], kind: str) -> Event:
     """Return the only item of a type that a stream completes."""
     (item,) = [
         event["item"] for event in events if event["type"] == "thread.item.done" and event["item"]["type"] == kind
@@ -107,12 +107,12 @@ def done(events: list[Event], kind: str) -> Event:
     return item
 
 
-def deltas(events: list[Event]) -> str:
+def joined_deltas(events: list[Event]) -> str:
     """Return the joined text of all deltas of a stream."""
     return "".join(event["update"].get("delta", "") for event in events if "update" in event)
 
 
-def error_of(events: list[Event]) -> str:
+def error_message(events: list[Event]) -> str:
     """Return the message of the error that ends a stream and allows no retry."""
     assert events[-1]["type"] == "error", events
     assert events[-1]["allow_retry"] is False
@@ -124,6 +124,6 @@ def text_of(item: Event) -> str:
     return "".join(part["text"] for part in item["content"])
 
 
-def nothing() -> str:
+def unknown_id() -> str:
     """Return an ID that does not exist."""
     return str(uuid.uuid4())

@@ -18,8 +18,17 @@ from chat.models import Conversation, Message, Turn, User
 from chat.realtime.connections import Credential
 from chat.tests import stored_turns
 from chat.tests.api import bearer
-from chat.tests.api import error_of as code_of
-from chat.tests.chatkit.front_end import PATH, FrontEnd, done, error_of, front_end, kinds, message, nothing
+from chat.tests.api import error_code as code_of
+from chat.tests.chatkit.front_end import (
+    PATH,
+    FrontEnd,
+    completed_item,
+    error_message,
+    event_types,
+    front_end,
+    message,
+    unknown_id,
+)
 from chat.tests.conftest import Chat, StartRunner
 from chat.turns import process
 
@@ -36,7 +45,7 @@ async def chat(start_runner: StartRunner, script: ScriptedModel, owner: User, mo
 
     def fill() -> Conversation:
         conversation = stored_turns.conversation(owner)
-        stored_turns.say(conversation, "Hello", "Hi.")
+        stored_turns.add_turn(conversation, "Hello", "Hi.")
         return conversation
 
     return Chat(runner, owner, (await in_database(fill)).pk)
@@ -62,15 +71,15 @@ async def test_thread_of_another_user_gets_404_and_is_unchanged(chat: Chat, outs
     for kind, params in requests(chat.conversation_id, prompt).items():
         response = await kit.post(kind, **params)
         assert code_of(response, 404) == "not_found", kind
-        unknown = await kit.post(kind, **requests(nothing(), nothing())[kind])
+        unknown = await kit.post(kind, **requests(unknown_id(), unknown_id())[kind])
         assert unknown.json() == response.json(), kind
-    assert (await kit.ask("threads.list"))["data"] == []
+    assert (await kit.request_json("threads.list"))["data"] == []
     row = await in_database(Conversation.objects.get)
     assert (row.title, row.trashed_at, row.last_position) == ("Groceries", None, 2)
 
 
 async def test_missing_credentials_get_401_and_wrong_scope_gets_403(chat: Chat) -> None:
-    for kind, params in requests(chat.conversation_id, nothing()).items():
+    for kind, params in requests(chat.conversation_id, unknown_id()).items():
         assert code_of(await FrontEnd().post(kind, **params), 401) == "not_signed_in"
     key = await in_database(bearer, chat.user, "tasks")
     assert code_of(await FrontEnd(headers=key).post("threads.list"), 403) == "forbidden"
@@ -93,12 +102,17 @@ async def test_login_session_can_send_messages(
 ) -> None:
     script.enqueue([assistant_message("Gladly.")])
     kit = FrontEnd(async_owner_client)
-    assert done(await kit.say(chat.conversation_id, "Please"), "assistant_message")["content"][0]["text"] == "Gladly."
+    assert (
+        completed_item(await kit.send_message(chat.conversation_id, "Please"), "assistant_message")["content"][0][
+            "text"
+        ]
+        == "Gladly."
+    )
 
 
 async def test_thread_is_read_renamed_and_trashed(chat: Chat) -> None:
     kit, thread = await front_end(chat.user), {"thread_id": str(chat.conversation_id)}
-    thread_json = await kit.ask("threads.get_by_id", **thread)
+    thread_json = await kit.request_json("threads.get_by_id", **thread)
     assert thread_json == {
         "id": thread["thread_id"],
         "title": "Groceries",
@@ -107,14 +121,14 @@ async def test_thread_is_read_renamed_and_trashed(chat: Chat) -> None:
         "metadata": {},
         "items": {"data": await kit.items(thread["thread_id"]), "has_more": False},
     }
-    assert (await kit.ask("threads.update", **thread, title=" Week plan "))["id"] == thread["thread_id"]
+    assert (await kit.request_json("threads.update", **thread, title=" Week plan "))["id"] == thread["thread_id"]
     assert (await in_database(Conversation.objects.get)).title == "Week plan"
     for title, code in [("", "bad_input"), ("x" * 101, "too_long")]:
         assert code_of(await kit.post("threads.update", **thread, title=title), 400) == code
 
-    assert await kit.ask("threads.delete", **thread) == {}
+    assert await kit.request_json("threads.delete", **thread) == {}
     assert (await in_database(Conversation.objects.get)).trashed_at is not None
-    for kind, params in requests(chat.conversation_id, nothing()).items():
+    for kind, params in requests(chat.conversation_id, unknown_id()).items():
         if kind != "threads.delete":
             assert code_of(await kit.post(kind, **params), 404) == "not_found", kind
     assert await in_database(Message.objects.count) == 2
@@ -128,7 +142,7 @@ async def test_unsupported_requests_and_actions_are_rejected(chat: Chat) -> None
         "attachments.create": FILE,
         "attachments.delete": {"attachment_id": "file_1"},
         "input.transcribe": AUDIO,
-        "items.feedback": {**thread, "item_ids": [nothing()], "kind": "positive"},
+        "items.feedback": {**thread, "item_ids": [unknown_id()], "kind": "positive"},
         "threads.sync_custom_action": {**thread, "action": ACTION},
     }
     for kind, params in json_requests.items():
@@ -141,11 +155,15 @@ async def test_unsupported_requests_and_actions_are_rejected(chat: Chat) -> None
         "threads.custom_action": {**thread, "action": {"type": "order.pizza", "payload": {}}},
     }
     for kind, params in stream_requests.items():
-        assert error_of(await kit.events(kind, **params)).endswith("."), kind
-    for payload in (None, {}, {"turn_id": nothing(), "call_id": "c", "approve": "yes"}, {"turn_id": 1}):
-        assert error_of(await kit.act(chat.conversation_id, "approval.decide", payload)).startswith("A decision needs")
-    unknown = {"turn_id": nothing(), "call_id": "c", "approve": True}
-    assert error_of(await kit.act(chat.conversation_id, "approval.decide", unknown)).startswith("There is no such item")
+        assert error_message(await kit.events(kind, **params)).endswith("."), kind
+    for payload in (None, {}, {"turn_id": unknown_id(), "call_id": "c", "approve": "yes"}, {"turn_id": 1}):
+        assert error_message(await kit.send_action(chat.conversation_id, "approval.decide", payload)).startswith(
+            "A decision needs"
+        )
+    unknown = {"turn_id": unknown_id(), "call_id": "c", "approve": True}
+    assert error_message(await kit.send_action(chat.conversation_id, "approval.decide", unknown)).startswith(
+        "There is no such item"
+    )
 
 
 async def test_invalid_requests_are_rejected(chat: Chat) -> None:
@@ -188,8 +206,8 @@ async def test_full_stream_limit_rejects_all_streams_except_turn_stop(
             ("threads.custom_action", {"thread_id": thread, "action": decision}),
         ):
             assert code_of(await kit.post(kind, **params), 429) == "rate_limited"
-        assert kinds(await kit.act(thread, "turn.stop")) == ["stream_options"]
-        assert await kit.ask("items.list", thread_id=thread)
+        assert event_types(await kit.send_action(thread, "turn.stop")) == ["stream_options"]
+        assert await kit.request_json("items.list", thread_id=thread)
     finally:
         slot.release()
-    assert "error" in kinds(await kit.events("threads.custom_action", thread_id=thread, action=decision))
+    assert "error" in event_types(await kit.events("threads.custom_action", thread_id=thread, action=decision))

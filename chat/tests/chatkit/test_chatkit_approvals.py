@@ -11,7 +11,7 @@ from chat.infra.db_threads import in_database
 from chat.models import Task, Turn
 from chat.tasks import services as tasks
 from chat.tests.approvals import DELETE
-from chat.tests.chatkit.front_end import FrontEnd, done, error_of, kinds, text_of
+from chat.tests.chatkit.front_end import FrontEnd, completed_item, error_message, event_types, text_of
 from chat.tests.conftest import Chat, StartRunner
 
 
@@ -26,9 +26,9 @@ async def request_approval(
 
     await in_database(fill)
     script.enqueue([assistant_message("Gladly."), *DELETE])
-    events = await kit.begin("Delete the first two tasks")
-    await chat.settled()
-    return events[0]["thread"]["id"], done(events, "widget"), events
+    events = await kit.create_thread("Delete the first two tasks")
+    await chat.wait_until_idle()
+    return events[0]["thread"]["id"], completed_item(events, "widget"), events
 
 
 def action_of_button(question: dict[str, Any], button: str) -> Any:
@@ -39,23 +39,23 @@ async def test_approval_is_a_card_whose_buttons_decide(kit: FrontEnd, chat: Chat
     thread_id, question, events = await request_approval(kit, chat, script)
     shown = [child["value"] for child in question["widget"]["children"]]
     assert shown == ["Delete 2 tasks?", "#1 Milk", "#2 Bread"]
-    assert text_of(done(events, "assistant_message")) == "Gladly."
-    assert (await kit.items(thread_id))[1:] == [done(events, "assistant_message"), question]
+    assert text_of(completed_item(events, "assistant_message")) == "Gladly."
+    assert (await kit.items(thread_id))[1:] == [completed_item(events, "assistant_message"), question]
     assert await in_database(Task.objects.count) == 3
 
     script.enqueue([assistant_message("Both are gone.")])
     action = action_of_button(question, "confirm")
-    events = await kit.act(thread_id, action["type"], action["payload"], question["id"])
+    events = await kit.send_action(thread_id, action["type"], action["payload"], question["id"])
     assert await in_database(Task.objects.count) == 1
     (card,) = [event["update"]["widget"] for event in events if event.get("item_id") == question["id"]]
     assert card["children"][0]["value"] == "Approved: delete 2 tasks"
     assert "confirm" not in card
-    assert text_of(done(events, "assistant_message")) == "Gladly.\n\nBoth are gone."
+    assert text_of(completed_item(events, "assistant_message")) == "Gladly.\n\nBoth are gone."
     shown = [text_of(item) if "content" in item else item["widget"] for item in await kit.items(thread_id)]
     assert shown == ["Delete the first two tasks", card, "Gladly.\n\nBoth are gone."]
 
-    repeated = await kit.act(thread_id, action["type"], action["payload"], question["id"])
-    assert error_of(repeated) == "This was decided already."
+    repeated = await kit.send_action(thread_id, action["type"], action["payload"], question["id"])
+    assert error_message(repeated) == "This was decided already."
 
 
 async def test_approval_of_a_custom_tool_shows_its_arguments(
@@ -63,7 +63,7 @@ async def test_approval_of_a_custom_tool_shows_its_arguments(
 ) -> None:
     settings.AGENT_EXTRA_TOOLS = "chat.tests.custom_tools.TOOLS"
     script.enqueue([function_call("send", {"text": "I am late. " * 100}, call_id="call_1")])
-    question = done(await kit.begin("Send it"), "widget")
+    question = completed_item(await kit.create_thread("Send it"), "widget")
     title, line = [child["value"] for child in question["widget"]["children"]]
     assert title == "Send?"
     assert line.startswith("text: I am late. I am late.") and len(line) < 600
@@ -73,8 +73,8 @@ async def test_declined_approval_changes_nothing(kit: FrontEnd, chat: Chat, scri
     thread_id, question, _ = await request_approval(kit, chat, script)
     script.enqueue([assistant_message("I leave them.")])
     action = action_of_button(question, "cancel")
-    events = await kit.act(thread_id, action["type"], action["payload"], question["id"])
-    assert text_of(done(events, "assistant_message")).endswith("I leave them.")
+    events = await kit.send_action(thread_id, action["type"], action["payload"], question["id"])
+    assert text_of(completed_item(events, "assistant_message")).endswith("I leave them.")
     assert await in_database(Task.objects.count) == 3
     card = (await kit.items(thread_id))[1]["widget"]
     assert card["children"][0]["value"] == "Declined: delete 2 tasks"
@@ -101,9 +101,9 @@ async def test_stream_has_no_error_when_its_turn_has_already_ended(
         await thinking.wait()
         events += [await anext(stream) for _ in range(events_before - 2)]
         released.set()
-        await chat.settled()
+        await chat.wait_until_idle()
         events += [event async for event in stream]
-    assert "error" not in kinds(events)
+    assert "error" not in event_types(events)
     (answer,) = [item for item in await kit.items(thread_id) if item["type"] == "assistant_message"]
     assert text_of(answer).endswith("All three stay.")
 
@@ -120,22 +120,22 @@ async def test_turn_resumes_after_the_last_of_several_decisions(
 
     await in_database(fill)
     script.enqueue([*DELETE, second])
-    events = await kit.begin("Delete all")
-    await chat.settled()
+    events = await kit.create_thread("Delete all")
+    await chat.wait_until_idle()
     thread_id = events[0]["thread"]["id"]
     cards = [event["item"] for event in events if event.get("item", {}).get("type") == "widget"]
     assert [card["widget"]["children"][0]["value"] for card in cards] == ["Delete 2 tasks?", "Delete task 3?"]
 
     action = action_of_button(cards[0], "cancel")
     if where == "here":
-        events = await kit.act(thread_id, action["type"], action["payload"], cards[0]["id"])
-        assert kinds(events) == ["stream_options", "widget.root.updated"], "the other approval still waits"
+        events = await kit.send_action(thread_id, action["type"], action["payload"], cards[0]["id"])
+        assert event_types(events) == ["stream_options", "widget.root.updated"], "the other approval still waits"
     else:
         turn = await in_database(Turn.objects.get)
         turn_params = {"user_id": chat.user.pk, "conversation_id": turn.conversation_id, "turn_id": turn.pk}
         await (await start_runner(script)).decide(**turn_params, call_id=action["payload"]["call_id"], approve=False)
     script.enqueue([assistant_message("Eggs are gone.")])
     action = action_of_button(cards[1], "confirm")
-    events = await kit.act(thread_id, action["type"], action["payload"], cards[1]["id"])
-    assert text_of(done(events, "assistant_message")) == "Eggs are gone."
+    events = await kit.send_action(thread_id, action["type"], action["payload"], cards[1]["id"])
+    assert text_of(completed_item(events, "assistant_message")) == "Eggs are gone."
     assert await in_database(lambda: sorted(task.title for task in Task.objects.all())) == ["Bread", "Milk"]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from chatkit.types import AssistantMessageContent, AssistantMessageItem
 
 from chat.chatkit.item_diff import ItemDiff
-from chat.tests.chatkit.front_end import kinds
+from chat.tests.chatkit.front_end import event_types
 
 
 def reply(text: str) -> AssistantMessageItem:
@@ -24,7 +24,7 @@ def diff_events(diff: ItemDiff, text: str) -> list[tuple[str, str]]:
         event["update"].get("delta", "") if "update" in event else "".join(c["text"] for c in event["item"]["content"])
         for event in events
     ]
-    return list(zip(kinds(events), texts, strict=True))
+    return list(zip(event_types(events), texts, strict=True))
 
 
 def test_growing_text_is_sent_as_deltas() -> None:

@@ -59,7 +59,7 @@ def fill(user: User, turns: int) -> Conversation:
     """Create a conversation with this many turns, each with a tool call."""
     conversation = stored_turns.conversation(user)
     for n in range(turns):
-        stored_turns.say(conversation, f"say {n}", f"reply {n}", calls=1)
+        stored_turns.add_turn(conversation, f"say {n}", f"reply {n}", calls=1)
     return conversation
 
 
@@ -82,7 +82,7 @@ def test_threads_created_at_the_same_time_are_each_listed_once(owner: User, outs
 
 def test_archived_thread_is_unlisted_and_trashed_thread_is_not_found(owner: User) -> None:
     active, archived, trashed = (stored_turns.conversation(owner, title) for title in ("seen", "away", "thrown"))
-    stored_turns.say(trashed, "Hello")
+    stored_turns.add_turn(trashed, "Hello")
     conversations.archive(user_id=owner.pk, conversation_id=archived.pk)
     conversations.trash(user_id=owner.pk, conversation_id=trashed.pk)
     assert [thread.id for thread in threads_of(owner)(after=None, limit=10, newest_first=True).data] == [str(active.pk)]
@@ -98,8 +98,8 @@ def test_archived_thread_is_unlisted_and_trashed_thread_is_not_found(owner: User
 @pytest.mark.parametrize("limit", [1, 2, 4, 100])
 def test_items_are_each_listed_once_in_turn_order(owner: User, limit: int) -> None:
     conversation = fill(owner, 5)
-    stored_turns.say(conversation, "nothing came of it", None, status=Status.FAILED, error="It broke.")
-    stored_turns.say(conversation, "waiting", None, status=Status.QUEUED)
+    stored_turns.add_turn(conversation, "nothing came of it", None, status=Status.FAILED, error="It broke.")
+    stored_turns.add_turn(conversation, "waiting", None, status=Status.QUEUED)
     kinds = ["user_message", "workflow", "assistant_message"] * 5 + ["user_message"] * 2
     entries = all_pages(items_of(conversation), limit=limit, newest_first=False)
     assert [item.type for item in entries] == kinds
@@ -111,8 +111,8 @@ def test_items_are_each_listed_once_in_turn_order(owner: User, limit: int) -> No
 
 def test_earlier_version_of_a_reply_is_not_found(owner: User) -> None:
     conversation = stored_turns.conversation(owner)
-    old = stored_turns.say(conversation, "plan", "One.")
-    stored_turns.say(conversation, "plan", "Better.", retry_of=old)
+    old = stored_turns.add_turn(conversation, "plan", "One.")
+    stored_turns.add_turn(conversation, "plan", "Better.", retry_of=old)
     prompt, reply = items_of(conversation)(after=None, limit=10, newest_first=False).data
     assert (prompt.id, reply.content[0].text) == (str(old.prompt_id), "Better.")
     superseded = old.messages.get(role="assistant")
@@ -126,7 +126,7 @@ def test_waiting_turn_has_its_text_and_its_approval_as_items(owner: User) -> Non
     conversation = stored_turns.conversation(owner)
     for title in ("Milk", "Bread"):
         tasks.create_task(user_id=owner.pk, title=title)
-    turn = stored_turns.say(conversation, "delete both", None, status=Status.WAITING, so_far="Gladly.")
+    turn = stored_turns.add_turn(conversation, "delete both", None, status=Status.WAITING, so_far="Gladly.")
     ToolCall.objects.create(
         turn=turn, call_id="c", name="delete_tasks", arguments={"numbers": [1, 2]}, decision=Decision.AWAITING
     )

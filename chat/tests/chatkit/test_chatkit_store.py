@@ -15,14 +15,14 @@ from chat.chatkit.store import Client, ConversationStore, NoAttachments, NotOfTu
 from chat.infra.db_threads import in_database
 from chat.models import Conversation, User
 from chat.tests import stored_turns
-from chat.tests.chatkit.front_end import nothing
+from chat.tests.chatkit.front_end import unknown_id
 
 
 @pytest.mark.django_db(transaction=True)
 async def test_message_with_a_file_is_rejected(owner: User) -> None:
     item = UserMessageItem(
-        id=nothing(),
-        thread_id=nothing(),
+        id=unknown_id(),
+        thread_id=unknown_id(),
         created_at=timezone.now(),
         content=[UserMessageTextContent(text="Look")],
         attachments=[FileAttachment(id="file_1", name="list.txt", mime_type="text/plain")],
@@ -37,7 +37,7 @@ async def test_message_with_a_file_is_rejected(owner: User) -> None:
 async def test_items_of_a_turn_cannot_be_changed_or_deleted(owner: User) -> None:
     def fill() -> str:
         conversation = stored_turns.conversation(owner)
-        stored_turns.say(conversation, "Hello", "Hi.")
+        stored_turns.add_turn(conversation, "Hello", "Hi.")
         return str(conversation.pk)
 
     thread_id, store = await in_database(fill), ConversationStore()
