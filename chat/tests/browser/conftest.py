@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
 
-from chat.tests.browser.fake_server import Stage
+from chat.tests.browser.fake_server import FakeServer
 from config.tests.support import LiveDatabase, ServerProcess, database, eventually
 
 # How long a step takes depends on the machine, not on the page.
@@ -74,42 +74,42 @@ def site(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @dataclass
 class Visitor:
-    """A user with a browser context; `faults` collects the errors and dialogs of their pages."""
+    """A user with a browser context; `page_errors` collects the errors and dialogs of their pages."""
 
     url: str
     database: LiveDatabase
     data_dir: Path
     context: BrowserContext
     email: str
-    faults: list[str] = field(default_factory=list)
+    page_errors: list[str] = field(default_factory=list)
 
     def page(self, path: str | None = None) -> Page:
         """Open a tab."""
         page = self.context.new_page()
-        page.on("pageerror", lambda error: self.faults.append(str(error)))
-        page.on("console", lambda line: self.faults.append(line.text) if line.type == "error" else None)
+        page.on("pageerror", lambda error: self.page_errors.append(str(error)))
+        page.on("console", lambda line: self.page_errors.append(line.text) if line.type == "error" else None)
         page.on("dialog", self._dialog)
         if path is not None:
             page.goto(self.url + path)
         return page
 
     def _dialog(self, dialog: Dialog) -> None:
-        self.faults.append(f"dialog: {dialog.message}")
+        self.page_errors.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
-    def log_in(self) -> None:
+    def add_login_cookies(self) -> None:
         """Add the cookies of a login to the browser context."""
         cookies = self.database.log_in(self.email, self.data_dir)
         self.context.add_cookies([{"name": name, "value": value, "url": self.url} for name, value in cookies.items()])
 
-    def sign_in(self) -> Page:
+    def open_new_chat(self) -> Page:
         """Sign in and open a new chat."""
-        self.log_in()
+        self.add_login_cookies()
         return self.page("/")
 
-    def chat(self) -> Page:
+    def open_connected_chat(self) -> Page:
         """Sign in, open a new chat and wait until the page is connected."""
-        page = self.sign_in()
+        page = self.open_new_chat()
         expect_state(page, "online")
         return page
 
@@ -127,7 +127,7 @@ def expect_state(page: Page, state: str) -> None:
     expect(page.get_by_test_id("connection")).to_have_attribute("data-state", state)
 
 
-def say(page: Page, text: str) -> str:
+def send_message(page: Page, text: str) -> str:
     """Send a message and return the text of the finished reply."""
     replies = page.locator('[data-testid="message"][data-role="assistant"]:not([data-streaming])')
     before = replies.count()
@@ -137,7 +137,7 @@ def say(page: Page, text: str) -> str:
     return replies.last.inner_text()
 
 
-def transcript(page: Page) -> str:
+def page_html(page: Page) -> str:
     """Return the HTML of the page's dynamic parts, without what changes with time alone."""
     html: str = page.evaluate(
         """() => ["#transcript", "#task-panel", "#conversation-list", "#title"].map((part) => {
@@ -150,23 +150,23 @@ def transcript(page: Page) -> str:
     return html
 
 
-def assert_same(page: Page, other: Page) -> None:
+def assert_same_html(page: Page, other: Page) -> None:
     """Wait until two tabs show the same HTML."""
-    eventually(lambda: transcript(page) == transcript(other), what=f"{transcript(page)}\n{transcript(other)}")
+    eventually(lambda: page_html(page) == page_html(other), what=f"{page_html(page)}\n{page_html(other)}")
 
 
-def assert_same_after_a_reload(page: Page) -> None:
+def assert_same_after_reload(page: Page) -> None:
     """Wait until a new tab, and this tab after a reload, show the same HTML as this tab."""
     fresh = page.context.new_page()
     fresh.goto(page.url)
     expect_state(fresh, "online")
-    assert_same(page, fresh)
-    live = transcript(page)
+    assert_same_html(page, fresh)
+    live = page_html(page)
     fresh.close()
     page.reload()
     expect_state(page, "online")
     # Elements that depend on the connection are rendered in the next frame.
-    eventually(lambda: transcript(page) == live, what=f"{transcript(page)}\n{live}")
+    eventually(lambda: page_html(page) == live, what=f"{page_html(page)}\n{live}")
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def person(warm_context: BrowserContext, site: ServerProcess) -> Iterator[Person
     warm_context.clear_cookies()
     warm_context.clear_permissions()
     warm_context.set_offline(False)
-    assert visitor.faults == []
+    assert visitor.page_errors == []
 
 
 @pytest.fixture
@@ -203,15 +203,15 @@ def phone(chromium: Browser, person: Person) -> Page:
     """A new chat on a phone, in dark colours."""
     options: dict[str, Any] = {"has_touch": True, "is_mobile": True, "color_scheme": "dark", "reduced_motion": "reduce"}
     person.context = chromium.new_context(viewport={"width": 390, "height": 844}, **options)
-    return person.chat()
+    return person.open_connected_chat()
 
 
 @pytest.fixture
-def stage(person: Person) -> Stage:
+def fake_server(person: Person) -> FakeServer:
     """A page of a signed-in user; the test sends the frames of its socket."""
-    person.log_in()
+    person.add_login_cookies()
     page = person.page()
-    server = Stage(page)
+    server = FakeServer(page)
     page.route_web_socket(re.compile("/ws/chat/"), server.open)
     page.route(re.compile(r"/state/\?"), server.answer_state)
     page.goto(person.url + "/")

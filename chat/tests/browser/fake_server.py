@@ -13,7 +13,7 @@ NOW = "2026-03-13T10:00:00+00:00"
 
 
 @dataclass
-class Stage:
+class FakeServer:
     """A fake server end of the page's socket."""
 
     page: Page
@@ -34,7 +34,7 @@ class Stage:
     def send(self, frame: dict[str, Any]) -> None:
         self.sockets[-1].send(json.dumps(frame))
 
-    def got(self, kind: str) -> list[dict[str, Any]]:
+    def frames_of_type(self, kind: str) -> list[dict[str, Any]]:
         """Return the page's frames of a type; the evaluation lets frames in flight arrive."""
         self.page.evaluate("1")
         return [frame for frame in self.received if frame["type"] == kind]
@@ -53,16 +53,16 @@ class Stage:
         self.send({"type": "tasks.changed", "since": since, "revision": self.revision, **changes})
 
     def wait_for(self, kind: str) -> dict[str, Any]:
-        found: dict[str, Any] = eventually(lambda: self.got(kind), what=kind)[-1]
+        found: dict[str, Any] = eventually(lambda: self.frames_of_type(kind), what=kind)[-1]
         return found
 
-    def say(self, text: str) -> dict[str, Any]:
+    def send_message(self, text: str) -> dict[str, Any]:
         """Send a message through the page and return its frame."""
-        before = len(self.got("message.send"))
+        before = len(self.frames_of_type("message.send"))
         self.page.get_by_test_id("composer").fill(text)
         self.page.get_by_test_id("composer").press("Enter")
         frames: list[dict[str, Any]] = eventually(
-            lambda: found if len(found := self.got("message.send")) > before else None
+            lambda: found if len(found := self.frames_of_type("message.send")) > before else None
         )
         return frames[-1]
 
@@ -84,7 +84,7 @@ class Stage:
         }
         return route.fulfill(json=state)
 
-    def tell(self, turn_id: str, prompt_text: str, reply: str | None = None, **fields: Any) -> None:
+    def add_turn(self, turn_id: str, prompt_text: str, reply: str | None = None, **fields: Any) -> None:
         """Add a turn to the response to a state request."""
         prompt = self.message("user", prompt_text, turn_id, 1)
         reply_message = self.message("assistant", reply, turn_id, 2) if reply else None
@@ -111,18 +111,18 @@ class Stage:
         key = str(uuid.uuid5(uuid.NAMESPACE_OID, turn_id + role))
         return {"id": key, "role": role, "text": text, "created_at": NOW, **location}
 
-    def log(self, turn_id: str, kind: str, attempt: int = 1, **fields: Any) -> None:
+    def send_turn_event(self, turn_id: str, kind: str, attempt: int = 1, **fields: Any) -> None:
         self.n[turn_id] = self.n.get(turn_id, 0) + 1
         self.send({"type": kind, "turn_id": turn_id, "attempt": attempt, "n": self.n[turn_id], **fields})
 
-    def write(self, turn_id: str, text: str, at: int = 0) -> None:
-        self.log(turn_id, "text.delta", text=text, at=at)
+    def send_delta(self, turn_id: str, text: str, at: int = 0) -> None:
+        self.send_turn_event(turn_id, "text.delta", text=text, at=at)
 
     def finish(self, turn_id: str, text: str) -> None:
-        self.log(turn_id, "turn.finished", message=self.message("assistant", text, turn_id, 2), usage={})
+        self.send_turn_event(turn_id, "turn.finished", message=self.message("assistant", text, turn_id, 2), usage={})
 
     def answer(self, text: str, reply: str) -> str:
-        turn_id = self.accept(self.say(text))
+        turn_id = self.accept(self.send_message(text))
         self.finish(turn_id, reply)
         expect(
             self.page.locator(f'[data-turn="{turn_id}"] [data-role="assistant"]:not([data-streaming])')

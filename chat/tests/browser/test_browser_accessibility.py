@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Browser, Page, expect
 
-from chat.tests.browser.conftest import Person, say
+from chat.tests.browser.conftest import Person, send_message
 from config.tests.support import ServerProcess
 
 # Links within a sentence may be as high as its line.
@@ -18,8 +18,8 @@ SMALL = """() => [...document.querySelectorAll("a, button, summary, select, text
 
 
 def test_touch_targets_of_a_chat_are_large_enough(phone: Page) -> None:
-    say(phone, "Add three tasks: book a table, call Mum, water the plants")
-    say(phone, "Mark task 1 as done")
+    send_message(phone, "Add three tasks: book a table, call Mum, water the plants")
+    send_message(phone, "Mark task 1 as done")
     assert phone.evaluate(SMALL) == []
     phone.get_by_role("button", name="Tasks").click()
     phone.locator("#done summary").click()
@@ -46,7 +46,7 @@ SIGNED_OUT = ("/accounts/login/", "/accounts/signup/", "/accounts/reset/")
 
 
 def test_other_pages_fit_a_phone_and_have_large_touch_targets(phone: Page, person: Person, site: ServerProcess) -> None:
-    say(phone, "Add a task to buy milk")
+    send_message(phone, "Add a task to buy milk")
     trash = (
         "UPDATE chat_conversation SET trashed_at = now() WHERE user_id IN (SELECT id FROM chat_user WHERE email = %s)"
     )
@@ -58,28 +58,28 @@ def test_other_pages_fit_a_phone_and_have_large_touch_targets(phone: Page, perso
         assert phone.evaluate(SMALL) == [], path
         assert phone.evaluate("document.documentElement.scrollWidth") <= 390, path
         expect(phone.get_by_role("heading", level=1)).to_be_visible()
-    person.faults[:] = [fault for fault in person.faults if "404 (Not Found)" not in fault]
+    person.page_errors[:] = [fault for fault in person.page_errors if "404 (Not Found)" not in fault]
 
 
 def test_open_and_done_tasks_differ_in_forced_colours(person: Person) -> None:
-    page = person.chat()
-    say(page, "Add a task to buy milk")
+    page = person.open_connected_chat()
+    send_message(page, "Add a task to buy milk")
     page.emulate_media(forced_colors="active")
     tick_style = (
         "tick => [getComputedStyle(tick, '::before').backgroundColor, getComputedStyle(tick, '::after').content]"
     )
     background, mark = page.locator("#task-list .task__tick").evaluate(tick_style)
     assert mark == "none"
-    say(page, "Mark task 1 as done")
+    send_message(page, "Mark task 1 as done")
     page.locator("#done summary").click()
     done_background, done_mark = page.locator("#done-list .task__tick").evaluate(tick_style)
     assert done_mark == '""' and done_background != background
 
 
 def test_title_attribute_shows_the_full_title(person: Person) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     title = "Add a task to buy milk for the party on the roof of the house"
-    say(page, title)
+    send_message(page, title)
     for element in (page.locator("#title"), page.locator(".conversation__title")):
         full_title = element.inner_text()
         expect(element).to_have_attribute("title", full_title)
@@ -88,7 +88,7 @@ def test_title_attribute_shows_the_full_title(person: Person) -> None:
 
 
 def test_button_copies_a_new_token(chromium: Browser, person: Person) -> None:
-    page = person.sign_in()
+    page = person.open_new_chat()
     person.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(person.url + "/settings/tokens/")
     page.get_by_label("Name").fill("Laptop")

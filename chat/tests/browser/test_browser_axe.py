@@ -8,8 +8,8 @@ from django.template.loader import render_to_string
 from playwright.sync_api import Page, Route, expect
 
 from chat.tests.browser.axe import violations
-from chat.tests.browser.conftest import Person, say
-from chat.tests.browser.fake_server import Stage
+from chat.tests.browser.conftest import Person, send_message
+from chat.tests.browser.fake_server import FakeServer
 
 REPLY = (
     "# Plan\n\n- [x] one\n- [ ] two\n\n3. three\n\n| a | b |\n|:-:|--:|\n| 1 | [x](https://example.com) |\n\n"
@@ -19,7 +19,7 @@ REPLY = (
 
 @pytest.fixture
 def page(person: Person) -> Page:
-    return person.sign_in()
+    return person.open_new_chat()
 
 
 ANONYMOUS = (
@@ -62,17 +62,19 @@ def test_error_pages_have_no_violations(person: Person) -> None:
         assert violations(page) == [], name
 
 
-def test_chat_with_all_kinds_of_content_has_no_violations(stage: Stage) -> None:
-    page = stage.page
-    turn = stage.accept(stage.say("show me"))
-    stage.log(turn, "turn.started")
+def test_chat_with_all_kinds_of_content_has_no_violations(fake_server: FakeServer) -> None:
+    page = fake_server.page
+    turn = fake_server.accept(fake_server.send_message("show me"))
+    fake_server.send_turn_event(turn, "turn.started")
     assert violations(page) == []
-    stage.log(turn, "reasoning.delta", text="Hm", at=0)
-    stage.log(turn, "tool.started", call_id="c1", name="create_task", arguments={"title": "Milk"})
-    stage.log(turn, "tool.finished", call_id="c1", output='{"ok": true, "task": {"number": 1, "title": "Milk"}}')
-    stage.write(turn, REPLY)
+    fake_server.send_turn_event(turn, "reasoning.delta", text="Hm", at=0)
+    fake_server.send_turn_event(turn, "tool.started", call_id="c1", name="create_task", arguments={"title": "Milk"})
+    fake_server.send_turn_event(
+        turn, "tool.finished", call_id="c1", output='{"ok": true, "task": {"number": 1, "title": "Milk"}}'
+    )
+    fake_server.send_delta(turn, REPLY)
     assert violations(page) == []
-    stage.finish(turn, REPLY)
+    fake_server.finish(turn, REPLY)
     expect(page.locator(".hljs-string")).to_have_count(1)
     page.get_by_test_id("tool-call").locator("summary").click()
     page.get_by_test_id("reasoning").locator("summary").click()
@@ -80,21 +82,21 @@ def test_chat_with_all_kinds_of_content_has_no_violations(stage: Stage) -> None:
     overdue = {"task_id": "1", "number": 1, "title": "Milk", "due": "2020-01-01", "priority": "high", **task}
     other = {"task_id": "2", "number": 2, "title": "Eggs", "due": None, "priority": "low", **task}
     tasks = [overdue, {**other, "description": "brown ones"}]
-    stage.change_tasks(tasks)
+    fake_server.change_tasks(tasks)
     expect(page.get_by_test_id("task")).to_have_count(2)
     assert violations(page) == []
     page.locator(".message--user").first.hover()
     page.get_by_test_id("edit").first.click()
     assert violations(page) == []
     page.keyboard.press("Escape")
-    failing = stage.accept(stage.say("again"))
-    stage.log(failing, "turn.started")
-    stage.log(failing, "model.retrying", detail="Retrying, 2 of 5", retry=2, of=5, seconds=5)
+    failing = fake_server.accept(fake_server.send_message("again"))
+    fake_server.send_turn_event(failing, "turn.started")
+    fake_server.send_turn_event(failing, "model.retrying", detail="Retrying, 2 of 5", attempt_n=2, of=5, seconds=5)
     assert violations(page) == []
-    stage.log(failing, "turn.failed", code="model_error", detail="The model does not answer.")
+    fake_server.send_turn_event(failing, "turn.failed", code="model_error", detail="The model does not answer.")
     expect(page.get_by_test_id("failed")).to_be_visible()
-    frame = stage.say("no")
-    stage.send(
+    frame = fake_server.send_message("no")
+    fake_server.send(
         {
             "type": "error",
             "client_id": frame["client_id"],
@@ -108,9 +110,9 @@ def test_chat_with_all_kinds_of_content_has_no_violations(stage: Stage) -> None:
 
 
 def test_chat_in_use_has_no_violations(person: Person) -> None:
-    page = person.chat()
-    say(page, "Add three tasks: book a table, call Mum, water the plants by yesterday")
-    say(page, "Mark task 1 as done")
+    page = person.open_connected_chat()
+    send_message(page, "Add three tasks: book a table, call Mum, water the plants by yesterday")
+    send_message(page, "Mark task 1 as done")
     page.locator("#done summary").click()
     assert violations(page) == []
     page.locator("#bar-menu summary").click()
@@ -127,8 +129,8 @@ def test_chat_in_use_has_no_violations(person: Person) -> None:
 
 
 def test_earlier_version_has_no_violations(person: Person) -> None:
-    page = person.chat()
-    say(page, "Add a task to buy milk")
+    page = person.open_connected_chat()
+    send_message(page, "Add a task to buy milk")
     page.locator(".message--user").first.hover()
     page.get_by_test_id("edit").click()
     page.get_by_test_id("editor").fill("Add a task to buy eggs")
@@ -147,10 +149,10 @@ def test_drawers_on_a_phone_have_no_violations(person: Person, page: Page) -> No
 
 
 def test_archived_and_trashed_chats_have_no_violations(person: Person) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     for item in ("milk", "eggs", "bread"):
         page.goto(person.url + "/")
-        say(page, f"Add a task to buy {item}")
+        send_message(page, f"Add a task to buy {item}")
     query = person.site.database.query
     ((owner,),) = query("SELECT id FROM chat_user WHERE email = %s", person.email)
     ids = [row[0] for row in query("SELECT id FROM chat_conversation WHERE user_id = %s ORDER BY created_at", owner)]
@@ -186,4 +188,4 @@ def test_changed_settings_and_new_token_have_no_violations(person: Person, page:
 
 def ignore_failed_requests(person: Person) -> None:
     """Ignore the console errors for responses with status 400 or 404."""
-    person.faults[:] = [fault for fault in person.faults if "Failed to load resource" not in fault]
+    person.page_errors[:] = [fault for fault in person.page_errors if "Failed to load resource" not in fault]

@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 
-from chat.tests.browser.conftest import Person, assert_same_after_a_reload, expect_state, say
+from chat.tests.browser.conftest import Person, assert_same_after_reload, expect_state, send_message
 
 SOCKET = re.compile("/ws/chat/")
 FITS = "document.documentElement.scrollWidth <= innerWidth"
@@ -12,12 +12,12 @@ FITS = "document.documentElement.scrollWidth <= innerWidth"
 
 def start_chats(person: Person, *texts: str) -> Page:
     """Start a chat with each text, and return a page that shows the last one."""
-    page = person.chat()
+    page = person.open_connected_chat()
     for number, text in enumerate(texts):
         if number:
             page.get_by_role("link", name="New chat").click()
             expect_state(page, "online")
-        say(page, text)
+        send_message(page, text)
     return page
 
 
@@ -68,7 +68,7 @@ def test_chat_menu_works_by_keyboard_and_updates_other_tabs(person: Person) -> N
     page.keyboard.press("Enter")
     for tab in (page, other):
         expect(links(tab)).to_have_text(pinned[::-1])
-    assert_same_after_a_reload(page)
+    assert_same_after_reload(page)
 
 
 def test_chat_is_archived_trashed_and_restored_in_all_tabs(person: Person) -> None:
@@ -91,7 +91,7 @@ def test_chat_is_archived_trashed_and_restored_in_all_tabs(person: Person) -> No
     for tab in (page, other):
         expect(tab.get_by_test_id("shelf-strip")).to_contain_text(re.compile(r"In the trash until \d+ \w+"))
         expect(links(tab)).to_have_text(["Add a task to buy milk"])
-    assert_same_after_a_reload(page)
+    assert_same_after_reload(page)
     expect(page.get_by_test_id("shelf-strip")).to_contain_text("In the trash until")
     # Other events do not take the focus from the Restore button.
     restore = other.get_by_test_id("shelf-strip").get_by_role("button", name="Restore")
@@ -109,7 +109,7 @@ def test_chat_is_archived_trashed_and_restored_in_all_tabs(person: Person) -> No
     # Sending a message restores the chat as well.
     choose(page, "call Mum", "Move to trash")
     expect(other.get_by_test_id("shelf-strip")).to_be_visible()
-    say(page, "Show my tasks")
+    send_message(page, "Show my tasks")
     for tab in (page, other):
         expect(tab.get_by_test_id("shelf-strip")).to_be_hidden()
         expect(links(tab)).to_have_text(["Add a task to call Mum", "Add a task to buy milk"])
@@ -135,10 +135,10 @@ def test_permanently_deleted_chat_disappears_from_open_tabs(person: Person) -> N
         expect(tab.get_by_role("alert")).to_contain_text("permanently deleted")
         expect(tab.get_by_test_id("message")).to_have_count(0)
         expect(tab.get_by_test_id("task")).to_have_count(1)  # the tasks of the chat are kept
-    say(page, "Add a task to feed the cat")
-    assert_same_after_a_reload(page)
+    send_message(page, "Add a task to feed the cat")
+    assert_same_after_reload(page)
     # The offline tab requests the deleted chat and gets a 404.
-    person.faults[:] = [fault for fault in person.faults if "404" not in fault]
+    person.page_errors[:] = [fault for fault in person.page_errors if "404" not in fault]
 
 
 def test_chat_due_for_the_trash_shows_a_warning_and_can_be_kept(person: Person) -> None:
@@ -237,7 +237,7 @@ def test_chat_is_renamed_inline_and_exported(person: Person) -> None:
         page.locator("#bar-menu").get_by_role("link", name="Export as Markdown").click()
     assert download.value.suggested_filename == "Mum.md"
     assert "## You" in download.value.path().read_text()
-    assert_same_after_a_reload(page)
+    assert_same_after_reload(page)
 
 
 def test_chats_due_for_the_trash_load_while_scrolling(person: Person) -> None:
@@ -249,7 +249,7 @@ def test_chats_due_for_the_trash_load_while_scrolling(person: Person) -> None:
         " FROM generate_series(1, 120) n",
         user_id,
     )
-    page = person.sign_in()
+    page = person.open_new_chat()
     page.goto(person.url + "/trash/")
     lines = page.get_by_test_id("shelved")
     assert lines.count() == 50

@@ -4,19 +4,12 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from chat.tests.browser.conftest import Person, expect_state, say
+from chat.tests.browser.conftest import Person, expect_state, send_message
 from config.tests.support import PASSWORD, ServerProcess
 
 
-def focused(page: Page) -> str:
-    name: str = page.evaluate(
-        "document.activeElement.dataset.testid || document.activeElement.id || document.activeElement.ariaLabel || ''"
-    )
-    return name
-
-
 def test_enter_sends_and_shift_enter_starts_a_new_line(person: Person) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     box = page.get_by_test_id("composer")
     expect(box).to_be_focused()
     page.keyboard.type("Add a task")
@@ -30,7 +23,7 @@ def test_enter_sends_and_shift_enter_starts_a_new_line(person: Person) -> None:
 
 
 def test_blank_message_cannot_be_sent(person: Person) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     expect(page.get_by_test_id("send")).to_be_disabled()
     page.get_by_test_id("composer").fill("  \n ")
     page.keyboard.press("Enter")
@@ -39,7 +32,7 @@ def test_blank_message_cannot_be_sent(person: Person) -> None:
 
 
 def test_length_limit_counts_characters_like_the_server(person: Person) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     box, count = page.get_by_test_id("composer"), page.locator("#composer-count")
     box.fill("x" * 8_000)
     expect(count).to_be_hidden()
@@ -57,12 +50,12 @@ def test_length_limit_counts_characters_like_the_server(person: Person) -> None:
 
 
 def test_draft_belongs_to_its_conversation(person: Person) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     box = page.get_by_test_id("composer")
     box.fill("a new thought")
     page.reload()
     expect(box).to_have_value("a new thought")
-    say(page, "Add a task to buy milk")
+    send_message(page, "Add a task to buy milk")
     box.fill("about the milk")
     page.get_by_role("link", name="New chat").click()
     expect(box).to_have_value("")
@@ -71,7 +64,7 @@ def test_draft_belongs_to_its_conversation(person: Person) -> None:
 
 
 def test_next_user_does_not_see_the_previous_users_draft(person: Person, site: ServerProcess) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     page.get_by_test_id("composer").fill("a secret thought")
     person.context.clear_cookies()
     person.email = "next-" + person.email
@@ -85,7 +78,7 @@ def test_next_user_does_not_see_the_previous_users_draft(person: Person, site: S
 
 
 def test_signing_out_deletes_drafts(person: Person) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     page.get_by_test_id("composer").fill("a secret thought")
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Welcome back")).to_be_visible()
@@ -93,8 +86,8 @@ def test_signing_out_deletes_drafts(person: Person) -> None:
 
 
 def test_all_controls_are_reachable_by_keyboard(person: Person) -> None:
-    page = person.chat()
-    say(page, "Add a task to buy milk")
+    page = person.open_connected_chat()
+    send_message(page, "Add a task to buy milk")
     skip = page.get_by_role("link", name="Skip to the message box")
     skip.focus()
     expect(skip).to_be_in_viewport()
@@ -114,7 +107,7 @@ def test_all_controls_are_reachable_by_keyboard(person: Person) -> None:
 
 
 def test_sidebars_are_drawers_on_a_phone(phone: Page) -> None:
-    say(phone, "Add a task to buy milk")
+    send_message(phone, "Add a task to buy milk")
     for open_label, close_label, content_id in (
         ("Chats", "Close chats", "conversation-list"),
         ("Tasks", "Close tasks", "task-list"),
@@ -137,7 +130,7 @@ def test_sidebars_are_drawers_on_a_phone(phone: Page) -> None:
 
 
 def test_long_word_does_not_widen_the_page_on_a_phone(phone: Page) -> None:
-    say(phone, "Add a task to " + "x" * 80)
+    send_message(phone, "Add a task to " + "x" * 80)
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
     assert phone.evaluate("document.querySelector('#scroller').scrollWidth") <= 390
     # If an element overflows, the browser makes the layout wider than the screen.
@@ -145,8 +138,8 @@ def test_long_word_does_not_widen_the_page_on_a_phone(phone: Page) -> None:
 
 
 def test_back_button_restores_and_reconnects_the_page(person: Person) -> None:
-    page = person.chat()
-    say(page, "Add a task to buy milk")
+    page = person.open_connected_chat()
+    send_message(page, "Add a task to buy milk")
     page.get_by_role("link", name="Settings").click()
     page.go_back()
     expect_state(page, "online")

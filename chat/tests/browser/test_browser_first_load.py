@@ -8,7 +8,7 @@ from playwright.sync_api import Page
 
 from chat.tests.browser.conftest import Person, expect_state
 from config.tests.support import LiveDatabase, ServerProcess, database
-from config.tests.test_static_files import collected
+from config.tests.test_static_files import collect_static
 
 MAX_BYTES = 120_000
 
@@ -16,7 +16,7 @@ MAX_BYTES = 120_000
 @pytest.fixture(scope="module")
 def site(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server with collected static files, as `up` starts it."""
-    folder = collected(tmp_path_factory.mktemp("static"))
+    folder = collect_static(tmp_path_factory.mktemp("static"))
     with (
         database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url),
         ServerProcess(LiveDatabase(url), folder) as server,
@@ -39,7 +39,7 @@ def count_bytes(page: Page) -> dict[str, float]:
 
 
 def test_first_load_is_small_and_second_load_is_cached(person: Person) -> None:
-    signed_in = person.sign_in()
+    signed_in = person.open_new_chat()
     cookies = person.context.cookies()
     context = person.context.browser.new_context()  # type: ignore[union-attr]
     context.add_cookies(cookies)  # type: ignore[arg-type]

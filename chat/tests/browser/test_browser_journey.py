@@ -5,7 +5,7 @@ import uuid
 
 from playwright.sync_api import Browser, expect
 
-from chat.tests.browser.conftest import Person, assert_same_after_a_reload, expect_state, say, transcript
+from chat.tests.browser.conftest import Person, assert_same_after_reload, expect_state, page_html, send_message
 from config.tests.support import PASSWORD, ServerProcess
 
 
@@ -19,30 +19,30 @@ def test_new_user_chats_and_memory_survives_a_server_crash(chromium: Browser, si
     expect_state(page, "online")
     assert site.database.query("SELECT time_zone FROM chat_user WHERE email = %s", user.email) == [("Asia/Tokyo",)]
 
-    say(page, "Add a task to buy groceries for the party")
+    send_message(page, "Add a task to buy groceries for the party")
     assert re.fullmatch(rf"{site.url}/c/[0-9a-f-]{{36}}/", page.url)
     expect(page.locator("#task-list .task__title")).to_have_text(["Buy groceries for the party"])
     expect(page.get_by_test_id("tool-call")).to_contain_text("Added task 1: Buy groceries for the party")
     expect(page.get_by_test_id("conversation-link")).to_have_count(1)
-    say(page, "Actually, make that due tomorrow")
+    send_message(page, "Actually, make that due tomorrow")
     expect(page.locator("#task-list .task__due")).to_have_text("Tomorrow")
-    before = transcript(page)
+    before = page_html(page)
 
     site.kill9()
     expect_state(page, "offline")
     site.restart()
     expect_state(page, "online")
-    assert transcript(page) == before
-    assert "groceries" in say(page, "What was the first thing I asked you to do?")
-    assert_same_after_a_reload(page)
+    assert page_html(page) == before
+    assert "groceries" in send_message(page, "What was the first thing I asked you to do?")
+    assert_same_after_reload(page)
     # The browser itself logs refused connections; these are not errors of the page.
-    assert [fault for fault in user.faults if "ERR_CONNECTION_REFUSED" not in fault] == []
+    assert [fault for fault in user.page_errors if "ERR_CONNECTION_REFUSED" not in fault] == []
     context.close()
 
 
 def test_message_sent_while_the_server_is_down_is_answered_once(person: Person, site: ServerProcess) -> None:
-    page = person.chat()
-    say(page, "Add a task to water the plants")
+    page = person.open_connected_chat()
+    send_message(page, "Add a task to water the plants")
     site.kill9()
     expect_state(page, "offline")
     page.get_by_test_id("composer").fill("Add a task to call Grandma")
@@ -52,15 +52,15 @@ def test_message_sent_while_the_server_is_down_is_answered_once(person: Person, 
     expect(page.get_by_test_id("unsent")).to_have_count(0)
     expect(page.locator("#task-list .task__title")).to_have_text(["Water the plants", "Call Grandma"])
     expect(page.locator("[data-streaming]")).to_have_count(0)
-    assert_same_after_a_reload(page)
+    assert_same_after_reload(page)
     # No other test sends this text to the shared server.
     rows = site.database.query("SELECT count(*) FROM chat_message WHERE text = 'Add a task to call Grandma'")
     assert rows == [(1,)]
-    person.faults[:] = [fault for fault in person.faults if "ERR_CONNECTION_REFUSED" not in fault]
+    person.page_errors[:] = [fault for fault in person.page_errors if "ERR_CONNECTION_REFUSED" not in fault]
 
 
 def test_unsent_message_of_a_new_chat_survives_an_offline_reload(person: Person, site: ServerProcess) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     # The page stays reachable; its socket does not.
     page.route_web_socket(re.compile("/ws/chat/"), lambda socket: socket.close())
     page.reload()
@@ -79,7 +79,7 @@ def test_unsent_message_of_a_new_chat_survives_an_offline_reload(person: Person,
 
 
 def test_messages_sent_at_once_are_answered_in_order(person: Person) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     for n in range(4):
         page.get_by_test_id("composer").fill(f"Add a task to count to {n}")
         page.get_by_test_id("composer").press("Enter")
@@ -89,11 +89,11 @@ def test_messages_sent_at_once_are_answered_in_order(person: Person) -> None:
     roles = [element.get_attribute("data-role") for element in page.get_by_test_id("message").all()]
     assert roles == ["user", "assistant"] * 4
     expect(page.locator("#task-list .task__title")).to_have_text([f"Count to {n}" for n in range(4)])
-    assert_same_after_a_reload(page)
+    assert_same_after_reload(page)
 
 
 def test_example_prompt_starts_a_chat_readable_without_javascript(person: Person, chromium: Browser) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     expect(page.get_by_role("heading", name="What’s on your mind?")).to_be_visible()
     page.get_by_role("button", name="Add a task to buy groceries for the party").click()
     expect(page.locator("#task-list .task__title")).to_have_text(["Buy groceries for the party"])
@@ -120,8 +120,8 @@ def test_example_prompt_starts_a_chat_readable_without_javascript(person: Person
 
 
 def test_sign_out_in_another_tab_links_back_to_the_page(person: Person, site: ServerProcess) -> None:
-    page = person.chat()
-    say(page, "Add a task to buy milk")
+    page = person.open_connected_chat()
+    send_message(page, "Add a task to buy milk")
     other = person.page("/settings/")
     other.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("alert")).to_contain_text("You are signed out.")

@@ -3,7 +3,7 @@
 from playwright.sync_api import expect
 
 from chat.infra.markdown import render
-from chat.tests.browser.conftest import Person, expect_state, say
+from chat.tests.browser.conftest import Person, expect_state, send_message
 from chat.tests.markdown.structure import REPLIES, structure
 
 SHOW = """async (texts) => {
@@ -40,8 +40,8 @@ def test_deep_nesting_is_shown_verbatim_without_delay(person: Person) -> None:
 
 
 def test_server_renders_replies_without_javascript(person: Person) -> None:
-    page = person.chat()
-    say(page, "Add a task to buy milk")
+    page = person.open_connected_chat()
+    send_message(page, "Add a task to buy milk")
     person.site.database.query(
         "UPDATE chat_message SET text = %s WHERE role = 'assistant'",
         "- [x] **one**\n  - [ ] two\n\n| a |\n|--:|\n| 1 |",

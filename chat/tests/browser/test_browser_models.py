@@ -7,9 +7,9 @@ import pytest
 from playwright.sync_api import expect
 
 from chat.tests.browser.axe import violations
-from chat.tests.browser.conftest import Person, expect_state, say
-from chat.tests.browser.fake_server import Stage
-from chat.tests.model_server.script import says
+from chat.tests.browser.conftest import Person, expect_state, send_message
+from chat.tests.browser.fake_server import FakeServer
+from chat.tests.model_server.script import text_reply
 from chat.tests.model_server.threaded import ThreadedModelServer
 from config.tests.support import LiveDatabase, ServerProcess, database, eventually, free_port
 
@@ -30,7 +30,7 @@ base_url = "{url}"
 @pytest.fixture(scope="module")
 def models() -> Iterator[ThreadedModelServer]:
     with ThreadedModelServer(port=free_port()) as server:
-        server.always(says("Hel", "lo"))
+        server.always(text_reply("Hel", "lo"))
         yield server
 
 
@@ -53,12 +53,12 @@ def requested_models(models: ThreadedModelServer) -> list[str]:
 
 
 def test_model_is_chosen_with_the_first_message_and_changed_later(person: Person, models: ThreadedModelServer) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     select = page.get_by_label("Model", exact=True)
     expect(select).to_have_value("fast")
     expect(page.locator("#bar-model")).to_have_text("Fast")
     select.select_option("slow")
-    say(page, "hi")
+    send_message(page, "hi")
     assert requested_models(models)[-1] == "slow"
     expect(page.locator("#bar-model")).to_have_text("Slow and thorough")
 
@@ -71,23 +71,23 @@ def test_model_is_chosen_with_the_first_message_and_changed_later(person: Person
     page.keyboard.press("ArrowUp")
     expect(page.locator("#bar-model")).to_have_text("Fast")
     expect(other.get_by_test_id("model")).to_have_value("fast")
-    say(other, "hi again")
+    send_message(other, "hi again")
     assert requested_models(models)[-1] == "fast"
     other.close()
 
 
 def test_failed_model_change_is_reverted(person: Person) -> None:
-    page = person.chat()
-    say(page, "hi")
+    page = person.open_connected_chat()
+    send_message(page, "hi")
     page.route("**/model/", lambda route: route.abort())
     page.get_by_test_id("model").select_option("slow")
     expect(page.locator("#strip")).to_contain_text("The model was not changed")
     expect(page.get_by_test_id("model")).to_have_value("fast")
-    person.faults.clear()  # the browser reports the connection that failed
+    person.page_errors.clear()  # the browser reports the connection that failed
 
 
 def test_model_selector_fits_a_phone(person: Person) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     page.set_viewport_size({"width": 360, "height": 640})
     select = page.get_by_test_id("model")
     expect(select).to_be_in_viewport()
@@ -97,15 +97,15 @@ def test_model_selector_fits_a_phone(person: Person) -> None:
     assert violations(page) == []
 
 
-def test_model_retry_is_shown_and_announced_until_text_arrives(stage: Stage) -> None:
-    page = stage.page
-    turn = stage.accept(stage.say("hi"))
-    stage.log(turn, "turn.started")
+def test_model_retry_is_shown_and_announced_until_text_arrives(fake_server: FakeServer) -> None:
+    page = fake_server.page
+    turn = fake_server.accept(fake_server.send_message("hi"))
+    fake_server.send_turn_event(turn, "turn.started")
     detail = "The model does not answer. Retrying, 2 of 5."
-    stage.log(turn, "model.retrying", attempt_n=2, of=5, seconds=1.5, detail=detail)
+    fake_server.send_turn_event(turn, "model.retrying", attempt_n=2, of=5, seconds=1.5, detail=detail)
     expect(page.get_by_test_id("retrying")).to_have_text(detail)
     expect(page.locator("#announcer")).to_have_text(detail)
-    stage.write(turn, "Hello")
+    fake_server.send_delta(turn, "Hello")
     expect(page.get_by_test_id("retrying")).to_have_count(0)
-    stage.finish(turn, "Hello")
+    fake_server.finish(turn, "Hello")
     eventually(lambda: page.locator("#announcer").inner_text() != detail, what="the announcement of the reply")

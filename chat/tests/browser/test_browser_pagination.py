@@ -5,7 +5,7 @@ import uuid
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from chat.tests.browser.conftest import Person, expect_state, say
+from chat.tests.browser.conftest import Person, expect_state, send_message
 
 CHATS = """
 INSERT INTO chat_conversation (id, user_id, title, created_at, updated_at, last_seq, last_position)
@@ -56,7 +56,7 @@ def scroll(page: Page, element: str, to: str) -> None:
 
 def test_chats_load_while_scrolling(person: Person) -> None:
     insert_chats(person, chats=130)
-    page = person.chat()
+    page = person.open_connected_chat()
     while links(page).count() < 131:
         before = links(page).count()
         scroll(page, "#chats", "end")
@@ -73,12 +73,12 @@ def test_chats_load_while_scrolling(person: Person) -> None:
         page.evaluate("dispatchEvent(new Event('online'))")
     expect_state(page, "online")
     expect(links(page)).to_have_count(131)
-    person.faults[:] = [fault for fault in person.faults if "ERR_INTERNET_DISCONNECTED" not in fault]
+    person.page_errors[:] = [fault for fault in person.page_errors if "ERR_INTERNET_DISCONNECTED" not in fault]
 
 
 def test_earlier_messages_load_while_scrolling_and_keep_the_position(person: Person) -> None:
     path = f"/c/{insert_chats(person, turns=70)}/"
-    person.sign_in()
+    person.open_new_chat()
     page = person.page(path)
     expect_state(page, "online")
     expect(questions(page).last).to_be_in_viewport()
@@ -90,15 +90,15 @@ def test_earlier_messages_load_while_scrolling_and_keep_the_position(person: Per
         expect(questions(page).get_by_text(top, exact=True)).to_be_in_viewport()
     assert questions(page).all_inner_texts() == [f"Question {n}" for n in range(1, 71)]
     expect(page.locator("#earlier")).to_be_hidden()
-    say(page, "Show my tasks")
+    send_message(page, "Show my tasks")
     expect(questions(page)).to_have_count(71)
 
 
 def test_search_marks_matches_and_escape_ends_it(person: Person) -> None:
     insert_chats(person, chats=3, turns=70)
-    page = person.chat()
+    page = person.open_connected_chat()
     person.site.database.query("UPDATE chat_conversation SET archived_at = now() WHERE title = 'Long'")
-    say(page, "Add a task to buy <b>milk</b>")
+    send_message(page, "Add a task to buy <b>milk</b>")
     search = page.get_by_test_id("search")
     search.fill("milk")
     result = page.get_by_test_id("search-result")
@@ -118,7 +118,7 @@ def test_link_to_a_message_loads_the_messages_in_between(person: Person) -> None
     ((message,),) = person.site.database.query(
         "SELECT id FROM chat_message WHERE conversation_id = %s AND text LIKE 'Answer 3' || chr(10) || '%%'", long_chat
     )
-    person.sign_in()
+    person.open_new_chat()
     page = person.page(f"/c/{long_chat}/?message={message}")
     found = page.locator(f'[data-testid="message"][data-id="{message}"]')
     expect(found).to_have_class(re.compile("found"))
@@ -129,7 +129,7 @@ def test_link_to_a_message_loads_the_messages_in_between(person: Person) -> None
 
 def test_long_chat_is_paginated_without_javascript(person: Person, chromium: Browser) -> None:
     long_chat = insert_chats(person, chats=40, turns=30)
-    person.sign_in()
+    person.open_new_chat()
     bare = chromium.new_context(java_script_enabled=False, storage_state=person.context.storage_state())
     page = bare.new_page()
     page.goto(f"{person.site.url}/c/{long_chat}/")

@@ -10,8 +10,8 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
-from chat.tests.browser.conftest import DESKTOP, Person, expect_state, transcript
-from chat.tests.model_server import says
+from chat.tests.browser.conftest import DESKTOP, Person, expect_state, page_html
+from chat.tests.model_server import text_reply
 from chat.tests.model_server.threaded import ThreadedModelServer
 from config.tests.support import LiveDatabase, ServerProcess, database, eventually, free_port
 
@@ -38,8 +38,8 @@ def site(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory, mode
 def model(model_port: int) -> Iterator[ThreadedModelServer]:
     """A model server that streams the story and pauses in it."""
     with ThreadedModelServer(port=model_port) as server:
-        server.always(says(*WORDS))
-        server.hold()
+        server.always(text_reply(*WORDS))
+        server.pause()
         yield server
 
 
@@ -72,7 +72,7 @@ def expect_as_fresh(person: Person, page: Page) -> None:
     expect_end(page)
     fresh = person.page(page.url.removeprefix(person.site.url))
     expect_end(fresh)
-    eventually(lambda: transcript(page) == transcript(fresh), what=f"{transcript(page)}\n{transcript(fresh)}")
+    eventually(lambda: page_html(page) == page_html(fresh), what=f"{page_html(page)}\n{page_html(fresh)}")
     fresh.close()
 
 
@@ -101,13 +101,13 @@ def ignore_network_errors(person: Person) -> None:
     network_error = re.compile(
         "ERR_(CONNECTION_REFUSED|INTERNET_DISCONNECTED|NETWORK_CHANGED|CONNECTION_RESET|EMPTY_RESPONSE)"
     )
-    person.faults[:] = [fault for fault in person.faults if not network_error.search(fault)]
+    person.page_errors[:] = [fault for fault in person.page_errors if not network_error.search(fault)]
 
 
 def test_second_tab_follows_the_reply_after_first_closes_and_a_reload(
     person: Person, model: ThreadedModelServer
 ) -> None:
-    first = person.chat()
+    first = person.open_connected_chat()
     start_story(first, model, 20)
     second = another_tab(person, first)
     expect_words(second, 20)
@@ -128,7 +128,7 @@ def test_second_tab_follows_the_reply_after_first_closes_and_a_reload(
 
 
 def test_reply_is_complete_after_a_network_outage(person: Person, model: ThreadedModelServer) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     start_story(page, model)
 
     person.context.set_offline(True)
@@ -168,7 +168,7 @@ def turn_of(person: Person, url: str) -> tuple[str, str]:
 def test_restarted_server_resumes_the_reply(
     person: Person, model: ThreadedModelServer, site: ServerProcess, how: str
 ) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     start_story(page, model)
     eventually(lambda: saved_text(person, page.url).endswith("word39 "), what="40 words on the server")
 
@@ -186,7 +186,7 @@ def test_restarted_server_resumes_the_reply(
 
 
 def test_suspended_page_catches_up(chromium: Browser, person: Person, model: ThreadedModelServer) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     start_story(page, model)
     url = page.url
 
@@ -203,7 +203,7 @@ def test_suspended_page_catches_up(chromium: Browser, person: Person, model: Thr
 def test_suspended_page_catches_up_after_restart_and_end_of_reply(
     chromium: Browser, person: Person, model: ThreadedModelServer, site: ServerProcess
 ) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     start_story(page, model)
     url = page.url
 
@@ -278,7 +278,7 @@ def socket_proxy(chromium: Browser, person: Person) -> SocketProxy:
 def test_closed_socket_is_reopened_and_the_reply_continues(
     person: Person, model: ThreadedModelServer, socket_proxy: SocketProxy
 ) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     start_story(page, model)
 
     # Daphne closes with 1000 after its limit of a day, and so do proxies with a time limit.
@@ -296,7 +296,7 @@ def test_closed_socket_is_reopened_and_the_reply_continues(
 def test_silent_socket_is_detected_and_replaced(
     person: Person, model: ThreadedModelServer, socket_proxy: SocketProxy
 ) -> None:
-    page = person.sign_in()
+    page = person.open_new_chat()
     page.clock.install()
     page.reload()
     expect_state(page, "online")

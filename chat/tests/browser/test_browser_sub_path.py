@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from websockets.sync.client import connect
 
-from chat.tests.browser.conftest import expect_state, say
+from chat.tests.browser.conftest import expect_state, send_message
 from config.tests.nginx import Nginx
 from config.tests.support import PASSWORD, LiveDatabase, ServerProcess, database, free_port
 
@@ -90,12 +90,12 @@ def test_user_pages_work_below_the_path(deployment: Deployment, context: Browser
     page.get_by_role("button", name="Create account").click()
     expect_state(page, "online")
 
-    say(page, "Add a task to water the plants")
+    send_message(page, "Add a task to water the plants")
     assert re.fullmatch(rf"{deployment.url}/c/[0-9a-f-]{{36}}/", page.url)
     page.reload()
     expect_state(page, "online")
     expect(page.locator("#task-list .task__title")).to_have_text(["Water the plants"])
-    assert "plants" in say(page, "What is on my list?")
+    assert "plants" in send_message(page, "What is on my list?")
     assert {urlsplit(url).path.rsplit("/", 2)[0] for url in sockets} == {f"{ROOT}/ws/chat"}
 
     with page.expect_response(re.compile("/api/tasks/")) as changed:

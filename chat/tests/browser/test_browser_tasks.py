@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import Locator, Page, Route, expect
 
-from chat.tests.browser.conftest import Person, expect_state, say
+from chat.tests.browser.conftest import Person, expect_state, send_message
 from config.tests.support import eventually
 
 
@@ -27,7 +27,7 @@ def task_count(page: Page) -> int:
 
 def test_long_list_shows_100_tasks_and_loads_more_while_scrolling(person: Person) -> None:
     insert_tasks(person, 302)
-    page = person.chat()
+    page = person.open_connected_chat()
     assert task_count(page) == 100
     expect(page.locator("#task-count")).to_have_text("302")
     expect(page.locator("#more-tasks")).to_contain_text("202 more to do")
@@ -53,18 +53,18 @@ def test_long_list_shows_100_tasks_and_loads_more_while_scrolling(person: Person
     eventually(scrolled_through, what="302 tasks")
     expect(page.locator("#more-tasks")).to_be_hidden()
 
-    say(page, "delete task 7")
+    send_message(page, "delete task 7")
     expect(page.locator("#task-count")).to_have_text("301")
     assert task_count(page) == 301
 
 
 def test_each_tab_applies_changes_from_other_tabs(person: Person) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     other = person.page("/")
     expect_state(other, "online")
-    say(page, "Add three tasks: buy milk, call Mum, water the plants")
-    say(page, "I finished call Mum")
-    say(page, "delete task 3")
+    send_message(page, "Add three tasks: buy milk, call Mum, water the plants")
+    send_message(page, "I finished call Mum")
+    send_message(page, "delete task 3")
     for tab in (page, other):
         expect(tab.locator("#task-list .task__title")).to_have_text(["Buy milk"])
         expect(tab.locator("#task-count")).to_have_text("1")
@@ -92,7 +92,7 @@ def undo(page: Page) -> None:
 
 
 def test_tasks_are_added_and_ticked_manually_in_all_tabs(person: Person) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     other = person.page("/")
     expect_state(other, "online")
     add(page, "Buy milk", "Call Mum")
@@ -117,7 +117,7 @@ def test_tasks_are_added_and_ticked_manually_in_all_tabs(person: Person) -> None
 
 
 def test_manual_edit_and_delete_are_undone_and_double_click_ticks_once(person: Person) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     add(page, "Buy milk", "Call Mum")
     page.get_by_role("button", name="Edit task 2: Call Mum").click()
     form = page.get_by_role("form", name="Edit task 2")
@@ -149,7 +149,7 @@ def test_manual_edit_and_delete_are_undone_and_double_click_ticks_once(person: P
 
 
 def test_task_list_works_by_keyboard(person: Person) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     add(page, "Buy milk", "Call Mum", "Water the plants")
     tick(page, "Buy milk").focus()
     page.keyboard.press("Space")
@@ -181,7 +181,7 @@ def edit(page: Page, title: str) -> Locator:
 
 
 def test_task_edit_survives_deletion_in_another_tab(person: Person) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     add(page, "Buy milk", "Call Mum")
     other = person.page("/")
     form = edit(page, "Buy milk")
@@ -205,7 +205,7 @@ def test_task_edit_survives_deletion_in_another_tab(person: Person) -> None:
 
 
 def test_task_drafts_survive_reloads_until_saved_or_cancelled(person: Person) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     add(page, "Buy milk", "Call Mum")
     form = edit(page, "Buy milk")
     form.get_by_label("Title").fill("Buy oat milk")
@@ -238,7 +238,7 @@ def test_task_drafts_survive_reloads_until_saved_or_cancelled(person: Person) ->
 
 
 def test_task_edit_survives_changes_from_another_tab(person: Person) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     add(page, "Buy milk", "Call Mum")
     other = person.page("/")
     form = edit(page, "Buy milk")
@@ -288,7 +288,7 @@ def fail(route: Route) -> None:
 
 
 def test_failed_task_requests_show_an_error_and_are_reverted(person: Person) -> None:
-    page = person.chat()
+    page = person.open_connected_chat()
     add(page, "Buy milk")
     page.route("**/api/tasks**", fail)
     tick(page, "Buy milk").click()
@@ -311,12 +311,12 @@ def test_failed_task_requests_show_an_error_and_are_reverted(person: Person) -> 
     page.get_by_label("Add a task").press("Enter")
     expect(row(page, "Call Mum")).to_be_visible()
     expect(page.locator("#add-task-error")).to_be_empty()
-    person.faults[:] = [fault for fault in person.faults if "ERR_INTERNET_DISCONNECTED" not in fault]
+    person.page_errors[:] = [fault for fault in person.page_errors if "ERR_INTERNET_DISCONNECTED" not in fault]
 
 
 def test_undo_button_of_a_tool_call_reverts_its_task(person: Person) -> None:
-    page = person.chat()
-    say(page, "Add a task to buy milk")
+    page = person.open_connected_chat()
+    send_message(page, "Add a task to buy milk")
     other = person.page(page.url.removeprefix(person.url))
     expect_state(other, "online")
     page.get_by_role("button", name="Undo: Added task 1: Buy milk").click()
@@ -327,4 +327,4 @@ def test_undo_button_of_a_tool_call_reverts_its_task(person: Person) -> None:
     page.reload()
     expect_state(page, "online")
     expect(page.get_by_test_id("undone")).to_have_count(1)
-    assert "nothing in this conversation" in say(page, "undo that")
+    assert "nothing in this conversation" in send_message(page, "undo that")

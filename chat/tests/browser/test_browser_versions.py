@@ -7,8 +7,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from chat.tests.browser.conftest import Person, assert_same, assert_same_after_a_reload, expect_state, say
-from chat.tests.browser.fake_server import Stage
+from chat.tests.browser.conftest import Person, assert_same_after_reload, assert_same_html, expect_state, send_message
+from chat.tests.browser.fake_server import FakeServer
 from config.tests.support import eventually
 
 
@@ -37,9 +37,9 @@ def prompts(page: Page) -> Locator:
     return page.locator('[data-testid="message"][data-role="user"] .message__text')
 
 
-def test_message_is_edited_inline_with_the_limits_of_the_composer(stage: Stage) -> None:
-    stage.answer("hello", "Hello.")
-    page = stage.page
+def test_message_is_edited_inline_with_the_limits_of_the_composer(fake_server: FakeServer) -> None:
+    fake_server.answer("hello", "Hello.")
+    page = fake_server.page
     edit_button(page, 0).click()
     editor = page.get_by_test_id("editor")
     expect(editor).to_be_focused()
@@ -56,7 +56,7 @@ def test_message_is_edited_inline_with_the_limits_of_the_composer(stage: Stage) 
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
     expect(editor).to_have_count(0)
-    assert stage.got("message.edit") == []
+    assert fake_server.frames_of_type("message.edit") == []
 
     edit_button(page, 0).click()
     save = page.get_by_test_id("save")
@@ -69,20 +69,20 @@ def test_message_is_edited_inline_with_the_limits_of_the_composer(stage: Stage) 
     expect(editor).to_be_visible()
     editor.fill("🧵" * 10_000)
     save.click()
-    assert stage.wait_for("message.edit")["text"] == "🧵" * 10_000
+    assert fake_server.wait_for("message.edit")["text"] == "🧵" * 10_000
 
 
 def test_edit_explains_its_effect_and_is_resent_after_a_reconnect(
-    stage: Stage,
+    fake_server: FakeServer,
 ) -> None:
-    stage.answer("one", "First.")
-    turn = stage.accept(stage.say("two"))
-    stage.log(turn, "tool.started", call_id="c1", name="create_task", arguments={"title": "Milk"})
+    fake_server.answer("one", "First.")
+    turn = fake_server.accept(fake_server.send_message("two"))
+    fake_server.send_turn_event(turn, "tool.started", call_id="c1", name="create_task", arguments={"title": "Milk"})
     output = json.dumps({"ok": True, "task": {"number": 1, "title": "Milk"}})
-    stage.log(turn, "tool.finished", call_id="c1", output=output)
-    stage.finish(turn, "Second.")
-    stage.answer("three", "Third.")
-    page = stage.page
+    fake_server.send_turn_event(turn, "tool.finished", call_id="c1", output=output)
+    fake_server.finish(turn, "Second.")
+    fake_server.answer("three", "Third.")
+    page = fake_server.page
     for number, description in enumerate(
         (
             "This and the 5 messages after it become an earlier version. What the assistant has done since stays done.",
@@ -95,20 +95,20 @@ def test_edit_explains_its_effect_and_is_resent_after_a_reconnect(
         page.keyboard.press("Escape")
 
     edit(page, "three, but better", 2)
-    frame = stage.wait_for("message.edit")
-    stage.sockets[-1].close(code=1012)
-    eventually(lambda: stage.got("message.edit") == [frame, frame])
+    frame = fake_server.wait_for("message.edit")
+    fake_server.sockets[-1].close(code=1012)
+    eventually(lambda: fake_server.frames_of_type("message.edit") == [frame, frame])
 
 
-def test_edited_message_replaces_the_original_and_later_turns(stage: Stage) -> None:
-    first = stage.answer("one", "First.")
-    second = stage.answer("two", "Second.")
-    stage.answer("three", "Third.")
-    page = stage.page
+def test_edited_message_replaces_the_original_and_later_turns(fake_server: FakeServer) -> None:
+    first = fake_server.answer("one", "First.")
+    second = fake_server.answer("two", "Second.")
+    fake_server.answer("three", "Third.")
+    page = fake_server.page
     message_id = page.locator(f'[data-turn="{second}"] [data-role="user"]').get_attribute("data-id")
     edit(page, "two, but better", 1)
     expect(page.get_by_test_id("unsent")).to_contain_text("Sending…")
-    frame = stage.wait_for("message.edit")
+    frame = fake_server.wait_for("message.edit")
     assert (frame["message_id"], frame["text"]) == (message_id, "two, but better")
     # The page does not change until the server accepts the edit.
     expect(replies(page)).to_have_text(["First.", "Second.", "Third."])
@@ -119,14 +119,14 @@ def test_edited_message_replaces_the_original_and_later_turns(stage: Stage) -> N
         "output": '{"ok": true, "task": {"number": 1, "title": "Milk"}}',
     }
     new_turn = str(uuid.uuid4())
-    stage.tell(first, "one", "First.")
-    stage.tell(new_turn, "two, but better", replaces=second, versions=[second, new_turn], kept=[done])
-    accept(stage, frame, new_turn, second)
+    fake_server.add_turn(first, "one", "First.")
+    fake_server.add_turn(new_turn, "two, but better", replaces=second, versions=[second, new_turn], kept=[done])
+    accept(fake_server, frame, new_turn, second)
     expect(prompts(page)).to_have_text(["one", "two, but better"])
     expect(page.get_by_test_id("unsent")).to_have_count(0)
     expect(page.get_by_test_id("kept")).to_contain_text("Done before and kept:")
     expect(page.get_by_test_id("kept").get_by_test_id("tool-call")).to_contain_text("Added task 1: Milk")
-    stage.finish(new_turn, "Better.")
+    fake_server.finish(new_turn, "Better.")
     expect(replies(page)).to_have_text(["First.", "Better."])
     expect(page.get_by_test_id("versions")).to_contain_text("2 of 2")
     earlier = page.get_by_role("link", name="Earlier version")
@@ -134,28 +134,28 @@ def test_edited_message_replaces_the_original_and_later_turns(stage: Stage) -> N
     expect(page.get_by_role("link", name="Later version")).to_have_count(0)
 
 
-def accept(stage: Stage, frame: dict[str, Any], new_turn: str, replaced: str) -> None:
+def accept(fake_server: FakeServer, frame: dict[str, Any], new_turn: str, replaced: str) -> None:
     """Accept the frame that replaces a turn, as a new turn."""
-    message = stage.message("user", frame.get("text", "said before"), new_turn, 3)
+    message = fake_server.message("user", frame.get("text", "said before"), new_turn, 3)
     turn = {"id": new_turn, "status": "running", "ahead": 0, "replaces": replaced}
-    stage.send({"type": "message.accepted", "client_id": frame["client_id"], "message": message, "turn": turn})
+    fake_server.send({"type": "message.accepted", "client_id": frame["client_id"], "message": message, "turn": turn})
 
 
-def test_rejected_edit_is_kept(stage: Stage) -> None:
-    stage.answer("hello", "Hello.")
-    page = stage.page
+def test_rejected_edit_is_kept(fake_server: FakeServer) -> None:
+    fake_server.answer("hello", "Hello.")
+    page = fake_server.page
     edit(page, "hello there")
     error = {"type": "error", "code": "conflict", "detail": "Not now, please."}
-    stage.send({**error, "client_id": stage.wait_for("message.edit")["client_id"]})
+    fake_server.send({**error, "client_id": fake_server.wait_for("message.edit")["client_id"]})
     unsent = page.get_by_test_id("unsent")
     expect(unsent).to_contain_text("hello there")
     expect(unsent).to_contain_text("Not now, please.")
     expect(page.locator("#announcer")).to_have_text("Not now, please.")
     unsent.get_by_role("button", name="Try again").click()
-    eventually(lambda: len(stage.got("message.edit")) == 2)
-    first, resent = stage.got("message.edit")
+    eventually(lambda: len(fake_server.frames_of_type("message.edit")) == 2)
+    first, resent = fake_server.frames_of_type("message.edit")
     assert first == resent
-    stage.send({**error, "client_id": resent["client_id"]})
+    fake_server.send({**error, "client_id": resent["client_id"]})
     unsent.get_by_role("button", name="Edit").click()
     expect(page.get_by_test_id("editor")).to_have_value("hello there")
     page.keyboard.press("Escape")
@@ -164,10 +164,10 @@ def test_rejected_edit_is_kept(stage: Stage) -> None:
     expect(prompts(page)).to_have_text(["hello"])
 
 
-def test_regenerating_an_earlier_reply_needs_confirmation(stage: Stage) -> None:
-    turn = stage.answer("one", "First.")
-    stage.answer("two", "Second.")
-    page = stage.page
+def test_regenerating_an_earlier_reply_needs_confirmation(fake_server: FakeServer) -> None:
+    turn = fake_server.answer("one", "First.")
+    fake_server.answer("two", "Second.")
+    page = fake_server.page
     page.locator(f'[data-turn="{turn}"]').hover()
     regenerate(page, 0).click()
     question = page.get_by_test_id("confirm").first
@@ -175,41 +175,41 @@ def test_regenerating_an_earlier_reply_needs_confirmation(stage: Stage) -> None:
     page.keyboard.press("Escape")
     expect(question).to_be_hidden()
     expect(regenerate(page, 0)).to_be_focused()
-    assert stage.got("turn.retry") == []
+    assert fake_server.frames_of_type("turn.retry") == []
     page.keyboard.press("Enter")
     question.get_by_role("button", name="Regenerate").click()
-    assert stage.wait_for("turn.retry")["turn_id"] == turn
+    assert fake_server.wait_for("turn.retry")["turn_id"] == turn
 
 
-def test_edit_and_regenerate_are_disabled_while_a_reply_streams(stage: Stage) -> None:
-    stage.answer("one", "First.")
-    page = stage.page
+def test_edit_and_regenerate_are_disabled_while_a_reply_streams(fake_server: FakeServer) -> None:
+    fake_server.answer("one", "First.")
+    page = fake_server.page
     edit_button(page, 0).click()
     page.get_by_test_id("editor").fill("one, but better")
-    turn = stage.accept(stage.say("two"))
-    stage.log(turn, "turn.started")
+    turn = fake_server.accept(fake_server.send_message("two"))
+    fake_server.send_turn_event(turn, "turn.started")
     expect(page.get_by_role("button", name="Edit message")).to_have_count(0)
     expect(regenerate(page, 0)).to_be_hidden()
     expect(page.get_by_test_id("save")).to_be_disabled()
     page.get_by_test_id("editor").press("Enter")
     expect(page.get_by_test_id("editor")).to_have_value("one, but better")
-    stage.finish(turn, "Second.")
+    fake_server.finish(turn, "Second.")
     expect(page.get_by_test_id("save")).to_be_enabled()
-    assert stage.got("message.edit") == []
+    assert fake_server.frames_of_type("message.edit") == []
 
 
-def test_open_edit_is_kept_when_another_tab_replaces_the_turn(stage: Stage) -> None:
-    turn = stage.answer("hello", "Hello.")
-    page = stage.page
+def test_open_edit_is_kept_when_another_tab_replaces_the_turn(fake_server: FakeServer) -> None:
+    turn = fake_server.answer("hello", "Hello.")
+    page = fake_server.page
     edit_button(page, 0).click()
     page.get_by_test_id("editor").fill("hello there")
     new_turn = str(uuid.uuid4())
-    stage.tell(new_turn, "good morning", replaces=turn, versions=[turn, new_turn])
-    accept(stage, {"client_id": str(uuid.uuid4()), "text": "good morning"}, new_turn, turn)
+    fake_server.add_turn(new_turn, "good morning", replaces=turn, versions=[turn, new_turn])
+    accept(fake_server, {"client_id": str(uuid.uuid4()), "text": "good morning"}, new_turn, turn)
     expect(prompts(page)).to_have_text(["good morning"])
     expect(page.get_by_test_id("unsent")).to_contain_text("hello there")
     expect(page.get_by_test_id("unsent")).to_contain_text("The conversation went another way meanwhile.")
-    stage.finish(new_turn, "Good morning.")
+    fake_server.finish(new_turn, "Good morning.")
     page.get_by_test_id("unsent").get_by_role("button", name="Edit").click()
     expect(page.get_by_test_id("composer")).to_have_value("hello there")
 
@@ -218,9 +218,9 @@ def test_open_edit_is_kept_when_another_tab_replaces_the_turn(stage: Stage) -> N
 
 
 def test_edited_message_is_answered_and_earlier_version_is_readable(person: Person, chromium: Browser) -> None:
-    page = person.chat()
-    say(page, "Add a task to buy milk")
-    say(page, "Add a task to call Mum")
+    page = person.open_connected_chat()
+    send_message(page, "Add a task to buy milk")
+    send_message(page, "Add a task to call Mum")
     edit(page, "Add a task to buy bread")
     expect(prompts(page)).to_have_text(["Add a task to buy bread"])
     expect(replies(page)).to_have_count(1)
@@ -231,7 +231,7 @@ def test_edited_message_is_answered_and_earlier_version_is_readable(person: Pers
     )
     expect(page.locator("#task-list .task__title")).to_have_text(["Buy milk", "Call Mum", "Buy bread"])
     expect(page.get_by_test_id("versions")).to_contain_text("2 of 2")
-    assert_same_after_a_reload(page)
+    assert_same_after_reload(page)
 
     page.get_by_role("link", name="Earlier version").click()
     expect(page.get_by_test_id("earlier-version")).to_contain_text("An earlier version")
@@ -257,9 +257,9 @@ def test_edited_message_is_answered_and_earlier_version_is_readable(person: Pers
 
 
 def test_regenerated_reply_replaces_the_old_one_in_all_tabs(person: Person) -> None:
-    page = person.chat()
-    say(page, "Add a task to buy milk")
-    say(page, "What do I still have to do?")
+    page = person.open_connected_chat()
+    send_message(page, "Add a task to buy milk")
+    send_message(page, "What do I still have to do?")
     other = person.page(page.url.removeprefix(person.site.url))
     expect_state(other, "online")
     first = page.locator("[data-turn]").last.get_attribute("data-turn")
@@ -270,8 +270,8 @@ def test_regenerated_reply_replaces_the_old_one_in_all_tabs(person: Person) -> N
         expect(tab.locator("[data-streaming]")).to_have_count(0)
         expect(prompts(tab)).to_have_text(["Add a task to buy milk", "What do I still have to do?"])
         expect(tab.locator(f'[data-turn="{first}"]')).to_have_count(0)
-    assert_same(page, other)
-    assert_same_after_a_reload(page)
+    assert_same_html(page, other)
+    assert_same_after_reload(page)
     # The URL of a replaced turn leads to its earlier version.
     page.goto(f"{page.url}#turn-{first}")
     page.reload()
@@ -280,8 +280,8 @@ def test_regenerated_reply_replaces_the_old_one_in_all_tabs(person: Person) -> N
 
 
 def test_edit_survives_a_reload_while_offline(person: Person) -> None:
-    page = person.chat()
-    say(page, "Add a task to buy milk")
+    page = person.open_connected_chat()
+    send_message(page, "Add a task to buy milk")
     page.route_web_socket(re.compile("/ws/chat/"), lambda socket: socket.close())
     page.reload()
     expect_state(page, "offline")
@@ -301,8 +301,8 @@ def test_edit_survives_a_reload_while_offline(person: Person) -> None:
 
 
 def test_retry_replaces_a_failed_turn(person: Person) -> None:
-    page = person.chat()
-    say(page, "Add a task to buy milk")
+    page = person.open_connected_chat()
+    send_message(page, "Add a task to buy milk")
     turn = page.locator("[data-turn]").get_attribute("data-turn")
     # The state after the model failed to answer once the tool had run.
     person.site.database.query("DELETE FROM chat_message WHERE turn_id = %s AND role = 'assistant'", turn)
