@@ -32,19 +32,19 @@ async def endpoint() -> AsyncIterator[ModelServer]:
     async with ModelServer(key=KEY) as server:
         yield server
     assert server.problems == []
-    assert server.strays == []
+    assert server.unknown_requests == []
     assert not server.script, "part of the script was not played"
 
 
 @pytest.fixture
-def patience() -> float:
+def read_timeout() -> float:
     """Seconds without data after which a request is aborted; test_read_timeout.py overrides it."""
     return 10
 
 
 @pytest.fixture
 def configured(
-    endpoint: ModelServer, api: Api, patience: float, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    endpoint: ModelServer, api: Api, read_timeout: float, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Point the product at the endpoint, with short pauses between retries."""
     model_config.learned.cache_clear()
@@ -54,7 +54,7 @@ def configured(
     settings.AGENT_API = api
     settings.AGENT_MODEL = "stub-1"
     settings.AGENT_GUARDRAIL = False
-    settings.AGENT_MODEL_TIMEOUT = patience
+    settings.AGENT_MODEL_TIMEOUT = read_timeout
     monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.01)
 
 
@@ -78,12 +78,12 @@ async def events_of(chat: Chat, text: str) -> list[Event]:
 
 async def events_after(chat: Chat, accepted: Accepted) -> list[Event]:
     """Return all events of an accepted turn."""
-    events = [entry.event for entry in await chat.log(accepted.turn)]
-    await chat.settled()
+    events = [entry.event for entry in await chat.follow_to_end(accepted.turn)]
+    await chat.wait_until_idle()
     return events
 
 
-def shown(events: Sequence[Event]) -> str:
+def shown_text(events: Sequence[Event]) -> str:
     """Return the text that a page shows after these events."""
     text = ""
     for event in events:

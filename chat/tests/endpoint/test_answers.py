@@ -17,8 +17,8 @@ from chat.memory.items import faults
 from chat.models import Task, Turn, User
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.answers import ALL_RIGHT, ANSWERS, Entry
-from chat.tests.endpoint.conftest import KEY, events_of, failure_of, reply_of, shown
-from chat.tests.model_server import Api, ModelServer, Raw, Request, says
+from chat.tests.endpoint.conftest import KEY, events_of, failure_of, reply_of, shown_text
+from chat.tests.model_server import Api, ModelServer, Raw, Request, text_reply
 from chat.tests.model_server.script import Step
 from chat.turns.events import TurnFinished
 
@@ -55,7 +55,7 @@ async def endpoint(entry: Entry) -> AsyncIterator[ModelServer]:
     """An endpoint as strict as the strictest provider, which also answers after its script."""
 
     async def answer(request: Request) -> Step:
-        return says(STILL_HERE if request.said == NEXT else ALL_RIGHT)
+        return text_reply(STILL_HERE if request.last_user_text == NEXT else ALL_RIGHT)
 
     async with ModelServer(key=KEY, rule=answer, strict=entry.strict) as server:
         yield server
@@ -84,7 +84,7 @@ async def test_turn_ends_and_strict_endpoint_accepts_the_next_message(
         has_reply = entry.reply != ""
         assert isinstance(events[-1], TurnFinished) == has_reply, (events[-1], endpoint.refused)
     if has_reply:
-        assert reply_of(events) == shown(events)
+        assert reply_of(events) == shown_text(events)
         assert reply_of(events).strip()
         assert entry.reply in (None, reply_of(events))
     else:
@@ -95,7 +95,7 @@ async def test_turn_ends_and_strict_endpoint_accepts_the_next_message(
 
     endpoint.refused.clear()  # within the turn, the product may learn from a refusal
     events = await events_of(online, NEXT)
-    assert (endpoint.refused, endpoint.problems, endpoint.strays) == ([], [], [])
+    assert (endpoint.refused, endpoint.problems, endpoint.unknown_requests) == ([], [], [])
     assert reply_of(events) == STILL_HERE
 
     session_items, turn_items = await online.session(), await in_database(items, online.user)

@@ -9,7 +9,18 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from chat.tests.endpoint.conftest import KEY
-from chat.tests.model_server import Answer, Api, Call, HttpError, ModelServer, Reasoning, Request, Step, Text, says
+from chat.tests.model_server import (
+    Answer,
+    Api,
+    Call,
+    HttpError,
+    ModelServer,
+    Reasoning,
+    Request,
+    Step,
+    Text,
+    text_reply,
+)
 
 NAMES = [
     "stream", "tool call", "two calls at once", "answer after a tool", "second turn", "Unicode", "usage",
@@ -22,15 +33,15 @@ async def capable(request: Request) -> Step:
     if request.model != "stub-1":
         return HttpError(404, "The model does not exist.", "model_not_found")
     if request.items[-1].get("type") == "function_call_output":
-        return says("It is on your list.")
-    if "twice" in request.said:
+        return text_reply("It is on your list.")
+    if "twice" in request.last_user_text:
         return Answer(parts=(Call("create_task", {"title": "Milk"}), Call("create_task", {"title": "Bread"})))
-    if "Add a task" in request.said:
+    if "Add a task" in request.last_user_text:
         reasoning = (Reasoning("gAAA"),) if request.api == "responses" else ()
         return Answer(parts=(*reasoning, Call("create_task", {"title": "Tea"})))
-    if "Repeat" in request.said:
-        return says(request.said.partition(": ")[2])
-    return says("zebra, ", "of course")
+    if "Repeat" in request.last_user_text:
+        return text_reply(request.last_user_text.partition(": ")[2])
+    return text_reply("zebra, ", "of course")
 
 
 async def run(*arguments: str) -> tuple[dict[str, Any], bool]:
@@ -137,7 +148,7 @@ async def test_tool_call_check_fails_if_arguments_are_not_an_object(
     configured: None, endpoint: ModelServer, arguments: str
 ) -> None:
     async def rule(request: Request) -> Step:
-        add = "Add a task" in request.said and request.items[-1].get("role") == "user"
+        add = "Add a task" in request.last_user_text and request.items[-1].get("role") == "user"
         return Answer(parts=(Call("create_task", arguments, "call_1"),)) if add else await capable(request)
 
     endpoint.rule = rule

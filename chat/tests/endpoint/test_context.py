@@ -23,7 +23,7 @@ from chat.memory.items import faults
 from chat.models import Turn
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, failure_of, reply_of
-from chat.tests.model_server import Answer, Call, HttpError, ModelServer, Request, Step, Text, calls, says
+from chat.tests.model_server import Answer, Call, HttpError, ModelServer, Request, Step, Text, text_reply, tool_calls
 from chat.turns.events import Event, TurnFinished, Warned
 
 LONG = "word " * 600  # 1,000 tokens by the product's estimate, 600 by the endpoint's
@@ -170,7 +170,7 @@ async def test_context_overflow_during_an_answer_withdraws_the_partial_text(
     endpoint.rule = echoing()
     await events_of(online, "Turn 0")
     endpoint.rule = None
-    endpoint.play(says("Half of it", " and", fault="overflow", after=1), says("All of it."))
+    endpoint.play(text_reply("Half of it", " and", fault="overflow", after=1), text_reply("All of it."))
 
     events = await events_of(online, "Turn 1")
 
@@ -185,7 +185,7 @@ async def test_empty_incomplete_answer_is_retried_with_a_shorter_request(online:
     endpoint.rule = echoing()
     await events_of(online, "Turn 0")
     endpoint.rule = None
-    endpoint.play(Answer(parts=(), fault="incomplete"), says("Now there is."))
+    endpoint.play(Answer(parts=(), fault="incomplete"), text_reply("Now there is."))
 
     events = await events_of(online, "Turn 1")
 
@@ -195,7 +195,7 @@ async def test_empty_incomplete_answer_is_retried_with_a_shorter_request(online:
 
 
 async def test_answer_larger_than_the_context_fails_the_turn(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(says("And on", " and on", fault="overflow", after=1))
+    endpoint.play(text_reply("And on", " and on", fault="overflow", after=1))
 
     assert failure_of(await events_of(online, "Tell me all")).detail == TOO_LONG_ANSWER
 
@@ -236,9 +236,9 @@ async def test_oversized_turn_keeps_its_message_and_the_newest_calls(online: Cha
         if tokens_in(request) > 4_000:
             return HttpError(400, "maximum context length is 4000 tokens")
         if "task 9" in str(request.items[-1]):
-            return says("Added.")
+            return text_reply("Added.")
         n = max(map(int, re.findall(r"task (\d)", str(request.items))), default=0)
-        return calls(Call("create_task", {"title": f"task {n + 1}", "description": note}))
+        return tool_calls(Call("create_task", {"title": f"task {n + 1}", "description": note}))
 
     endpoint.rule = adding
 
@@ -253,7 +253,7 @@ async def test_tool_output_larger_than_the_context_fails_the_turn(online: Chat, 
     async def reading(request: Request) -> Step:
         if request.outputs:
             return HttpError(400, "maximum context length is 2000 tokens")
-        return calls(Call("create_task", {"title": "Tea", "description": "note " * 199, "priority": "high"}))
+        return tool_calls(Call("create_task", {"title": "Tea", "description": "note " * 199, "priority": "high"}))
 
     endpoint.rule = reading
 
@@ -268,11 +268,11 @@ async def test_turn_keeps_its_warning_while_waiting_for_approval(online: Chat, e
     await events_of(online, "Turn 0")
     deletion = Answer(parts=(Call("delete_tasks", {"numbers": [1]}),), input_tokens=1_500)
     endpoint.play(HttpError(400, "maximum context length is 2300 tokens"), deletion)
-    accepted, asked = await online.asked("Turn 1")
+    accepted, asked = await online.request_approval("Turn 1")
 
     await online.decide(accepted.turn, asked.call_id, approve=True)
     await online.until(accepted.turn, TurnFinished)
-    await online.settled()
+    await online.wait_until_idle()
 
     assert (await in_database(Turn.objects.get, pk=accepted.turn.pk)).warning == "context_shortened"
     assert user_messages_in(endpoint.requests[-1]) == ["Turn 1"]

@@ -16,7 +16,7 @@ from chat.tasks import services as tasks
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, reply_of
 from chat.tests.live import open_socket, sign_in
-from chat.tests.model_server import Call, ModelServer, Request, Step, calls, says
+from chat.tests.model_server import Call, ModelServer, Request, Step, text_reply, tool_calls
 from chat.turns.events import TurnFinished
 from chat.turns.journal import CUT_OFF
 from config.tests.support import LiveDatabase, ServerProcess
@@ -42,7 +42,7 @@ def lines(folder: Path, user_id: object) -> list[str]:
 async def test_tool_call_writes_the_current_users_timesheet(
     online: Chat, endpoint: ModelServer, tmp_path: Path
 ) -> None:
-    endpoint.play(calls(NOTE), says("Noted."))
+    endpoint.play(tool_calls(NOTE), text_reply("Noted."))
 
     assert reply_of(await events_of(online, "mowing took half an hour")) == "Noted."
 
@@ -59,13 +59,13 @@ async def test_extra_tool_requires_approval_and_stores_the_previous_tasks(online
             tasks.create_task(user_id=online.user.pk, title=title, due_date=DUE)
 
     await in_database(create_tasks)
-    endpoint.play(calls(Call("postpone_tasks", {"numbers": [1, 2], "days": 7}, "call_1")))
-    accepted, event = await online.asked("a week later, please")
+    endpoint.play(tool_calls(Call("postpone_tasks", {"numbers": [1, 2], "days": 7}, "call_1")))
+    accepted, event = await online.request_approval("a week later, please")
     assert event.arguments == {"numbers": [1, 2], "days": 7}
 
-    endpoint.play(says("A week later."))
+    endpoint.play(text_reply("A week later."))
     await online.decide(accepted.turn, event.call_id, True)
-    assert isinstance((await online.log(accepted.turn))[-1].event, TurnFinished)
+    assert isinstance((await online.follow_to_end(accepted.turn))[-1].event, TurnFinished)
 
     assert await in_database(lambda: set(Task.objects.values_list("due_date", flat=True))) == {date(2026, 3, 18)}
     before = (await in_database(ToolCall.objects.get)).before
@@ -75,12 +75,12 @@ async def test_extra_tool_requires_approval_and_stores_the_previous_tasks(online
 
 async def test_tasks_of_another_user_are_out_of_reach(online: Chat, endpoint: ModelServer, outsider: User) -> None:
     await in_database(lambda: tasks.create_task(user_id=outsider.pk, title="Secret", due_date=DUE))
-    endpoint.play(calls(Call("postpone_tasks", {"numbers": [1], "days": 7}, "call_1")))
-    accepted, event = await online.asked("a week later, please")
+    endpoint.play(tool_calls(Call("postpone_tasks", {"numbers": [1], "days": 7}, "call_1")))
+    accepted, event = await online.request_approval("a week later, please")
 
-    endpoint.play(says("There is none."))
+    endpoint.play(text_reply("There is none."))
     await online.decide(accepted.turn, event.call_id, True)
-    await online.log(accepted.turn)
+    await online.follow_to_end(accepted.turn)
 
     assert json.loads(endpoint.requests[1].outputs["call_1"])["detail"] == "There is no task 1."
     assert (await in_database(Task.objects.get)).due_date == DUE
@@ -92,7 +92,7 @@ async def test_guardrail_request_describes_the_extra_tools(
     settings.AGENT_GUARDRAIL = True
 
     async def rule(request: Request) -> Step:
-        return says("Yes.") if "yes or no" in request.instructions else says("Noted.")
+        return text_reply("Yes.") if "yes or no" in request.instructions else text_reply("Noted.")
 
     endpoint.rule = rule
 
@@ -105,7 +105,7 @@ async def test_kill_before_the_tool_output_is_journaled_does_not_repeat_the_call
     live_database: LiveDatabase, tmp_path: Path
 ) -> None:
     async def rule(request: Request) -> Step:
-        return says("Is it there?") if request.outputs else calls(NOTE)
+        return text_reply("Is it there?") if request.outputs else tool_calls(NOTE)
 
     async with ModelServer(rule=rule) as model:
         configured = {
@@ -114,8 +114,8 @@ async def test_kill_before_the_tool_output_is_journaled_does_not_repeat_the_call
             "AGENT_EXTRA_TOOLS": EXAMPLE,
             "TIMESHEETS": str(tmp_path / "sheets"),
         }
-        (tmp_path / "dies").write_text("before what a tool said is journaled")
-        kill_point = {"program": "chat.tests.kill_point_server", "DIES": str(tmp_path / "dies")}
+        (tmp_path / "kill_point").write_text("before a tool output is journaled")
+        kill_point = {"program": "chat.tests.kill_point_server", "KILL_POINT_FILE": str(tmp_path / "kill_point")}
         server = ServerProcess(live_database, tmp_path, **kill_point, **configured)
         try:
             person = await asyncio.to_thread(sign_in, server)

@@ -18,7 +18,7 @@ from chat.infra.db_threads import in_database
 from chat.models import Task
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, failure_of, reply_of
-from chat.tests.model_server import Answer, Call, ModelServer, Raw, says
+from chat.tests.model_server import Answer, Call, ModelServer, Raw, text_reply
 
 WORD = {
     "responses": {"type": "response.output_text.delta", "delta": "word " * 100},
@@ -38,7 +38,7 @@ async def test_endless_answer_is_aborted(
     online: Chat, endpoint: ModelServer, api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "LONGEST_ANSWER", 100_000)
-    endpoint.play(endless(api, 10), says("Yes."))
+    endpoint.play(endless(api, 10), text_reply("Yes."))
 
     assert "grew too long" in failure_of(await events_of(online, "Go on")).detail
     assert reply_of(await events_of(online, "Still there?")) == "Yes."
@@ -49,7 +49,7 @@ async def test_endless_event_is_aborted(
     online: Chat, endpoint: ModelServer, piece: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_client, "LONGEST_EVENT", 2**21)
-    endpoint.play(Raw((piece,) * 8), says("Yes."))
+    endpoint.play(Raw((piece,) * 8), text_reply("Yes."))
 
     assert "grew too long" in failure_of(await events_of(online, "Go on")).detail
     assert len(endpoint.requests) == 1
@@ -58,7 +58,7 @@ async def test_endless_event_is_aborted(
 
 async def test_compressed_answer_is_not_decompressed(online: Chat, endpoint: ModelServer) -> None:
     bomb = gzip.compress(b"data: " + b"x" * 2**24)
-    endpoint.play(Raw((bomb,), headers={"Content-Encoding": "gzip"}), says("Yes."))
+    endpoint.play(Raw((bomb,), headers={"Content-Encoding": "gzip"}), text_reply("Yes."))
 
     assert reply_of(await events_of(online, "Go on")) == "Yes."
     assert {request.headers["accept-encoding"] for request in endpoint.requests} == {"identity"}
@@ -67,10 +67,10 @@ async def test_compressed_answer_is_not_decompressed(online: Chat, endpoint: Mod
 async def test_redirect_is_not_followed(online: Chat, endpoint: ModelServer) -> None:
     async with ModelServer() as elsewhere:
         answer = Raw((b"{}",), 307, "application/json", {"Location": f"{elsewhere.url}/chat/completions"})
-        endpoint.play(answer, says("Yes."))
+        endpoint.play(answer, text_reply("Yes."))
 
         assert "configured address" in failure_of(await events_of(online, "Go on")).detail
-        assert not elsewhere.requests and not elsewhere.strays
+        assert not elsewhere.requests and not elsewhere.unknown_requests
     assert reply_of(await events_of(online, "Still there?")) == "Yes."
 
 
@@ -79,7 +79,7 @@ async def test_tool_calls_over_the_limit_are_dropped(
 ) -> None:
     monkeypatch.setattr(items, "MOST_CALLS", 3)
     calls = tuple(Call("create_task", {"title": f"Task {n}"}) for n in range(5))
-    endpoint.play(Answer(parts=calls), says("Three of them."))
+    endpoint.play(Answer(parts=calls), text_reply("Three of them."))
 
     assert reply_of(await events_of(online, "Add five tasks")) == "Three of them."
     titles = await in_database(lambda: [*Task.objects.order_by("number").values_list("title", flat=True)])

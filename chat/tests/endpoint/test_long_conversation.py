@@ -12,7 +12,7 @@ from chat.memory.items import faults
 from chat.models import AgentSession, Task, Turn
 from chat.models.turn import Status
 from chat.tests.conftest import Chat
-from chat.tests.model_server import Answer, Call, ModelServer, Reasoning, Request, Step, Text, says
+from chat.tests.model_server import Answer, Call, ModelServer, Reasoning, Request, Step, Text, text_reply
 
 # The number of tool calls in each response before the model answers with text.
 PLANS: tuple[list[int], ...] = ([1], [], [2], [1, 1], [3, 1], [1, 2, 1], [1], [5])
@@ -20,7 +20,7 @@ PLANS: tuple[list[int], ...] = ([1], [], [2], [1, 1], [3, 1], [1, 2, 1], [1], [5
 
 async def answer(request: Request) -> Step:
     """Answer "Turn 17" by its plan, sometimes with reasoning, and with ids that start at 0 in each response."""
-    turn = int(request.said.removeprefix("Turn "))
+    turn = int(request.last_user_text.removeprefix("Turn "))
     last_user = next(at for at in reversed(range(len(request.items))) if request.items[at].get("role") == "user")
     done = sum(item.get("type") == "function_call_output" for item in request.items[last_user:])
     thinks = turn % 3 == 0 and request.api == "responses"
@@ -30,7 +30,11 @@ async def answer(request: Request) -> Step:
             calls = [_call(turn, n) for n in range(wanted)]
             return Answer(parts=(*reasoning, *calls), repeated_ids=True)
         done -= wanted
-    return Answer(parts=(*reasoning, Text((f"That was turn {turn}.",))), repeated_ids=True) if thinks else says("Yes.")
+    return (
+        Answer(parts=(*reasoning, Text((f"That was turn {turn}.",))), repeated_ids=True)
+        if thinks
+        else text_reply("Yes.")
+    )
 
 
 def _call(turn: int, n: int) -> Call:
@@ -50,14 +54,14 @@ async def test_long_conversation_stays_valid_and_within_the_session_limit(
     for turn in range(turns):
         async with asyncio.timeout(60):
             await online.send(f"Turn {turn}")
-            await online.settled()
+            await online.wait_until_idle()
         stored = [dict(row.item) for row in await online.runner.store.rows(session_id)]
         assert len(stored) <= limit
         assert faults(stored) == {}
 
     assert endpoint.problems == [], "a provider would accept each request"
     for request in endpoint.requests:
-        assert faults(request.items) == {}, request.said
+        assert faults(request.items) == {}, request.last_user_text
     assert await in_database(Turn.objects.filter(status=Status.DONE).count) == turns
     turn_items: list[list[dict[str, Any]]] = await in_database(
         lambda: list(Turn.objects.order_by("seq").values_list("items", flat=True))

@@ -7,7 +7,7 @@ import pytest
 from chat.assistant.endpoints.http_client import LONGEST_ERROR, EndpointClient
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import KEY, events_of, reply_of
-from chat.tests.model_server import HttpError, ModelServer, Raw, says
+from chat.tests.model_server import HttpError, ModelServer, Raw, text_reply
 from chat.turns.events import TurnResumed
 
 pytestmark = pytest.mark.parametrize("api", ["chat_completions"], indirect=True)
@@ -40,7 +40,7 @@ async def test_finish_reason_that_is_a_list_is_accepted(online: Chat, endpoint: 
     "data", [b'{"created":' + b"9" * 10_000 + b"}", b"[" * 100_000 + b"]" * 100_000], ids=["digits", "depth"]
 )
 async def test_request_is_retried_after_an_unparsable_event(online: Chat, endpoint: ModelServer, data: bytes) -> None:
-    endpoint.play(Raw((b"data: " + data + b"\n\n",)), says("Hello"))
+    endpoint.play(Raw((b"data: " + data + b"\n\n",)), text_reply("Hello"))
     assert reply_of(await events_of(online, "hi")) == "Hello"
 
 

@@ -12,7 +12,7 @@ from chat.memory.identity import SessionId
 from chat.models import Turn
 from chat.tests.conftest import Chat, StartRunner
 from chat.tests.endpoint.conftest import events_of, reply_of
-from chat.tests.model_server import Answer, Call, ModelServer, Reasoning, Text, says
+from chat.tests.model_server import Answer, Call, ModelServer, Reasoning, Text, text_reply
 
 Reconfigure = Callable[[], Awaitable[None]]
 
@@ -75,7 +75,7 @@ async def test_reasoning_is_sent_only_to_the_model_that_produced_it(
     for name, value in changed.items():
         setattr(settings, name, value)
     await restarted()
-    endpoint.play(says("Tea."))
+    endpoint.play(text_reply("Tea."))
 
     assert reply_of(await events_of(online, "what did I ask?")) == "Tea."
     assert item_kinds(endpoint) == sent
@@ -95,7 +95,7 @@ async def test_switching_back_sends_the_first_models_reasoning_again(
 
     settings.AGENT_MODEL = "stub-1"
     await restarted()
-    endpoint.play(says("Still tea."))
+    endpoint.play(text_reply("Still tea."))
     await events_of(online, "and now?")
 
     reasoning = [i["encrypted_content"] for i in endpoint.requests[-1].items if i.get("type") == "reasoning"]
@@ -109,12 +109,12 @@ async def test_switching_back_sends_the_first_models_reasoning_again(
 async def test_responses_api_continues_a_chat_completions_conversation(
     online: Chat, endpoint: ModelServer, restarted: Reconfigure, settings: Settings
 ) -> None:
-    endpoint.play(Answer(parts=(Call("create_task", {"title": "Tea"}),)), says("Added."))
+    endpoint.play(Answer(parts=(Call("create_task", {"title": "Tea"}),)), text_reply("Added."))
     await events_of(online, "add tea")
 
     settings.AGENT_API = "responses"
     await restarted()
-    endpoint.play(says("Tea."))
+    endpoint.play(text_reply("Tea."))
 
     assert reply_of(await events_of(online, "what did I ask?")) == "Tea."
     assert item_kinds(endpoint) == WITHOUT_REASONING

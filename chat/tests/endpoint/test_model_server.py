@@ -12,16 +12,16 @@ from pydantic import BaseModel, TypeAdapter
 
 from chat.tests.endpoint.conftest import KEY
 from chat.tests.model_server import (
+    AbortedConnection,
     Answer,
     Api,
     Call,
-    Hangup,
     HttpError,
     ModelServer,
     Reasoning,
     Refusal,
     Text,
-    says,
+    text_reply,
 )
 from chat.tests.model_server.script import Fault, read_script
 
@@ -105,7 +105,7 @@ async def test_chat_completions_chunks_match_the_clients_types(endpoint: ModelSe
 
 
 async def test_usage_is_sent_only_if_requested(endpoint: ModelServer) -> None:
-    endpoint.play(says("Hello"))
+    endpoint.play(text_reply("Hello"))
 
     data = data_of(await post(endpoint, "chat_completions", [USER], stream=True))
 
@@ -142,7 +142,7 @@ async def test_unstreamed_answer_matches_the_clients_types(endpoint: ModelServer
 async def test_request_that_a_provider_would_refuse_gets_400(
     endpoint: ModelServer, api: Api, given: list[Any], problem: str
 ) -> None:
-    endpoint.play(says("Hello"))
+    endpoint.play(text_reply("Hello"))
 
     answer = await post(endpoint, api, given)
 
@@ -165,10 +165,10 @@ def test_script_is_read_from_json() -> None:
     )
 
     assert steps == [
-        says("Hel", "lo", delay=0.1, fault="cut", after=1),
+        text_reply("Hel", "lo", delay=0.1, fault="cut", after=1),
         Answer(parts=(Reasoning("gAAA"), Call("list_tasks", {}))),
         HttpError(429, headers={"retry-after": "1"}),
-        Hangup(),
+        AbortedConnection(),
     ]
 
 

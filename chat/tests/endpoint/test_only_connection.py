@@ -9,7 +9,7 @@ import pytest
 
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of
-from chat.tests.model_server import Call, HttpError, ModelServer, calls, says
+from chat.tests.model_server import Call, HttpError, ModelServer, text_reply, tool_calls
 
 _watched: list[tuple[str, int]] | None = None
 
@@ -34,12 +34,12 @@ def connections() -> Iterator[list[tuple[str, int]]]:
 async def test_product_connects_only_to_the_endpoint(
     connections: list[tuple[str, int]], online: Chat, endpoint: ModelServer
 ) -> None:
-    endpoint.play(HttpError(500), calls(Call("create_task", {"title": "Tea"})), says("Added."))
+    endpoint.play(HttpError(500), tool_calls(Call("create_task", {"title": "Tea"})), text_reply("Added."))
 
     await events_of(online, "add tea")
     await online.runner.drain(1)
 
     address = urlsplit(endpoint.url)
     assert set(connections) == {(address.hostname, address.port)}
-    assert endpoint.strays == []
+    assert endpoint.unknown_requests == []
     assert len(endpoint.requests) == 3

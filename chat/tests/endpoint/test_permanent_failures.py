@@ -15,16 +15,16 @@ from chat.tests.model_server import (
     Answer,
     Api,
     Call,
+    HtmlPage,
     HttpError,
     ModelServer,
-    Page,
     Raw,
     Request,
     Rule,
     Step,
     Text,
-    calls,
-    says,
+    text_reply,
+    tool_calls,
 )
 from chat.turns.events import ModelRetrying
 
@@ -58,7 +58,7 @@ FINAL: dict[str, tuple[Step, str]] = {
     "no credit left, with status 200": (_document({"error": "Insufficient balance"}), "credit"),
     "a full context, with status 200": (_document({"error": {"code": "context_length_exceeded"}}), "larger context"),
     "no stream": (_document({"status": "ok"}), "does not stream"),
-    "refused in the stream": (says("Well", "...", fault="refused", after=1), "did not accept the request"),
+    "refused in the stream": (text_reply("Well", "...", fault="refused", after=1), "did not accept the request"),
 }
 
 
@@ -92,14 +92,14 @@ async def test_permanent_error_fails_at_once_with_advice(
 
 @pytest.mark.parametrize("api", ["responses"], indirect=True)
 async def test_incomplete_answer_fails_the_turn(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(says("word ", "word ", fault="incomplete", after=1))
+    endpoint.play(text_reply("word ", "word ", fault="incomplete", after=1))
 
     assert "grew too long" in failure_of(await events_of(online, "hi")).detail
 
 
 @pytest.mark.parametrize("api", ["chat_completions"], indirect=True)
 async def test_text_before_the_length_limit_is_the_reply(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(says("All I ", "can say", fault="incomplete", after=1))
+    endpoint.play(text_reply("All I ", "can say", fault="incomplete", after=1))
 
     assert reply_of(await events_of(online, "hi")) == "All I "
 
@@ -146,7 +146,7 @@ async def test_retry_after_beyond_the_budget_fails_the_turn_at_once(
 
 
 async def test_html_page_is_not_accepted_as_an_answer(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(Page("<!doctype html><title>Welcome</title>"))
+    endpoint.play(HtmlPage("<!doctype html><title>Welcome</title>"))
 
     assert "OPENAI_BASE_URL" in failure_of(await events_of(online, "hi")).detail
     assert len(endpoint.requests) == 1
@@ -169,7 +169,7 @@ async def test_retry_continues_after_the_last_complete_response(
     failure_of(await events_after(online, accepted))
     requests_before = len(endpoint.requests)
 
-    endpoint.play(says("Tea is on the list."))
+    endpoint.play(text_reply("Tea is on the list."))
     events = await events_after(online, await online.retry(accepted.turn))
 
     assert reply_of(events) == "One moment.\n\nTea is on the list."
@@ -182,10 +182,10 @@ async def test_retry_continues_after_the_last_complete_response(
 
 
 async def test_conversation_continues_after_a_failed_turn(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(calls(Call("create_task", {"title": "Tea"})), says("Add", "ed", fault="refused", after=1))
+    endpoint.play(tool_calls(Call("create_task", {"title": "Tea"})), text_reply("Add", "ed", fault="refused", after=1))
     failure_of(await events_of(online, "add tea"))
 
-    endpoint.play(says("Still here."))
+    endpoint.play(text_reply("Still here."))
 
     assert reply_of(await events_of(online, "are you there?")) == "Still here."
     user_messages = [item for item in endpoint.requests[-1].items if item.get("role") == "user"]
@@ -203,7 +203,7 @@ async def test_logs_and_failures_contain_neither_the_key_nor_the_message(
         HttpError(400, careless),
         HttpError(500, careless),
         HttpError(400, "no", f"{KEY}\n2030-01-01 a forged line", {"x-request-id": KEY}),
-        says(secret, "x", fault="malformed", after=1),
+        text_reply(secret, "x", fault="malformed", after=1),
         Answer(parts=()),
     ):
         endpoint.rule = _always(step)

@@ -10,7 +10,7 @@ import pytest
 
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, reply_of
-from chat.tests.model_server import ModelServer, says
+from chat.tests.model_server import ModelServer, text_reply
 
 USER, PASSWORD = b"me", b"p@ss"
 
@@ -69,6 +69,6 @@ async def proxy(
 
 @pytest.mark.django_db(transaction=True)
 async def test_turn_is_answered_through_the_proxy(proxy: SocksProxy, online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(says("Hello there"))
+    endpoint.play(text_reply("Hello there"))
     assert reply_of(await events_of(online, "hi")) == "Hello there"
     assert {f"http://{host}:{port}/v1" for host, port in proxy.targets} == {endpoint.url}

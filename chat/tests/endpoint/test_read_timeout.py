@@ -8,14 +8,14 @@ from chat.assistant.endpoints import retrying
 from chat.infra.db_threads import in_database
 from chat.models import Task, TurnStep
 from chat.tests.conftest import Chat
-from chat.tests.endpoint.conftest import events_of, reply_of, shown
-from chat.tests.model_server import Answer, Call, ModelServer, Text, calls, says
+from chat.tests.endpoint.conftest import events_of, reply_of, shown_text
+from chat.tests.model_server import Answer, Call, ModelServer, Text, text_reply, tool_calls
 from chat.turns.events import TextDelta, TurnResumed, TurnStopped
 from chat.turns.follow import follow
 
 
 @pytest.fixture
-def patience() -> float:
+def read_timeout() -> float:
     """A short timeout, because these tests wait for it."""
     return 0.8
 
@@ -23,25 +23,25 @@ def patience() -> float:
 async def test_text_of_a_stalled_stream_is_withdrawn_and_replaced(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(
         Answer(parts=(Text(("One moment.",)), Call("create_task", {"title": "Tea"}))),
-        says("Add", "ed", fault="stall", after=1),
-        says("Tea is on the list."),
+        text_reply("Add", "ed", fault="stall", after=1),
+        text_reply("Tea is on the list."),
     )
 
     events = await events_of(online, "add tea")
 
-    assert shown(events) == reply_of(events) == "One moment.\n\nTea is on the list."
+    assert shown_text(events) == reply_of(events) == "One moment.\n\nTea is on the list."
     (resumed,) = [event for event in events if isinstance(event, TurnResumed)]
     assert (resumed.text, resumed.at) == ("One moment.\n\nAdd", len("One moment."))
     assert await in_database(Task.objects.count) == 1
     assert await in_database(TurnStep.objects.count) == 2
-    assert endpoint.hung_up == 1, "the silent connection was closed"
+    assert endpoint.abandoned_streams == 1, "the silent connection was closed"
 
 
 async def test_tool_call_that_stalls_halfway_never_runs(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(
-        calls(Call("create_task", {"title": "Teapot"}), fault="stall", after=2),
-        calls(Call("create_task", {"title": "Tea"})),
-        says("Added."),
+        tool_calls(Call("create_task", {"title": "Teapot"}), fault="stall", after=2),
+        tool_calls(Call("create_task", {"title": "Tea"})),
+        text_reply("Added."),
     )
 
     assert reply_of(await events_of(online, "add tea")) == "Added."
@@ -49,26 +49,26 @@ async def test_tool_call_that_stalls_halfway_never_runs(online: Chat, endpoint: 
 
 
 async def test_slow_but_steady_stream_is_not_aborted(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(says("a", "b", "c", "d", "e", delay=0.3))
+    endpoint.play(text_reply("a", "b", "c", "d", "e", delay=0.3))
 
     assert reply_of(await events_of(online, "hi")) == "abcde"
     assert len(endpoint.requests) == 1
 
 
-@pytest.mark.parametrize("patience", [30.0])
+@pytest.mark.parametrize("read_timeout", [30.0])
 async def test_keepalive_comments_do_not_extend_a_request_forever(
     online: Chat, endpoint: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retrying, "LONGEST_SILENCE", 0.5)
-    endpoint.play(says("Add", "ed", fault="ping", after=1), says("Tea is on the list."))
+    endpoint.play(text_reply("Add", "ed", fault="ping", after=1), text_reply("Tea is on the list."))
 
     assert reply_of(await events_of(online, "add tea")) == "Tea is on the list."
-    assert endpoint.hung_up == 1
+    assert endpoint.abandoned_streams == 1
 
 
-@pytest.mark.parametrize("patience", [30.0])
+@pytest.mark.parametrize("read_timeout", [30.0])
 async def test_stopping_a_turn_closes_its_connection(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(says("Once ", "upon", fault="stall", after=1))
+    endpoint.play(text_reply("Once ", "upon", fault="stall", after=1))
     accepted = await online.send("tell me")
     async for batch in follow(online.runner.logs, accepted.turn.pk):
         if any(isinstance(entry.event, TextDelta) for entry in batch.entries):
@@ -76,9 +76,9 @@ async def test_stopping_a_turn_closes_its_connection(online: Chat, endpoint: Mod
 
     await online.runner.stop(user_id=online.user.pk, conversation_id=online.conversation_id, turn_id=accepted.turn.pk)
 
-    last = (await online.log(accepted.turn))[-1].event
+    last = (await online.follow_to_end(accepted.turn))[-1].event
     assert isinstance(last, TurnStopped)
     assert last.message is not None and last.message.text == "Once "
     async with asyncio.timeout(2):
-        while not endpoint.hung_up:
+        while not endpoint.abandoned_streams:
             await asyncio.sleep(0.01)

@@ -11,7 +11,7 @@ from chat.infra.db_threads import in_database
 from chat.models import Turn
 from chat.models.user import User
 from chat.tests.conftest import Chat
-from chat.tests.endpoint.conftest import events_of, failure_of, reply_of, shown
+from chat.tests.endpoint.conftest import events_of, failure_of, reply_of, shown_text
 from chat.tests.model_server import Answer, Call, HttpError, ModelServer, Reasoning, Request, Text
 from chat.tests.model_server.script import Step
 from chat.turns.events import Event, ReasoningDelta
@@ -55,7 +55,7 @@ async def test_reasoning_is_shown_and_stored_separately_from_the_reply(
 
     events = await events_of(online, "add tea")
 
-    assert (shown(events), reply_of(events)) == ("Added.", "Added.")
+    assert (shown_text(events), reply_of(events)) == ("Added.", "Added.")
     assert reasoning_of(events) == "A task.\n\nDone."
     turn = await in_database(Turn.objects.get)
     assert (turn.text, turn.reasoning) == ("Added.", "A task.\n\nDone.")

@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, failure_of, reply_of
-from chat.tests.model_server import Api, HttpError, ModelServer, Raw, Request, Rule, Step, says
+from chat.tests.model_server import Api, HttpError, ModelServer, Raw, Request, Rule, Step, text_reply
 from chat.turns.events import TurnResumed
 
 UNKNOWN = {"responses": "include", "chat_completions": "stream_options"}
@@ -22,7 +22,7 @@ def strict(*names: str) -> Rule:
         for name in names:
             if name in request.body:
                 return HttpError(400, f"Unknown parameter: '{name}'.", "unknown_parameter")
-        return says("Hello")
+        return text_reply("Hello")
 
     return rule
 
@@ -45,7 +45,7 @@ async def test_parameter_refused_inside_a_stream_is_left_out(online: Chat, endpo
 
     async def rule(request: Request) -> Step:
         if name not in request.body:
-            return says("Hello")
+            return text_reply("Hello")
         error = {"error": {"message": f"Unknown parameter: '{name}'.", "code": 400}}
         return Raw((f"data: {json.dumps(error)}\n\n".encode(), b"data: [DONE]\n\n"))
 
@@ -106,7 +106,7 @@ class TestConfigured:
         settings.AGENT_OMIT = ["store", "include"] if api == "responses" else ["stream_options", "strict"]
 
     async def test_parameters_in_agent_omit_are_never_sent(self, online: Chat, endpoint: ModelServer, api: Api) -> None:
-        endpoint.play(says("Hello"))
+        endpoint.play(text_reply("Hello"))
 
         assert reply_of(await events_of(online, "hi")) == "Hello"
         (request,) = endpoint.requests

@@ -11,8 +11,19 @@ from chat.assistant.endpoints import retrying
 from chat.infra.db_threads import in_database
 from chat.models import Message, Task, ToolCall, TurnStep
 from chat.tests.conftest import Chat
-from chat.tests.endpoint.conftest import events_of, reply_of, shown
-from chat.tests.model_server import Answer, Call, Fault, Hangup, HttpError, ModelServer, Step, Text, calls, says
+from chat.tests.endpoint.conftest import events_of, reply_of, shown_text
+from chat.tests.model_server import (
+    AbortedConnection,
+    Answer,
+    Call,
+    Fault,
+    HttpError,
+    ModelServer,
+    Step,
+    Text,
+    text_reply,
+    tool_calls,
+)
 from chat.turns.events import TurnResumed
 
 BEFORE_ANY_TEXT: dict[str, Step] = {
@@ -22,9 +33,9 @@ BEFORE_ANY_TEXT: dict[str, Step] = {
     "service unavailable": HttpError(503),
     "gateway timeout": HttpError(504),
     "request timeout": HttpError(408),
-    "a closed connection": Hangup(),
-    "a stream without an event": says("x", fault="end"),
-    "a stream cut before any event": says("x", fault="cut"),
+    "a closed connection": AbortedConnection(),
+    "a stream without an event": text_reply("x", fault="end"),
+    "a stream cut before any event": text_reply("x", fault="cut"),
 }
 STREAM_FAULTS: tuple[Fault, ...] = ("cut", "end", "malformed", "failed")
 
@@ -33,7 +44,7 @@ STREAM_FAULTS: tuple[Fault, ...] = ("cut", "end", "malformed", "failed")
 async def test_error_before_any_text_is_retried_without_withdrawing_text(
     online: Chat, endpoint: ModelServer, step: Step
 ) -> None:
-    endpoint.play(step, step, says("Hello"))
+    endpoint.play(step, step, text_reply("Hello"))
 
     events = await events_of(online, "hi")
 
@@ -49,12 +60,12 @@ async def test_text_of_a_broken_stream_is_withdrawn_and_replaced(
 ) -> None:
     endpoint.play(
         Answer(parts=(Text(("Half ", "of ", "it")),), fault=fault, after=2),
-        says("All ", "of it."),
+        text_reply("All ", "of it."),
     )
 
     events = await events_of(online, "hi")
 
-    assert shown(events) == reply_of(events) == "All of it."
+    assert shown_text(events) == reply_of(events) == "All of it."
     (resumed,) = [event for event in events if isinstance(event, TurnResumed)]
     assert (resumed.text, resumed.at) == ("Half of ", 0)
     assert await in_database(Message.objects.filter(role="assistant").count) == 1
@@ -65,7 +76,7 @@ async def test_only_the_text_of_the_broken_response_is_withdrawn(online: Chat, e
     endpoint.play(
         Answer(parts=(Text(("One moment.",)), Call("create_task", {"title": "Tea"}))),
         Answer(parts=(Text(("Add", "ed")),), fault="cut", after=1),
-        says("Tea is on the list."),
+        text_reply("Tea is on the list."),
     )
 
     events = await events_of(online, "add tea")
@@ -85,14 +96,14 @@ async def test_tool_call_of_a_broken_response_never_runs(
     online: Chat, endpoint: ModelServer, fault: Fault, after: int
 ) -> None:
     endpoint.play(
-        calls(
+        tool_calls(
             Call("create_task", {"title": "Teapot"}),
             Call("create_task", {"title": "Cups"}),
             fault=fault,
             after=after,
         ),
-        calls(Call("create_task", {"title": "Tea"})),
-        says("Added."),
+        tool_calls(Call("create_task", {"title": "Tea"})),
+        text_reply("Added."),
     )
 
     assert reply_of(await events_of(online, "add tea")) == "Added."
@@ -101,20 +112,24 @@ async def test_tool_call_of_a_broken_response_never_runs(
 
 
 async def test_partial_text_is_removed_if_the_retry_returns_only_calls(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(says("I will ", "look", fault="cut", after=1), calls(Call("list_tasks", {})), says("Nothing to do."))
+    endpoint.play(
+        text_reply("I will ", "look", fault="cut", after=1),
+        tool_calls(Call("list_tasks", {})),
+        text_reply("Nothing to do."),
+    )
 
     events = await events_of(online, "what is there?")
 
-    assert shown(events) == reply_of(events) == "Nothing to do."
+    assert shown_text(events) == reply_of(events) == "Nothing to do."
 
 
 async def test_withdrawn_text_is_not_a_reply(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(says("I will ", "look", fault="cut", after=1), Answer(parts=()))
+    endpoint.play(text_reply("I will ", "look", fault="cut", after=1), Answer(parts=()))
 
     events = await events_of(online, "what is there?")
 
     assert getattr(events[-1], "detail", None) == "The assistant gave no answer."
-    assert shown(events) == ""
+    assert shown_text(events) == ""
 
 
 @pytest.mark.parametrize(
@@ -132,7 +147,7 @@ async def test_retry_waits_as_long_as_retry_after_requests(
     at_a_date = "GMT" in headers.get("retry-after", "") or "+0000" in headers.get("retry-after", "")
     endpoint.play(HttpError(429, "Slow down.", headers=headers))
     if not at_a_date:
-        endpoint.play(says("Hello"))
+        endpoint.play(text_reply("Hello"))
 
     started = time.monotonic()
     last = (await events_of(online, "hi"))[-1]
@@ -149,7 +164,7 @@ async def test_retry_waits_as_long_as_retry_after_requests(
 
 @pytest.mark.parametrize("retry_after", ["soon", "nan", "-5", "", "1e999"])
 async def test_invalid_retry_after_is_ignored(online: Chat, endpoint: ModelServer, retry_after: str) -> None:
-    endpoint.play(HttpError(429, "Slow down.", headers={"retry-after": retry_after}), says("Hello"))
+    endpoint.play(HttpError(429, "Slow down.", headers={"retry-after": retry_after}), text_reply("Hello"))
 
     started = time.monotonic()
     assert reply_of(await events_of(online, "hi")) == "Hello"
@@ -160,12 +175,12 @@ async def test_turn_succeeds_after_a_short_outage_of_the_endpoint(
     online: Chat, endpoint: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.2)
-    endpoint.play(says("Hello"))
+    endpoint.play(text_reply("Hello"))
     await endpoint.refuse()
 
     accepted = await online.send("hi")
     await restart_endpoint_later(endpoint)
-    events = [entry.event for entry in await online.log(accepted.turn)]
+    events = [entry.event for entry in await online.follow_to_end(accepted.turn)]
 
     assert reply_of(events) == "Hello"
 

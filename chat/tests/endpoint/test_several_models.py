@@ -17,7 +17,7 @@ from chat.models import Turn, TurnStep, User
 from chat.tests.conftest import Chat, StartRunner
 from chat.tests.endpoint.conftest import KEY, events_after, events_of, failure_of, reply_of
 from chat.tests.model_entry import model_entry
-from chat.tests.model_server import Answer, Call, HttpError, ModelServer, Request, Step, Text, calls, says
+from chat.tests.model_server import Answer, Call, HttpError, ModelServer, Request, Step, Text, text_reply, tool_calls
 from chat.turns.events import ModelRetrying
 from config.tests.collector import Collector
 
@@ -72,8 +72,8 @@ async def always_down(request: Request) -> Step:
 async def test_default_model_answers_until_another_is_chosen(
     several: Chat, endpoint: ModelServer, second: ModelServer
 ) -> None:
-    endpoint.play(says("I am fast."))
-    second.play(says("I am slow."))
+    endpoint.play(text_reply("I am fast."))
+    second.play(text_reply("I am slow."))
 
     assert reply_of(await events_of(several, "hi")) == "I am fast."
     await choose(several, "slow")
@@ -88,8 +88,8 @@ async def test_default_model_answers_until_another_is_chosen(
 async def test_default_model_replaces_a_chosen_model_that_was_removed(
     several: Chat, endpoint: ModelServer, second: ModelServer, settings: Settings
 ) -> None:
-    second.play(says("I am slow."))
-    endpoint.play(says("I am fast."))
+    second.play(text_reply("I am slow."))
+    endpoint.play(text_reply("I am fast."))
     await several.runner.send(
         user_id=several.user.pk,
         conversation_id=several.conversation_id,
@@ -97,7 +97,7 @@ async def test_default_model_replaces_a_chosen_model_that_was_removed(
         text="hi",
         model="slow",
     )
-    await several.settled()
+    await several.wait_until_idle()
 
     settings.AGENT_MODELS = (model_entry("fast", endpoint.url, api_key=KEY),)
 
@@ -105,9 +105,9 @@ async def test_default_model_replaces_a_chosen_model_that_was_removed(
 
 
 async def test_turn_keeps_the_model_it_started_with(several: Chat, endpoint: ModelServer, second: ModelServer) -> None:
-    endpoint.play(calls(Call("create_task", {"title": "Tea"})), calls(Call("create_task", {"title": "Cups"})))
-    endpoint.play(calls(Call("delete_tasks", {"numbers": [1, 2]})), says("As you wish."))
-    accepted, asked = await several.asked("add tea and cups, and take them off again")
+    endpoint.play(tool_calls(Call("create_task", {"title": "Tea"})), tool_calls(Call("create_task", {"title": "Cups"})))
+    endpoint.play(tool_calls(Call("delete_tasks", {"numbers": [1, 2]})), text_reply("As you wish."))
+    accepted, asked = await several.request_approval("add tea and cups, and take them off again")
     await choose(several, "slow")
 
     await several.decide(accepted.turn, asked.call_id, False)
@@ -120,15 +120,15 @@ async def test_turn_keeps_the_model_it_started_with(several: Chat, endpoint: Mod
 async def test_queued_turn_uses_the_model_chosen_when_it_starts(
     several: Chat, endpoint: ModelServer, second: ModelServer
 ) -> None:
-    endpoint.hold()
-    endpoint.play(says("I am fast."))
-    second.play(says("I am slow."))
+    endpoint.pause()
+    endpoint.play(text_reply("I am fast."))
+    second.play(text_reply("I am slow."))
     first = await several.send("one")
     queued = await several.send("two")
 
     await choose(several, "slow")
     endpoint.release()
-    await several.log(first.turn)
+    await several.follow_to_end(first.turn)
 
     assert reply_of(await events_after(several, queued)) == "I am slow."
 
@@ -151,7 +151,7 @@ async def test_fallback_answers_if_the_chosen_model_is_unavailable(
         return step
 
     endpoint.rule = rule
-    second.play(says("I am slow."), says("Still here."))
+    second.play(text_reply("I am slow."), text_reply("Still here."))
 
     assert reply_of(await events_of(several, "hi")) == "I am slow."
     assert await steps() == ["slow"]
@@ -166,7 +166,7 @@ async def test_request_with_a_fallback_is_one_span(
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")  # milliseconds
     endpoint.rule = always_down
-    second.play(says("I am slow."), HttpError(401, "Who?", "invalid_api_key"))
+    second.play(text_reply("I am slow."), HttpError(401, "Who?", "invalid_api_key"))
 
     with Collector() as collector:
         settings.OTEL_EXPORTER_OTLP_ENDPOINT = collector.url
@@ -191,7 +191,7 @@ async def test_guardrail_asks_the_model_that_answers(
     several: Chat, endpoint: ModelServer, second: ModelServer, settings: Settings
 ) -> None:
     endpoint.play(HttpError(401, "Who?", "invalid_api_key"))
-    second.play(says("I am slow."), says("No."))
+    second.play(text_reply("I am slow."), text_reply("No."))
     await events_of(several, "add nothing yet")
 
     settings.AGENT_GUARDRAIL = True
@@ -205,7 +205,7 @@ async def test_fallback_answers_if_the_endpoint_refuses_connections(
     several: Chat, endpoint: ModelServer, second: ModelServer
 ) -> None:
     await endpoint.refuse()
-    second.play(says("I am slow."))
+    second.play(text_reply("I am slow."))
 
     events = await events_of(several, "hi")
 
@@ -229,7 +229,7 @@ async def test_rejected_request_is_not_sent_to_the_fallback(
 async def test_fallback_does_not_continue_a_partial_response(
     several: Chat, endpoint: ModelServer, second: ModelServer
 ) -> None:
-    endpoint.play(says("Half ", "of it", fault="cut", after=1))
+    endpoint.play(text_reply("Half ", "of it", fault="cut", after=1))
     endpoint.rule = always_down
 
     failure_of(await events_of(several, "hi"))
@@ -240,7 +240,7 @@ async def test_fallback_does_not_continue_a_partial_response(
 async def test_fallback_continues_after_a_tool_call(several: Chat, endpoint: ModelServer, second: ModelServer) -> None:
     endpoint.play(Answer(parts=(Text(("One moment.",)), Call("create_task", {"title": "Tea"}))))
     endpoint.rule = always_down
-    second.play(says("Added."))
+    second.play(text_reply("Added."))
 
     assert reply_of(await events_of(several, "add tea")) == "One moment.\n\nAdded."
     assert await steps() == ["fast", "slow"]
@@ -255,5 +255,5 @@ async def test_turn_can_be_retried_after_all_models_were_unavailable(
     assert "fails at the moment" in failure_of(await events_after(several, accepted)).detail
 
     second.rule = None
-    second.play(says("I am slow."))
+    second.play(text_reply("I am slow."))
     assert reply_of(await events_after(several, await several.retry(accepted.turn))) == "I am slow."

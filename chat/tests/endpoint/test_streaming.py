@@ -5,18 +5,18 @@ import pytest
 from chat.infra.db_threads import in_database
 from chat.models import Turn, TurnStep
 from chat.tests.conftest import Chat
-from chat.tests.endpoint.conftest import events_of, reply_of, shown
-from chat.tests.model_server import Answer, Api, Call, ModelServer, Reasoning, Refusal, Text, says
+from chat.tests.endpoint.conftest import events_of, reply_of, shown_text
+from chat.tests.model_server import Answer, Api, Call, ModelServer, Reasoning, Refusal, Text, text_reply
 from chat.turns.events import TurnFinished
 
 
 async def test_consecutive_replies_share_one_connection(online: Chat, endpoint: ModelServer) -> None:
     for n in range(3):
-        endpoint.play(says(f"Reply {n}"))
+        endpoint.play(text_reply(f"Reply {n}"))
         await events_of(online, "hi")
 
-    assert endpoint.connected == 1, "a TLS handshake costs more than the request"
-    assert endpoint.hung_up == 0
+    assert endpoint.connection_count == 1, "a TLS handshake costs more than the request"
+    assert endpoint.abandoned_streams == 0
 
 
 async def test_token_usage_is_stored_with_the_step_and_the_turn(online: Chat, endpoint: ModelServer) -> None:
@@ -37,7 +37,7 @@ async def test_token_usage_is_stored_with_the_step_and_the_turn(online: Chat, en
 async def test_request_names_the_model_and_disables_storage_at_the_provider(
     online: Chat, endpoint: ModelServer, api: Api
 ) -> None:
-    endpoint.play(says("Hello"))
+    endpoint.play(text_reply("Hello"))
 
     await events_of(online, "hi")
 
@@ -54,10 +54,10 @@ async def test_request_names_the_model_and_disables_storage_at_the_provider(
 
 
 async def test_refusal_of_the_model_is_the_reply(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(Answer(parts=(Refusal(("I would ", "rather not.")),)), says("Gladly."))
+    endpoint.play(Answer(parts=(Refusal(("I would ", "rather not.")),)), text_reply("Gladly."))
 
     events = await events_of(online, "add something forbidden")
-    assert shown(events) == reply_of(events) == "I would rather not."
+    assert shown_text(events) == reply_of(events) == "I would rather not."
 
     assert reply_of(await events_of(online, "add milk then")) == "Gladly."
     assert "I would rather not." in str(endpoint.requests[1].items)
@@ -65,7 +65,7 @@ async def test_refusal_of_the_model_is_the_reply(online: Chat, endpoint: ModelSe
 
 @pytest.mark.parametrize("api", ["responses"], indirect=True)
 async def test_encrypted_reasoning_is_sent_back_to_the_provider(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(Answer(parts=(Reasoning("gAAA-secret", "Thinking of milk"), Text(("Noted.",)))), says("Yes."))
+    endpoint.play(Answer(parts=(Reasoning("gAAA-secret", "Thinking of milk"), Text(("Noted.",)))), text_reply("Yes."))
 
     await events_of(online, "I need milk")
     await events_of(online, "did you note it?")

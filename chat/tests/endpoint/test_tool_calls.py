@@ -7,7 +7,7 @@ from chat.infra.db_threads import in_database
 from chat.models import Task
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, reply_of
-from chat.tests.model_server import Answer, Api, Call, ModelServer, Text, calls, says
+from chat.tests.model_server import Answer, Api, Call, ModelServer, Text, text_reply, tool_calls
 from chat.turns.events import ToolStarted
 
 
@@ -24,7 +24,7 @@ async def titles() -> list[str]:
 async def test_tool_call_runs_once_and_the_next_request_contains_its_output(
     online: Chat, endpoint: ModelServer
 ) -> None:
-    endpoint.play(calls(Call("create_task", {"title": "Buy milk"}, "call_milk", pieces=7)), says("Added."))
+    endpoint.play(tool_calls(Call("create_task", {"title": "Buy milk"}, "call_milk", pieces=7)), text_reply("Added."))
 
     events = await events_of(online, "add milk")
 
@@ -39,7 +39,7 @@ async def test_text_before_a_call_stays_and_later_text_is_a_new_paragraph(online
     endpoint.play(
         Answer(parts=(Text(("One ", "moment.")), Call("create_task", {"title": "Tea"}))),
         Answer(parts=(Call("create_task", {"title": "Milk"}), Text(("And milk.",)))),
-        says("Done."),
+        text_reply("Done."),
     )
 
     assert reply_of(await events_of(online, "tea and milk")) == "One moment.\n\nAnd milk.\n\nDone."
@@ -47,7 +47,7 @@ async def test_text_before_a_call_stays_and_later_text_is_a_new_paragraph(online
 
 
 async def test_requests_do_not_identify_the_user(online: Chat, endpoint: ModelServer, api: Api) -> None:
-    endpoint.play(calls(Call("create_task", {"title": "Tea"})), says("Added."))
+    endpoint.play(tool_calls(Call("create_task", {"title": "Tea"})), text_reply("Added."))
 
     await events_of(online, "add tea")
 

@@ -2,20 +2,20 @@
 
 from chat.tests.model_server.request import Api, Request
 from chat.tests.model_server.script import (
+    AbortedConnection,
     Answer,
     Call,
     Fault,
-    Hangup,
+    HtmlPage,
     HttpError,
-    Page,
     Raw,
     Reasoning,
     Refusal,
     Rule,
     Step,
     Text,
-    calls,
-    says,
+    text_reply,
+    tool_calls,
 )
 from chat.tests.model_server.server import ModelServer
 from chat.tests.model_server.strict import Strictness
@@ -25,10 +25,10 @@ __all__ = [
     "Api",
     "Call",
     "Fault",
-    "Hangup",
+    "AbortedConnection",
     "HttpError",
     "ModelServer",
-    "Page",
+    "HtmlPage",
     "Raw",
     "Reasoning",
     "Refusal",
@@ -37,6 +37,6 @@ __all__ = [
     "Step",
     "Strictness",
     "Text",
-    "calls",
-    "says",
+    "tool_calls",
+    "text_reply",
 ]

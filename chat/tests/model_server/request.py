@@ -69,7 +69,7 @@ class Request:
         return [str((tool["function"] if self.api == "chat_completions" else tool)["name"]) for tool in tools]
 
     @property
-    def said(self) -> str:
+    def last_user_text(self) -> str:
         """The text of the last user message."""
         return next((text_of(item) for item in reversed(self.items) if item.get("role") == "user"), "")
 

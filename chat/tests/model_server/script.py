@@ -95,14 +95,14 @@ class HttpError:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class HtmlPage:
     """An HTML page, as a web server returns if its URL is configured as the model's."""
 
     html: str
 
 
 @dataclass(frozen=True, slots=True)
-class Hangup:
+class AbortedConnection:
     """The connection is aborted before the response."""
 
 
@@ -117,16 +117,16 @@ class Raw:
     is_endless: bool = False
 
 
-Step = Answer | HttpError | Hangup | Page | Raw
+Step = Answer | HttpError | AbortedConnection | HtmlPage | Raw
 Rule = Callable[[Request], Awaitable[Step]]
 
 
-def says(*chunks: str, delay: float = 0.0, fault: Fault | None = None, after: int = 0) -> Answer:
+def text_reply(*chunks: str, delay: float = 0.0, fault: Fault | None = None, after: int = 0) -> Answer:
     """Return an answer with only text."""
     return Answer(parts=(Text(chunks, delay),), fault=fault, after=after)
 
 
-def calls(*wanted: Call, fault: Fault | None = None, after: int = 0) -> Answer:
+def tool_calls(*wanted: Call, fault: Fault | None = None, after: int = 0) -> Answer:
     """Return an answer with only tool calls."""
     return Answer(parts=wanted, fault=fault, after=after)
 
@@ -147,7 +147,7 @@ def read_script(text: str) -> list[Step]:
 def _read_step(entry: dict[str, Any]) -> Step:
     try:
         if entry.pop("hangup", False):
-            return Hangup()
+            return AbortedConnection()
         return HttpError(**entry) if "status" in entry else _read_answer(entry)
     except (TypeError, AttributeError) as error:
         raise ValueError(f"{entry} is not a step: {error}") from None

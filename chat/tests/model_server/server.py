@@ -11,7 +11,7 @@ from chat.tests.model_server.http import Connection, RawRequest
 from chat.tests.model_server.pieces import error_body
 from chat.tests.model_server.request import PATHS, Request
 from chat.tests.model_server.responses import ResponsesWire
-from chat.tests.model_server.script import Answer, Hangup, HttpError, Page, Raw, Rule, Step
+from chat.tests.model_server.script import AbortedConnection, Answer, HtmlPage, HttpError, Raw, Rule, Step
 from chat.tests.model_server.strict import Strictness
 
 BROKEN_EVENT = b'data: {"type": "response.output_text.del\n\n'
@@ -21,10 +21,11 @@ class ModelServer:
     """A server for the Responses API and Chat Completions; an async context manager.
 
     `script` is played first, then `rule` answers; a request that neither answers is a problem. `requests` holds the
-    requests received, `problems` what a provider would have refused, and `strays` requests with other paths or methods.
-    `connected` counts the connections, and `hung_up` the streams that the client closed before their end. With
-    `strict` it refuses what the strictest providers refuse, and `refused` holds their error messages. While the server
-    is held, streams pause before their next piece of content; `release` lets a number of pieces pass, or all.
+    requests received, `problems` what a provider would have refused, and `unknown_requests` those with other paths or
+    methods. `connection_count` counts the connections, and `abandoned_streams` the streams that the client closed
+    before their end. With `strict` it refuses what the strictest providers refuse, and `refused` holds their error
+    messages. After `pause`, streams wait before their next piece of content; `release` lets a number of pieces pass,
+    or all.
     """
 
     def __init__(
@@ -35,9 +36,9 @@ class ModelServer:
         self.requests: list[Request] = []
         self.problems: list[str] = []
         self.refused: list[str] = []
-        self.strays: list[str] = []
-        self.connected = 0
-        self.hung_up = 0
+        self.unknown_requests: list[str] = []
+        self.connection_count = 0
+        self.abandoned_streams = 0
         self._port = port
         self._key = key
         self._strict = strict
@@ -55,13 +56,13 @@ class ModelServer:
         """Append steps to the script."""
         self.script.extend(steps)
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """Pause all streams before their next piece of content."""
         self._allowance = 0
 
-    def release(self, words: int | None = None) -> None:
+    def release(self, pieces: int | None = None) -> None:
         """Let this many more pieces of content pass, over all streams; without a number, all of them."""
-        self._allowance = None if words is None else (self._allowance or 0) + words
+        self._allowance = None if pieces is None else (self._allowance or 0) + pieces
         self._released.set()
         self._released = asyncio.Event()
 
@@ -101,7 +102,7 @@ class ModelServer:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self.connected += 1
+        self.connection_count += 1
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
         connection = Connection(reader, writer)
@@ -109,7 +110,7 @@ class ModelServer:
             while (raw := await connection.request()) is not None:
                 await self._serve(raw, connection)
         except ConnectionError:
-            self.hung_up += 1
+            self.abandoned_streams += 1
         except asyncio.CancelledError:
             pass  # the server is closing; asyncio would report the task otherwise
         finally:
@@ -118,7 +119,7 @@ class ModelServer:
     async def _serve(self, raw: RawRequest, connection: Connection) -> None:
         api = PATHS.get(raw.path)
         if api is None or raw.method != "POST":
-            self.strays.append(f"{raw.method} {raw.path}")
+            self.unknown_requests.append(f"{raw.method} {raw.path}")
             await connection.answer_json(404, error_body("Not found.", kind="invalid_request_error", code=None))
             return
         sent_key = raw.headers.get("authorization", "").removeprefix("Bearer ")
@@ -140,14 +141,14 @@ class ModelServer:
             return self.script.popleft()
         if not problems and self.rule is not None:
             return await self.rule(request)
-        problems = problems or [f"unexpected request: {request.said!r}"]
+        problems = problems or [f"unexpected request: {request.last_user_text!r}"]
         self.problems += problems
         return HttpError(400, "; ".join(problems))
 
     async def _answer(self, request: Request, step: Step, connection: Connection) -> None:
-        if isinstance(step, Hangup):
+        if isinstance(step, AbortedConnection):
             connection.cut()
-        elif isinstance(step, Page):
+        elif isinstance(step, HtmlPage):
             await connection.answer(200, step.html.encode(), {"content-type": "text/html; charset=utf-8"})
         elif isinstance(step, HttpError):
             kind = "server_error" if step.status >= 500 else "invalid_request_error"
@@ -161,7 +162,7 @@ class ModelServer:
             await _whole(request, step, connection)
 
 
-def wire(request: Request, answer: Answer) -> ResponsesWire | CompletionsWire:
+def encoder_for(request: Request, answer: Answer) -> ResponsesWire | CompletionsWire:
     """Return an answer in the format of its request."""
     return ResponsesWire(request, answer) if request.api == "responses" else CompletionsWire(request, answer)
 
@@ -184,13 +185,13 @@ async def _whole(request: Request, answer: Answer, connection: Connection) -> No
     elif answer.fault == "malformed":
         await connection.answer(200, b'{"id": "resp')
     else:
-        await connection.answer(200, wire(request, answer).whole())
+        await connection.answer(200, encoder_for(request, answer).whole())
 
 
 async def _stream(
     request: Request, answer: Answer, connection: Connection, wait_for_release: Callable[[], Awaitable[None]]
 ) -> None:
-    format_ = wire(request, answer)
+    format_ = encoder_for(request, answer)
     remaining = answer.after
     await connection.begin_stream()
     for piece in format_.pieces():

@@ -52,13 +52,13 @@ class ThreadedModelServer:
 
         self._run(lambda: self._set_rule(rule))
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """Pause all streams before their next piece of content."""
-        self._run(self._server.hold)
+        self._run(self._server.pause)
 
-    def release(self, words: int | None = None) -> None:
+    def release(self, pieces: int | None = None) -> None:
         """Let this many more pieces of content pass; without a number, all of them."""
-        self._run(lambda: self._server.release(words))
+        self._run(lambda: self._server.release(pieces))
 
     def _set_rule(self, rule: Rule) -> None:
         self._server.rule = rule

@@ -18,10 +18,10 @@ ANSWERS: dict[str, Entry] = {
     **{f"transport: {name}": entry for name, entry in TRANSPORT.items()},
 }
 # Answers of the Responses API after which the product retries the request.
-ASKED_AGAIN: list[Raw] = [
+RETRIED: list[Raw] = [
     entry.responses
     for name, entry in ANSWERS.items()
     if entry.responses and entry.reply == ALL_RIGHT and name.partition(": ")[2] in NO_ANSWERS
 ]
 
-__all__ = ["ALL_RIGHT", "ANSWERS", "ASKED_AGAIN", "Entry"]
+__all__ = ["ALL_RIGHT", "ANSWERS", "RETRIED", "Entry"]
