@@ -8,15 +8,15 @@ from chat.models import User
 
 def bearer(user: User, *scopes: str) -> dict[str, str]:
     """Create a token with these scopes, or with all, and return its Authorization header."""
-    return shown(tokens.make(user=user, name="test", scopes=scopes or tokens.scopes_of(user)).key)
+    return auth_header(tokens.make(user=user, name="test", scopes=scopes or tokens.scopes_of(user)).key)
 
 
-def shown(key: str) -> dict[str, str]:
+def auth_header(key: str) -> dict[str, str]:
     """Return the Authorization header for a token's key."""
     return {"Authorization": f"Bearer {key}"}
 
 
-def error_of(response: Any, status: int) -> str:
+def error_code(response: Any, status: int) -> str:
     """Check that a response has the common error format and this status; return the error code."""
     assert response.status_code == status, response.content
     assert response["Content-Type"].startswith("application/json")

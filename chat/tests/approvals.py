@@ -27,20 +27,20 @@ async def chat(start_runner: StartRunner, script: ScriptedModel, owner: User) ->
     return Chat(await start_runner(script), owner, uuid.uuid4())
 
 
-async def titles() -> list[str]:
+async def task_titles() -> list[str]:
     return await in_database(lambda: list(Task.objects.order_by("number").values_list("title", flat=True)))
 
 
-async def row(accepted: Accepted) -> Turn:
+async def turn_row(accepted: Accepted) -> Turn:
     return await in_database(lambda: Turn.objects.get(pk=accepted.turn.pk))
 
 
-async def call() -> ToolCall:
+async def tool_call_row() -> ToolCall:
     return await in_database(ToolCall.objects.get)
 
 
-async def ask(chat: Chat, script: ScriptedModel) -> Accepted:
+async def request_approval(chat: Chat, script: ScriptedModel) -> Accepted:
     script.enqueue([assistant_message("Gladly."), *DELETE])
-    accepted, event = await chat.asked("Delete the first two tasks")
+    accepted, event = await chat.request_approval("Delete the first two tasks")
     assert event == ApprovalRequested("call_1", "delete_tasks", {"numbers": [1, 2]})
     return accepted

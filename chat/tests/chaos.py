@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 from chat.tests.conversation_checks import Conversation
-from chat.tests.endpoint.answers import ASKED_AGAIN
+from chat.tests.endpoint.answers import RETRIED
 from chat.tests.live import sign_in
 from chat.tests.model_server import ModelServer, Request, Strictness
 from chat.tests.model_server.script import Step
@@ -22,7 +22,7 @@ from chat.tests.page import Page
 from chat.tests.redis_server import RedisServer
 from chat.tests.scripted_orders import COMPLETE, CREATE, UPDATE, Order, OrderTaker
 from config.runtime.embedded_postgres import EmbeddedPostgres, start
-from config.tests.support import SECONDS, LiveDatabase, ServerProcess, prepare
+from config.tests.support import SECONDS, LiveDatabase, ServerProcess, create_tables
 
 LIMIT = 40  # items in a session; more than any single turn has
 CONVERSATIONS_PER_PERSON = 3
@@ -233,12 +233,12 @@ class Chaos:
         recovery_started = time.monotonic()
         for page, orders in zip(self.senders, self.orders, strict=True):
             try:
-                await page.settled(len(orders), within=RECOVERY - time.monotonic() + recovery_started)
+                await page.wait_until_settled(len(orders), within=RECOVERY - time.monotonic() + recovery_started)
             except AssertionError as error:
                 raise AssertionError(f"{error}\n{self._unfinished_turns()}\n{self._output()}") from None
         self.figures.seconds_to_recover = time.monotonic() - recovery_started
         for page in self.watchers:
-            await page.settled(0, within=RECOVERY)
+            await page.wait_until_settled(0, within=RECOVERY)
         self.figures.seconds = time.monotonic() - started
 
     async def _run_event(self, seconds: float, event: Event) -> None:
@@ -312,7 +312,7 @@ class Malformed:
         """Answer a request: the rule of a model server."""
         if self._one_in and not self._random.randrange(self._one_in):
             self._figures.malformed_answers += 1
-            return self._random.choice(ASKED_AGAIN)
+            return self._random.choice(RETRIED)
         return await self._model.answer(request)
 
 
@@ -324,7 +324,7 @@ async def run(seed: int, size: Size, folder: Path, *, malformed_one_in: int = 0)
     try:
         data_dir = folder / "data"
         data_dir.mkdir()
-        prepare(cluster.url, data_dir)
+        create_tables(cluster.url, data_dir)
         strict = ModelServer(rule=rule, strict=Strictness())
         async with strict as endpoint, AsyncExitStack() as stack:
             redis = stack.enter_context(RedisServer(data_dir)) if size.servers > 1 else None
@@ -335,7 +335,7 @@ async def run(seed: int, size: Size, folder: Path, *, malformed_one_in: int = 0)
             async with _open_pages(chaos, servers, size) as conversations:
                 await chaos.execute()
                 check(chaos, conversations, model)
-            assert (endpoint.refused, endpoint.problems, model.wrong) == ([], [], [])
+            assert (endpoint.refused, endpoint.problems, model.problems) == ([], [], [])
     finally:
         cluster.stop()
     return figures
@@ -373,13 +373,13 @@ def check(chaos: Chaos, conversations: Sequence[Conversation], model: OrderTaker
     for conversation, page, orders in zip(conversations, chaos.senders, chaos.orders, strict=True):
         assert page.refusals == []
         watchers = [watcher for watcher in chaos.watchers if watcher.conversation_id == conversation.id]
-        given_up = conversation.given_up(orders)
+        given_up = conversation.failed_orders(orders)
         figures.given_up += len(given_up)
-        conversation.check(orders, model, page, *watchers, given_up=given_up)
+        conversation.check(orders, model, page, *watchers, failed=given_up)
         assert len(page.accepted) == len(orders)
     database = conversations[0].database
     ((figures.attempts, figures.most_attempts),) = database.query("SELECT sum(attempt), max(attempt) FROM chat_turn")
     ((figures.tool_calls,),) = database.query("SELECT count(*) FROM chat_toolcall")
     ((figures.responses,),) = database.query("SELECT count(*) FROM chat_turnstep")
-    figures.responses_begun = len(model.asked)
+    figures.responses_begun = len(model.requests)
     figures.reconnects = sum(page.connected - 1 for page in [*chaos.senders, *chaos.watchers])

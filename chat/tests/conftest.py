@@ -21,7 +21,7 @@ from chat.memory.identity import SessionId
 from chat.memory.items import Item
 from chat.models import Conversation, Turn, User
 from chat.tests.live import scripted_server, shared_server
-from chat.tests.session_file import _one_server, hurt_server
+from chat.tests.session_file import _one_server, damaged_store_server
 from chat.tests.stores import KINDS, remove_all
 from chat.turns.accept import Accepted
 from chat.turns.events import ApprovalRequested, Event, LastEvent
@@ -35,7 +35,7 @@ __all__ = [
     "StartRunner",
     "_one_server",
     "conversation_of",
-    "hurt_server",
+    "damaged_store_server",
     "scripted_server",
     "shared_server",
 ]
@@ -76,7 +76,7 @@ class Chat:
             text=text,
         )
 
-    async def log(self, turn: Turn) -> list[Entry]:
+    async def follow_to_end(self, turn: Turn) -> list[Entry]:
         """Follow a turn to its end."""
         entries = []
         async with asyncio.timeout(15):
@@ -95,12 +95,12 @@ class Chat:
                         return entries
         raise AssertionError(f"the turn ended without this event: {entries}")
 
-    async def asked(self, text: str) -> tuple[Accepted, ApprovalRequested]:
+    async def request_approval(self, text: str) -> tuple[Accepted, ApprovalRequested]:
         """Send a message whose turn requests an approval, and wait until the turn is waiting."""
         accepted = await self.send(text)
         event = (await self.until(accepted.turn, ApprovalRequested))[-1].event
         assert isinstance(event, ApprovalRequested)
-        await self.settled()
+        await self.wait_until_idle()
         return accepted, event
 
     async def decide(self, turn: Turn, call_id: str, approve: bool, *, user: User | None = None) -> None:
@@ -147,21 +147,21 @@ class Chat:
         """Return the items of the conversation's session."""
         return [row.item for row in await self.runner.store.rows(str(SessionId(self.user.pk, self.conversation_id)))]
 
-    async def say(self, text: str) -> LastEvent:
+    async def run_turn(self, text: str) -> LastEvent:
         """Send a message and return the last event of its turn."""
         accepted = await self.send(text)
-        last = (await self.log(accepted.turn))[-1].event
+        last = (await self.follow_to_end(accepted.turn))[-1].event
         assert isinstance(last, LastEvent), last
         return last
 
     async def reply(self, text: str) -> str:
         """Send a message and return the text of the reply."""
-        last = await self.say(text)
+        last = await self.run_turn(text)
         message = getattr(last, "message", None)
         assert message is not None, last
         return str(message.text)
 
-    async def settled(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Wait until the runner has no running turn."""
         await self.runner.turns.idle()
 

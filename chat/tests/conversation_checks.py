@@ -28,16 +28,16 @@ class Conversation:
     id: uuid.UUID
     limit: int = 200
 
-    def check(self, orders: Sequence[Order], model: OrderTaker, *pages: Page, given_up: Collection[Order] = ()) -> None:
+    def check(self, orders: Sequence[Order], model: OrderTaker, *pages: Page, failed: Collection[Order] = ()) -> None:
         """Check that each order was carried out once, in order, and that session and pages show it.
 
         For orders given up, since too many processes ended during them, only check that nothing happened twice.
         """
-        self.check_messages(orders, given_up)
+        self.check_messages(orders, failed)
         for order in orders:
-            self.check_tools(order, in_part=order in given_up)
-            self.check_steps(order, model, in_part=order in given_up)
-        if orders and orders[-1] in given_up:
+            self.check_tools(order, in_part=order in failed)
+            self.check_steps(order, model, in_part=order in failed)
+        if orders and orders[-1] in failed:
             assert faults(self.session_items()) == {}  # the next turn rebuilds it from the record
         else:
             self.check_session()
@@ -46,7 +46,7 @@ class Conversation:
 
     # -- the record
 
-    def given_up(self, orders: Sequence[Order]) -> list[Order]:
+    def failed_orders(self, orders: Sequence[Order]) -> list[Order]:
         """Return the orders whose turns failed because too many processes ended during them."""
         rows = self.database.query(
             "SELECT p.text FROM chat_turn t JOIN chat_message p ON p.id = t.prompt_id"
@@ -56,7 +56,7 @@ class Conversation:
         texts = {text for (text,) in rows}
         return [order for order in orders if order.message in texts]
 
-    def check_messages(self, orders: Sequence[Order], given_up: Collection[Order] = ()) -> None:
+    def check_messages(self, orders: Sequence[Order], failed: Collection[Order] = ()) -> None:
         """Check that each message is stored once and answered once, in the order of sending."""
         turns = self.database.query(
             "SELECT p.text, t.status, t.error_code, r.text FROM chat_turn t JOIN chat_message p ON p.id = t.prompt_id"
@@ -65,15 +65,13 @@ class Conversation:
             self.id,
         )
         assert turns == [
-            (order.message, "failed", "cut_off", None)
-            if order in given_up
-            else (order.message, "done", "", order.reply)
+            (order.message, "failed", "cut_off", None) if order in failed else (order.message, "done", "", order.reply)
             for order in orders
         ]
         messages = self.database.query(
             "SELECT position, role, text FROM chat_message WHERE conversation_id = %s ORDER BY position", self.id
         )
-        assert [position for position, _, _ in messages] == list(range(1, 2 * len(orders) - len(given_up) + 1)), (
+        assert [position for position, _, _ in messages] == list(range(1, 2 * len(orders) - len(failed) + 1)), (
             "the positions have gaps"
         )
         assert [text for _, role, text in messages if role == "user"] == [order.message for order in orders]
@@ -116,7 +114,7 @@ class Conversation:
             )
         )
         assert in_part or sorted(steps) == list(range(1, len(order.steps) + 2))
-        requests = [request for request in model.asked if request.name == order.name]
+        requests = [request for request in model.requests if request.name == order.name]
         repeated = [request for request in requests if request.n in steps and request.at > steps[request.n]]
         assert not repeated, f"requested again although complete: {repeated}"
 
@@ -124,7 +122,7 @@ class Conversation:
 
     def check_session(self) -> None:
         """Check that the session is intact and equals the end of the record, within its limit."""
-        items, recorded = self.session_items(), self.recorded()
+        items, recorded = self.session_items(), self.recorded_items()
         assert faults(items) == {}
         assert items == recorded[len(recorded) - len(items) :], self.database.query(
             "SELECT seq, status, attempt, warning FROM chat_turn WHERE conversation_id = %s ORDER BY seq", self.id
@@ -132,20 +130,23 @@ class Conversation:
         assert is_user_message(items[0])
         assert window(items, self.limit) == window(recorded, self.limit), "the session was pruned too much"
 
-    def check_mirror(self) -> None:
+    def check_metadata(self) -> None:
         """Check that the session's metadata in the admin is correct once the last turn's session is pruned."""
-        eventually(lambda: self.mirror() == self.metadata(), what=f"{self.mirror()} of {self.metadata()}")
+        eventually(
+            lambda: self.stored_counts() == self.actual_counts(),
+            what=f"{self.stored_counts()} of {self.actual_counts()}",
+        )
 
-    def mirror(self) -> list[tuple[int, int]]:
+    def stored_counts(self) -> list[tuple[int, int]]:
         """Return the session's item count and pruned count in the admin's metadata."""
         counts: list[tuple[int, int]] = self.database.query(
             "SELECT item_count, pruned_count FROM chat_agentsession WHERE conversation_id = %s", self.id
         )
         return counts
 
-    def metadata(self) -> list[tuple[int, int]]:
+    def actual_counts(self) -> list[tuple[int, int]]:
         """Return the same counts from the session store and the record."""
-        item_count, total = len(self.session_items()), len(self.recorded())
+        item_count, total = len(self.session_items()), len(self.recorded_items())
         return [(item_count, total - item_count)]
 
     def session_items(self) -> list[Item]:
@@ -161,7 +162,7 @@ class Conversation:
         with closing(sqlite3.connect(f"file:{self.sessions}?mode=ro", uri=True, timeout=30)) as file:
             return file.execute(statement, (session_id,)).fetchall()
 
-    def recorded(self) -> list[Item]:
+    def recorded_items(self) -> list[Item]:
         """Return the items that the record has for the session."""
         turns: list[tuple[list[Any]]] = self.database.query(
             "SELECT items FROM chat_turn WHERE conversation_id = %s ORDER BY seq", self.id

@@ -16,33 +16,33 @@ from config.tests.support import eventually
 
 
 @dataclass
-class Watched:
+class Observed:
     """The effects of the tools, and the events that control the slow one."""
 
     done: list[tuple[uuid.UUID, str]] = field(default_factory=list)
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
-    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    proceed: asyncio.Event = field(default_factory=asyncio.Event)
     was_cancelled: bool = False
 
 
-watched = Watched()
+observed = Observed()
 
 
 def note(run: RunContextWrapper[TurnContext], text: str) -> dict[str, Any]:
     """Note a text."""
-    watched.done.append((run.context.user_id, text))
+    observed.done.append((run.context.user_id, text))
     return {"noted": text, "at": run.context.now.date()}
 
 
 async def wait(run: RunContextWrapper[TurnContext], text: str) -> str:
     """Do something that takes its time."""
-    watched.begun.set()
+    observed.started.set()
     try:
-        await watched.go_on.wait()
+        await observed.proceed.wait()
     except asyncio.CancelledError:
-        watched.was_cancelled = True
+        observed.was_cancelled = True
         raise
-    watched.done.append((run.context.user_id, text))
+    observed.done.append((run.context.user_id, text))
     return f"waited \x00 for {text}"
 
 
@@ -62,7 +62,7 @@ async def hang() -> str:
 @function_tool(needs_approval=True)
 async def send(run: RunContextWrapper[TurnContext], text: str) -> str:
     """Send a text to somebody."""
-    watched.done.append((run.context.user_id, text))
+    observed.done.append((run.context.user_id, text))
     return "sent"
 
 
@@ -73,7 +73,7 @@ async def _is_rude(run: RunContextWrapper[Any], arguments: dict[str, Any], call_
 @function_tool(needs_approval=_is_rude)
 async def whisper(run: RunContextWrapper[TurnContext], text: str) -> str:
     """Say a text quietly."""
-    watched.done.append((run.context.user_id, text))
+    observed.done.append((run.context.user_id, text))
     return "whispered"
 
 

@@ -1,4 +1,6 @@
-"""Run the server and kill it at a given point of a turn: `DIES=<file> python -m chat.tests.kill_point_server`.
+"""Run the server and kill it at a given point of a turn.
+
+Usage: `KILL_POINT_FILE=<file> python -m chat.tests.kill_point_server`
 
 The file names the point, and may be written while the server runs, so that one process can recover from a kill and be
 killed at the next point. SIGKILL ends it: nothing is flushed, closed or released. The product has no code for this.
@@ -32,16 +34,16 @@ class Point:
 
 
 POINTS = {
-    "after accept": Point("chat.turns.admission:accept", "after"),
-    "after the claim of a queued one": Point("chat.turns.running:finish", "after"),
-    "before the model": Point("chat.turns.replay:ReplayModel.watch", "before"),
-    "mid-stream": Point("chat.turns.replay:ReplayModel._append_text", "after", 3),
-    "mid-stream with text saved": Point("chat.turns.running:save_text", "after"),
-    "after a response was journaled": Point("chat.turns.journal:record_step", "after"),
-    "between two parallel tools": Point("chat.turns.journal:perform", "before", 2),
-    "after a tool's commit": Point("chat.turns.journal:perform", "after"),
-    "after the SDK stored calls and outputs": Point("chat.memory.session:AgentSessionMemory.add_items", "after", 2),
-    "after the SDK stored the reply": Point("chat.memory.session:AgentSessionMemory.add_items", "after", 3),
+    "after the message is accepted": Point("chat.turns.admission:accept", "after"),
+    "after a queued turn is claimed": Point("chat.turns.running:finish", "after"),
+    "before the model request": Point("chat.turns.replay:ReplayModel.watch", "before"),
+    "during the stream": Point("chat.turns.replay:ReplayModel._append_text", "after", 3),
+    "during the stream with text saved": Point("chat.turns.running:save_text", "after"),
+    "after a response is journaled": Point("chat.turns.journal:record_step", "after"),
+    "between two parallel tool calls": Point("chat.turns.journal:perform", "before", 2),
+    "after a tool's transaction": Point("chat.turns.journal:perform", "after"),
+    "after the SDK adds calls and outputs": Point("chat.memory.session:AgentSessionMemory.add_items", "after", 2),
+    "after the SDK adds the reply": Point("chat.memory.session:AgentSessionMemory.add_items", "after", 3),
     "before the final commit": Point("chat.turns.finish:update_metadata", "after"),
     "after the final commit": Point("chat.turns.running:finish", "after"),
     "while pruning": Point("chat.memory.file_tables:FileTables.delete", "after"),
@@ -50,7 +52,7 @@ POINTS = {
     "while adding items in the database": Point("chat.memory.database_tables:DatabaseTables.add", "after", 2),
 }
 # For tools of the installation (AGENT_TOOLS).
-OWN_TOOLS = {"before what a tool said is journaled": Point("chat.turns.journal:complete", "before")}
+OWN_TOOLS = {"before a tool output is journaled": Point("chat.turns.journal:complete", "before")}
 
 
 def kill_process() -> None:
@@ -61,7 +63,7 @@ def kill_process() -> None:
 def named_point() -> str:
     """Return the name of the point at which this process must end, or ""."""
     try:
-        return Path(os.environ["DIES"]).read_text()
+        return Path(os.environ["KILL_POINT_FILE"]).read_text()
     except FileNotFoundError:
         return ""
 

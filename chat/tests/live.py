@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin
 
-from chat.tests.model_server import ModelServer, says
+from chat.tests.model_server import ModelServer, text_reply
 from config.tests.support import LiveDatabase, ServerProcess, database, eventually, free_port
 
 Frame = dict[str, Any]
@@ -75,7 +75,7 @@ async def endpoint(scripted_server: ScriptedServer) -> AsyncIterator[ModelServer
     async with ModelServer(port=scripted_server.endpoint_port) as model:
         yield model
         # Finish the running turns, which the script of the next test would answer otherwise.
-        model.play(*[says("Over.")] * 20)
+        model.play(*[text_reply("Over.")] * 20)
         model.release()
         active = "SELECT 1 FROM chat_turn WHERE status IN ('queued', 'running')"
         wait_for_turns = partial(
@@ -168,7 +168,7 @@ class LiveSocket:
         """Return the frame that ends a turn: the last event of its log, or a snapshot of an ended turn."""
         return await self.until(lambda frame: frame.get("turn_id") == turn_id and is_end(frame), within=within)
 
-    async def say(self, text: str) -> list[Frame]:
+    async def send_and_wait(self, text: str) -> list[Frame]:
         """Send a message, wait for the end of its turn, and return the frames of the turn's log."""
         accepted = await self.accepted(await self.message(text))
         await self.end_of(accepted["turn"]["id"])
@@ -176,7 +176,7 @@ class LiveSocket:
 
     async def reply(self, text: str) -> str:
         """Send a message and return the reply."""
-        return str((await self.say(text))[-1]["message"]["text"])
+        return str((await self.send_and_wait(text))[-1]["message"]["text"])
 
     async def pong(self) -> None:
         """Wait until the server has handled everything sent so far."""

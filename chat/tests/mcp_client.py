@@ -21,40 +21,40 @@ class Person:
 
     def __init__(self, action: str) -> None:
         self.action = action
-        self.asked: list[str] = []
+        self.questions: list[str] = []
 
     async def answer(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
         """Answer an elicitation."""
-        self.asked.append(params.message)
+        self.questions.append(params.message)
         return ElicitResult.model_validate({"action": self.action, "content": {}})
 
 
-def web(headers: Mapping[str, str], server: str = "") -> httpx2.AsyncClient:
+def http_client(headers: Mapping[str, str], server: str = "") -> httpx2.AsyncClient:
     """Return an HTTP client of a server, or of the application in this process."""
     transport = None if server else httpx2.ASGITransport(app=application)
     return httpx2.AsyncClient(base_url=server or HERE, transport=transport, headers=dict(headers), timeout=60)
 
 
 @asynccontextmanager
-async def program(
+async def mcp_client(
     headers: Mapping[str, str], *, server: str = "", mode: str = "auto", person: Person | None = None
 ) -> AsyncIterator[Client]:
     """Connect an MCP client with these headers."""
-    async with web(headers, server) as http:
+    async with http_client(headers, server) as http:
         transport = streamable_http_client(f"{server or HERE}/mcp", http_client=http)
         callback = person.answer if person else None
         async with Client(transport, mode=mode, elicitation_callback=callback) as client:
             yield client
 
 
-def answer(result: CallToolResult) -> dict[str, Any]:
+def tool_result(result: CallToolResult) -> dict[str, Any]:
     """Return a tool's structured result, after checking that it is no error."""
     assert not result.is_error, result.content
     structured: dict[str, Any] = result.structured_content
     return structured
 
 
-def refusal(result: CallToolResult) -> str:
+def tool_error(result: CallToolResult) -> str:
     """Return the error message of a tool result."""
     assert result.is_error and result.structured_content is None, result
     (text_content,) = result.content

@@ -11,7 +11,7 @@ import time_machine
 
 from chat.infra.db_threads import in_database
 from chat.models import Task, User
-from chat.tasks import services as tasks
+from chat.tasks import services
 from chat.tests.conftest import Chat
 from chat.turns.events import ApprovalRequested, TurnFinished
 from chat.turns.follow import follow
@@ -19,10 +19,10 @@ from chat.turns.runner import TurnRunner
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
+class TurnResult:
     """One turn: the message, the reply, and the user's tasks before and after, by number."""
 
-    said: str
+    message: str
     reply: str
     before: dict[int, dict[str, Any]]
     after: dict[int, dict[str, Any]]
@@ -30,39 +30,39 @@ class Played:
 
 async def play(
     runner: TurnRunner,
-    said: Sequence[str],
+    messages: Sequence[str],
     *,
     now: datetime,
     time_zone: str = "Europe/Berlin",
-    given: Sequence[dict[str, Any]] = (),
-    approves: Collection[int] = (),
-) -> list[Played]:
+    tasks: Sequence[dict[str, Any]] = (),
+    approved_turns: Collection[int] = (),
+) -> list[TurnResult]:
     """Run `converse` at a given time."""
     with time_machine.travel(now, tick=True):
-        return await converse(runner, said, time_zone=time_zone, given=given, approves=approves)
+        return await converse(runner, messages, time_zone=time_zone, tasks=tasks, approved_turns=approved_turns)
 
 
 async def converse(
     runner: TurnRunner,
-    said: Sequence[str],
+    messages: Sequence[str],
     *,
     time_zone: str = "Europe/Berlin",
-    given: Sequence[dict[str, Any]] = (),
-    approves: Collection[int] = (),
-) -> list[Played]:
-    """Send messages one after another in a conversation of a new user, who has the given tasks.
+    tasks: Sequence[dict[str, Any]] = (),
+    approved_turns: Collection[int] = (),
+) -> list[TurnResult]:
+    """Send messages one after another in a conversation of a new user, who has these tasks.
 
-    An approval request is approved in the turns (from 0) that `approves` lists; in other turns, the request's text
-    counts as the reply.
+    An approval request is approved in the turns (from 0) that `approved_turns` lists; in other turns, the request's
+    text counts as the reply.
     """
-    user = await in_database(_create_user, time_zone, given)
+    user = await in_database(_create_user, time_zone, tasks)
     chat = Chat(runner, user, uuid.uuid4())
-    played = []
-    for n, text in enumerate(said):
+    results = []
+    for n, text in enumerate(messages):
         before = await in_database(_tasks_of, user.pk)
-        reply = await _reply_to(chat, text, before, approve=n in approves)
-        played.append(Played(text, reply, before, await in_database(_tasks_of, user.pk)))
-    return played
+        reply = await _reply_to(chat, text, before, approve=n in approved_turns)
+        results.append(TurnResult(text, reply, before, await in_database(_tasks_of, user.pk)))
+    return results
 
 
 async def _reply_to(chat: Chat, text: str, before: dict[int, dict[str, Any]], *, approve: bool) -> str:
@@ -72,7 +72,7 @@ async def _reply_to(chat: Chat, text: str, before: dict[int, dict[str, Any]], *,
             for entry in batch.entries:
                 event = entry.event
                 if isinstance(event, ApprovalRequested):
-                    await chat.settled()
+                    await chat.wait_until_idle()
                     if not approve:
                         return _approval_card(event, before)
                     await chat.decide(accepted.turn, event.call_id, True)
@@ -87,19 +87,19 @@ def _approval_card(request: ApprovalRequested, tasks: dict[int, dict[str, Any]])
     return "\n".join([f"Delete {len(lines)} tasks?", "", *lines])
 
 
-def _create_user(time_zone: str, given: Sequence[dict[str, Any]]) -> User:
+def _create_user(time_zone: str, tasks: Sequence[dict[str, Any]]) -> User:
     user = User.objects.create_user(f"{uuid.uuid4().hex}@example.com", time_zone=time_zone)
-    for fields in given:
-        task = tasks.create_task(
+    for fields in tasks:
+        task = services.create_task(
             user_id=user.pk,
             title=fields["title"],
             description=fields.get("description") or "",
-            due_date=tasks.parse_date(fields.get("due_date")),
-            due_time=tasks.parse_time(fields.get("due_time")),
+            due_date=services.parse_date(fields.get("due_date")),
+            due_time=services.parse_time(fields.get("due_time")),
             priority=fields.get("priority") or "normal",
         )
         if fields.get("is_completed"):
-            tasks.complete_task(user_id=user.pk, number=task.number)
+            services.complete_task(user_id=user.pk, number=task.number)
     return user
 
 

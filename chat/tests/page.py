@@ -112,7 +112,7 @@ class Page:
         """Whether the socket is connected."""
         return self._connection is not None
 
-    def look_at(self, turn_id: str) -> None:
+    def follow_turn(self, turn_id: str) -> None:
         """Follow a turn from its first entry, as soon as there is a connection."""
         assert self._connection is None
         self.turns[turn_id] = TurnView()
@@ -123,7 +123,7 @@ class Page:
         self._connection.transport.abort()
         self._connection = None
 
-    async def settled(self, messages: int, *, within: float) -> None:
+    async def wait_until_settled(self, messages: int, *, within: float) -> None:
         """Wait until so many messages are acknowledged and all turns have ended."""
         try:
             async with asyncio.timeout(within):
@@ -135,7 +135,7 @@ class Page:
             raise AssertionError(f"{self.conversation_id} waits for {self.outbox} and {unfinished}"[:3000]) from None
         assert not self.wrong, self.wrong
 
-    async def kept(self, *, attempt: int) -> str:
+    async def text_kept_at_attempt(self, *, attempt: int) -> str:
         """Wait for an attempt of the page's only turn; return the text that the page kept at its start."""
         (view,) = self.turns.values()
         async with asyncio.timeout(10):

@@ -36,8 +36,8 @@ def text(frame: object) -> bytes:
 class RawSocket:
     """A connection after its handshake."""
 
-    def __init__(self, plain: socket.socket) -> None:
-        self.plain = plain
+    def __init__(self, connected_socket: socket.socket) -> None:
+        self.socket = connected_socket
         self._data = b""
 
     async def send(self, data: bytes, *, patience: float = 1.0) -> int:
@@ -46,16 +46,16 @@ class RawSocket:
         with suppress(ConnectionError):
             while sent < len(data):
                 try:
-                    sent += self.plain.send(data[sent : sent + 65536])
+                    sent += self.socket.send(data[sent : sent + 65536])
                 except BlockingIOError:
                     writable = asyncio.Event()
-                    loop.add_writer(self.plain, writable.set)
+                    loop.add_writer(self.socket, writable.set)
                     try:
                         await asyncio.wait_for(writable.wait(), patience)
                     except TimeoutError:
                         break
                     finally:
-                        loop.remove_writer(self.plain)
+                        loop.remove_writer(self.socket)
         return sent
 
     async def frame(self) -> tuple[int, bytes]:
@@ -93,7 +93,7 @@ class RawSocket:
 
     async def _take(self, size: int) -> bytes:
         while len(self._data) < size:
-            data = await asyncio.get_running_loop().sock_recv(self.plain, 65536)
+            data = await asyncio.get_running_loop().sock_recv(self.socket, 65536)
             if not data:
                 raise EOFError
             self._data += data
@@ -110,19 +110,19 @@ async def raw_socket(
     headers: str = "",
 ) -> AsyncIterator[RawSocket]:
     """Open a socket that reads only on request, with small buffers in the kernel."""
-    with socket.socket() as plain:
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
-        plain.setblocking(False)
+    with socket.socket() as tcp_socket:
+        tcp_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        tcp_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
+        tcp_socket.setblocking(False)
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(plain, ("127.0.0.1", server.port))
+        await loop.sock_connect(tcp_socket, ("127.0.0.1", server.port))
         request = (
             f"GET /ws/chat/{conversation_id or uuid.uuid4()}/ HTTP/1.1\r\nHost: localhost:{server.port}\r\n"
             f"Origin: http://localhost:{server.port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {'A' * 22}==\r\nCookie: {person.cookie}\r\n{headers}\r\n"
         )
-        await loop.sock_sendall(plain, request.encode())
-        opened_socket = RawSocket(plain)
+        await loop.sock_sendall(tcp_socket, request.encode())
+        opened_socket = RawSocket(tcp_socket)
         response = b""
         while not response.endswith(b"\r\n\r\n"):
             response += await opened_socket._take(1)

@@ -80,20 +80,20 @@ class OrderTaker:
     """Answers requests by the order in their last message, except those `held` back; keeps the requests."""
 
     def __init__(self) -> None:
-        self.asked: list[ModelRequest] = []
-        self.wrong: list[str] = []  # descriptions of requests that no turn may send
+        self.requests: list[ModelRequest] = []
+        self.problems: list[str] = []  # descriptions of requests that no turn may send
         self.held: set[int] = set()  # the numbers of the responses that must wait
 
     async def answer(self, request: Request) -> Step:
         """Answer a request: the rule of a model server."""
         at = datetime.now(UTC)
-        order = read_order(request.said)
+        order = read_order(request.last_user_text)
         outputs = _outputs_of_last_turn(request.items)
         step = _steps_done(order, len(outputs))
         if step is None:
-            self.wrong.append(f"{order.name} was asked for with a part of a response's outputs")
-            return HttpError(400, self.wrong[-1])
-        self.asked.append(ModelRequest(order.name, step + 1, at))
+            self.problems.append(f"{order.name} was asked for with a part of a response's outputs")
+            return HttpError(400, self.problems[-1])
+        self.requests.append(ModelRequest(order.name, step + 1, at))
         while step + 1 in self.held:
             await asyncio.sleep(0.01)
         if step == len(order.steps):
@@ -109,9 +109,9 @@ class OrderTaker:
             parts.append(Call(name, arguments, delay=order.delay))
         return Answer(parts=tuple(parts))
 
-    def asked_for(self, name: str) -> list[int]:
+    def requested_steps(self, name: str) -> list[int]:
         """Return the numbers of the requested responses of a turn, in order."""
-        return [asked.n for asked in self.asked if asked.name == name]
+        return [asked.n for asked in self.requests if asked.name == name]
 
 
 def _outputs_of_last_turn(items: Sequence[Item]) -> list[str]:

@@ -43,14 +43,14 @@ def path_of(server: ServerProcess) -> Path:
 
 
 @dataclass
-class Talk:
+class StoredConversation:
     """A user's conversation, with the messages sent in it."""
 
     server: ServerProcess
     socket: LiveSocket
     user_id: uuid.UUID
     conversation_id: uuid.UUID
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
     @property
     def session_id(self) -> str:
@@ -59,7 +59,7 @@ class Talk:
 
     async def begin(self, text: str) -> Frame:
         """Send a message and return its acknowledgement."""
-        self.said.append(text)
+        self.messages.append(text)
         return await self.socket.accepted(await self.socket.message(text))
 
     async def end(self, accepted: Frame, *, within: float = 30) -> list[str]:
@@ -76,7 +76,7 @@ class Talk:
         """Send a message, wait for its answer, and return the codes of the warnings."""
         return await self.end(await self.begin(text))
 
-    async def remembers(self, first: str = FIRST) -> None:
+    async def check_memory(self, first: str = FIRST) -> None:
         """Check that the assistant knows the first request, and that no item is missing in record and session."""
         assert await self.say(QUESTION) == []
         ((reply,),) = self.server.database.query(
@@ -94,8 +94,8 @@ class Talk:
             " WHERE m.conversation_id = %s ORDER BY t.seq, m.position",
             self.conversation_id,
         )
-        assert [role for role, _ in messages] == ["user", "assistant"] * len(self.said)
-        assert [text for role, text in messages if role == "user"] == self.said
+        assert [role for role, _ in messages] == ["user", "assistant"] * len(self.messages)
+        assert [text for role, text in messages if role == "user"] == self.messages
 
     async def items(self) -> list[Any]:
         """Return the items that the SDK's own class reads from the file."""
@@ -111,15 +111,15 @@ class Talk:
 
 
 @asynccontextmanager
-async def talk(server: ServerProcess) -> AsyncIterator[Talk]:
+async def open_conversation(server: ServerProcess) -> AsyncIterator[StoredConversation]:
     """Open a conversation of a new user."""
     person, conversation_id = sign_in(server), uuid.uuid4()
     async with open_socket(server, person, conversation_id) as socket:
-        yield Talk(server, socket, person.id, conversation_id)
+        yield StoredConversation(server, socket, person.id, conversation_id)
 
 
 @contextmanager
-def held_up(server: ServerProcess) -> Iterator[Callable[[int], None]]:
+def blocked_turns(server: ServerProcess) -> Iterator[Callable[[int], None]]:
     """Block turns at their first response; yield a function that waits until so many turns are blocked."""
     count_waiting = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -136,7 +136,7 @@ def held_up(server: ServerProcess) -> Iterator[Callable[[int], None]]:
 # Damage to a file that the server has open.
 
 
-def settle(path: Path) -> None:
+def checkpoint(path: Path) -> None:
     """Checkpoint the write-ahead log into the file, so that damage to the file takes effect."""
     change(path, "PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -160,36 +160,36 @@ def delete_only_the_file(path: Path) -> None:
 
 def empty(path: Path) -> None:
     """Truncate the file to nothing."""
-    settle(path)
+    checkpoint(path)
     os.truncate(path, 0)
 
 
 def leave_the_header(path: Path) -> None:
     """Truncate the file to 300 bytes."""
-    settle(path)
+    checkpoint(path)
     os.truncate(path, 300)
 
 
 def halve(path: Path) -> None:
     """Truncate the file to about half, within a page."""
-    settle(path)
+    checkpoint(path)
     os.truncate(path, path.stat().st_size // 2 + 100)
 
 
-def make_noise(path: Path) -> None:
+def overwrite(path: Path) -> None:
     """Overwrite the file with random bytes."""
-    settle(path)
+    checkpoint(path)
     path.write_bytes(os.urandom(path.stat().st_size))
 
 
-def make_noise_everywhere(path: Path) -> None:
+def overwrite_with_log(path: Path) -> None:
     """Overwrite the file and its write-ahead log with random bytes."""
     path.write_bytes(os.urandom(path.stat().st_size))
     log = path.with_name(f"{path.name}-wal")
     log.write_bytes(os.urandom(log.stat().st_size))
 
 
-def replace_by_a_stranger(path: Path) -> None:
+def replace_by_foreign_file(path: Path) -> None:
     """Replace the file by the valid database of another program."""
     other = path.with_name("other.db")
     with closing(sqlite3.connect(other)) as connection, connection:
@@ -214,7 +214,7 @@ def locked(path: Path) -> Iterator[None]:
 Damage = Callable[[Path], None]
 
 
-def spoil_row(path: Path, session_id: str, data: str | bytes) -> None:
+def corrupt_row(path: Path, session_id: str, data: str | bytes) -> None:
     """Overwrite the first row of a session."""
     change(
         path,
@@ -228,7 +228,7 @@ def spoil_row(path: Path, session_id: str, data: str | bytes) -> None:
 @pytest.fixture(scope="session")
 def _one_server(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
-        data_dir = tmp_path_factory.mktemp("hurt")
+        data_dir = tmp_path_factory.mktemp("damaged")
         path = data_dir / "memory" / "sessions.db"
         process = ServerProcess(LiveDatabase(url), data_dir, AGENT_SESSION_DB_PATH=str(path))
         yield process
@@ -236,7 +236,7 @@ def _one_server(_migrated_template: str, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def hurt_server(_one_server: ServerProcess) -> Iterator[ServerProcess]:
+def damaged_store_server(_one_server: ServerProcess) -> Iterator[ServerProcess]:
     """A server shared by all tests that damage its sessions, which have their own folder."""
     folder = path_of(_one_server).parent
     folder.mkdir(exist_ok=True)
@@ -246,9 +246,9 @@ def hurt_server(_one_server: ServerProcess) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture
-async def person(hurt_server: ServerProcess) -> AsyncIterator[Talk]:
+async def stored_conversation(damaged_store_server: ServerProcess) -> AsyncIterator[StoredConversation]:
     """A conversation with two answered messages."""
-    async with talk(hurt_server) as person:
-        assert await person.say(FIRST) == []
-        assert await person.say("Actually, make that due tomorrow") == []
-        yield person
+    async with open_conversation(damaged_store_server) as conversation:
+        assert await conversation.say(FIRST) == []
+        assert await conversation.say("Actually, make that due tomorrow") == []
+        yield conversation

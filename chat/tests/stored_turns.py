@@ -23,7 +23,7 @@ def conversation(user: User, title: str = "Groceries", *, at: datetime | None = 
     return Conversation.objects.create(user=user, title=title, updated_at=at or timezone.now())
 
 
-def say(
+def add_turn(
     talk: Conversation,
     text: str,
     reply: str | None = "Done.",
@@ -53,7 +53,7 @@ def say(
     if status == Status.RUNNING:
         turn.owner, turn.lease_until = uuid.uuid4(), now + timedelta(minutes=1)
     with transaction.atomic():
-        turn.prompt = retry_of.prompt if retry_of else message(talk, turn, Role.USER, text, now)
+        turn.prompt = retry_of.prompt if retry_of else add_message(talk, turn, Role.USER, text, now)
         turn.save(force_insert=True)
         if retry_of:
             Turn.objects.filter(pk=retry_of.pk).update(superseded_by=turn)
@@ -63,12 +63,12 @@ def say(
                 turn=turn, call_id=f"c{n}", name="create_task", arguments={"title": text}, output=output
             )
         if reply is not None:
-            message(talk, turn, Role.ASSISTANT, reply, now)
+            add_message(talk, turn, Role.ASSISTANT, reply, now)
         talk.save()
     return turn
 
 
-def message(talk: Conversation, turn: Turn, role: Role, text: str, at: datetime) -> Message:
+def add_message(talk: Conversation, turn: Turn, role: Role, text: str, at: datetime) -> Message:
     """Add a message."""
     talk.last_position += 1
     return Message.objects.create(
@@ -83,7 +83,7 @@ def message(talk: Conversation, turn: Turn, role: Role, text: str, at: datetime)
 
 
 @contextmanager
-def ending_while_messages_are_read(turn: Turn) -> Iterator[None]:
+def turn_ends_during_read(turn: Turn) -> Iterator[None]:
     """End a turn with a reply right after the first query of messages."""
     has_ended = False
 
@@ -92,7 +92,7 @@ def ending_while_messages_are_read(turn: Turn) -> Iterator[None]:
         result = execute(sql, *args)
         if not has_ended and sql.startswith("SELECT") and 'FROM "chat_message"' in sql:
             has_ended = True
-            message(turn.conversation, turn, Role.ASSISTANT, "Done.", timezone.now())
+            add_message(turn.conversation, turn, Role.ASSISTANT, "Done.", timezone.now())
             Turn.objects.filter(pk=turn.pk).update(status=Status.DONE, ended_at=timezone.now(), owner=None)
         return result
 

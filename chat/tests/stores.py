@@ -54,7 +54,7 @@ class DirectDatabaseAccess:
 
 
 @contextmanager
-def outside() -> Iterator[DirectAccess]:
+def direct_access() -> Iterator[DirectAccess]:
     """Open the configured store as another program would."""
     if settings.AGENT_SESSION_STORE == FILE:
         path = settings.AGENT_SESSION_DB_PATH
@@ -76,7 +76,7 @@ def direct_database_access() -> Iterator[DirectDatabaseAccess]:
 @contextmanager
 def locked(session_id: str) -> Iterator[None]:
     """Hold the lock that a write to a session needs."""
-    with outside() as other:
+    with direct_access() as other:
         if settings.AGENT_SESSION_STORE == FILE:
             other.execute("BEGIN IMMEDIATE")
         else:
@@ -88,7 +88,7 @@ def locked(session_id: str) -> Iterator[None]:
 
 def insert_rows(session_id: str, *rows: str | bytes) -> None:
     """Insert rows as a program without knowledge of our metadata would."""
-    with outside() as other:
+    with direct_access() as other:
         if not other.execute("SELECT 1 FROM agent_sessions WHERE session_id = ?", session_id):
             other.execute("INSERT INTO agent_sessions (session_id) VALUES (?)", session_id)
         insert = "INSERT INTO agent_messages (session_id, message_data) VALUES (?, CAST(? AS TEXT))"
@@ -96,9 +96,9 @@ def insert_rows(session_id: str, *rows: str | bytes) -> None:
             other.execute(insert, session_id, row)
 
 
-def spoil_first_row(session_id: str, data: str | bytes) -> None:
+def corrupt_first_row(session_id: str, data: str | bytes) -> None:
     """Overwrite the first row of a session."""
-    with outside() as other:
+    with direct_access() as other:
         other.execute(
             "UPDATE agent_messages SET message_data = CAST(? AS TEXT)"
             " WHERE id = (SELECT min(id) FROM agent_messages WHERE session_id = ?)",
@@ -113,7 +113,7 @@ def remove_all() -> None:
         database.execute(f"TRUNCATE {', '.join(TABLES)} RESTART IDENTITY")
 
 
-def lose() -> None:
+def delete_all_sessions() -> None:
     """Delete every session of the configured store."""
     if settings.AGENT_SESSION_STORE == FILE:
         delete(settings.AGENT_SESSION_DB_PATH)
@@ -149,7 +149,7 @@ async def sdk_session(session_id: str) -> AsyncIterator[Session]:
         await engine.dispose()
 
 
-async def by_sdk(session_id: str, items: list[TResponseInputItem]) -> None:
+async def add_items_with_sdk(session_id: str, items: list[TResponseInputItem]) -> None:
     """Add items to a session with the SDK's own class."""
     async with sdk_session(session_id) as session:
         await session.add_items(items)

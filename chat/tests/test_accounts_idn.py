@@ -8,7 +8,7 @@ from django.test import Client
 
 from chat.models import User
 from chat.models.email import canonical_email
-from chat.tests.api import error_of
+from chat.tests.api import error_code
 from config.tests.support import PASSWORD
 
 UNICODE, ASCII = "ada@müller.example", "ada@xn--mller-kva.example"
@@ -25,7 +25,7 @@ def test_all_spellings_of_an_address_share_one_account(client: Client, first: st
     registered = post(client, "register", first)
     assert (registered.status_code, registered.json()["email"]) == (201, UNICODE)
     for spelling in SPELLINGS:
-        assert error_of(post(client, "register", spelling), 409) == "taken"
+        assert error_code(post(client, "register", spelling), 409) == "taken"
         assert client.post("/accounts/signup/", {"email": spelling, "password": PASSWORD}).status_code == 200
         assert post(client, "login", spelling).status_code == 200
     assert User.objects.count() == 1
@@ -38,7 +38,7 @@ def test_existing_account_is_found_by_either_spelling_and_unchanged(client: Clie
     user.refresh_from_db()
     user.save()
     for spelling in SPELLINGS:
-        assert error_of(post(client, "register", spelling), 409) == "taken"
+        assert error_code(post(client, "register", spelling), 409) == "taken"
         assert post(client, "login", spelling).json()["email"] == stored
         assert client.post("/accounts/login/", {"username": spelling, "password": PASSWORD}).status_code == 302
 

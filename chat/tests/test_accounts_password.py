@@ -14,7 +14,7 @@ from pytest_django import Settings
 from chat.accounts import mail_threads, tokens
 from chat.accounts.backend import PER_ACCOUNT
 from chat.models import AttemptCount, User
-from chat.tests.api import shown
+from chat.tests.api import auth_header
 from chat.tests.mail import link_in, wait_for_mail
 from config.tests.support import PASSWORD, eventually, free_port
 
@@ -164,7 +164,7 @@ def test_reset_ends_all_logins_and_tokens(
     form = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
     assert client.post(page.redirect_chain[-1][0], form).status_code == 302
     assert owner_client.get("/").status_code == 302
-    assert client.get("/api/tasks", headers=shown(named_token.key)).status_code == 401
+    assert client.get("/api/tasks", headers=auth_header(named_token.key)).status_code == 401
     assert not AttemptCount.objects.filter(key=PER_ACCOUNT._key(owner.email)).exists()
     for address in (f"198.51.100.{n}" for n in range(PER_ACCOUNT.most)):
         Client().post("/accounts/login/", {"username": owner.email, "password": "wrong"}, REMOTE_ADDR=address)

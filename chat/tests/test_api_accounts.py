@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from chat.accounts import tokens
 from chat.models import ApiToken, User
-from chat.tests.api import bearer, error_of, shown
+from chat.tests.api import auth_header, bearer, error_code
 from config.tests.support import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +29,7 @@ def post(client: Client, path: str, headers: dict[str, str] | None = None, /, **
 
 
 def signed_in(client: Client, email: str = "owner@example.com") -> dict[str, str]:
-    return shown(post(client, LOGIN, email=email, password=PASSWORD).json()["access_token"])
+    return auth_header(post(client, LOGIN, email=email, password=PASSWORD).json()["access_token"])
 
 
 # Register.
@@ -41,7 +41,7 @@ def test_register_creates_an_account_and_returns_a_token(client: Client) -> None
     user = User.objects.get()
     assert set(response.json()) == {"user_id", "email", "access_token"}
     assert (response.json()["user_id"], response.json()["email"]) == (str(user.pk), "ada@example.com")
-    me = client.get(ME, headers=shown(response.json()["access_token"]))
+    me = client.get(ME, headers=auth_header(response.json()["access_token"]))
     assert me.json()["user_id"] == str(user.pk)
     assert signed_in(client, "ada@example.com")
     assert Session.objects.count() == 0  # no browser login was created
@@ -55,13 +55,13 @@ def test_register_saves_a_valid_time_zone(client: Client, given: str, kept: str)
 
 @pytest.mark.parametrize("password", ["short", "password123", "0123456789", "somebody@example.com"])
 def test_weak_password_is_rejected(client: Client, password: str) -> None:
-    assert error_of(post(client, REGISTER, email="somebody@example.com", password=password), 400) == "weak_password"
+    assert error_code(post(client, REGISTER, email="somebody@example.com", password=password), 400) == "weak_password"
     assert User.objects.count() == 0
 
 
 def test_register_with_closed_sign_up_returns_403(client: Client, settings: Settings) -> None:
     settings.SIGNUP = "closed"
-    assert error_of(post(client, REGISTER, email="ada@example.com", password=PASSWORD), 403) == "signup_closed"
+    assert error_code(post(client, REGISTER, email="ada@example.com", password=PASSWORD), 403) == "signup_closed"
     assert User.objects.count() == 0
 
 
@@ -79,7 +79,7 @@ def test_register_with_closed_sign_up_returns_403(client: Client, settings: Sett
 )
 def test_invalid_fields_are_named_in_the_error(client: Client, path: str, body: dict[str, object], field: str) -> None:
     response = post(client, path, **body)
-    assert error_of(response, 422) == "invalid"
+    assert error_code(response, 422) == "invalid"
     assert set(response.json()["error"]["fields"]) == {field}
 
 
@@ -87,16 +87,16 @@ def test_invalid_fields_are_named_in_the_error(client: Client, path: str, body: 
     "body", [b"{", b"\xff", b'{"email": NaN}', b"[" * 20_000, b"[]", b"1", b'"text"', b"null", b"[null]"]
 )
 def test_body_that_is_no_json_object_returns_400(client: Client, body: bytes) -> None:
-    assert error_of(client.post(LOGIN, body, content_type="application/json"), 400) == "bad_request"
+    assert error_code(client.post(LOGIN, body, content_type="application/json"), 400) == "bad_request"
 
 
 def test_empty_body_returns_422(client: Client) -> None:
-    assert error_of(client.post(LOGIN, b"", content_type="application/json"), 422) == "invalid"
+    assert error_code(client.post(LOGIN, b"", content_type="application/json"), 422) == "invalid"
 
 
 def test_too_large_body_returns_413(client: Client) -> None:
     response = client.post(LOGIN, b" " * 3_000_000, content_type="application/json")
-    assert error_of(response, 413) == "too_large"
+    assert error_code(response, 413) == "too_large"
 
 
 # Sign in.
@@ -126,15 +126,15 @@ def test_login_token_has_the_scopes_of_the_user(
 def test_wrong_password_and_unknown_address_get_the_same_error(client: Client, owner: User) -> None:
     wrong = post(client, LOGIN, email="owner@example.com", password="wrong")
     unknown = post(client, LOGIN, email="nobody@example.com", password="wrong")
-    assert error_of(wrong, 401) == "not_signed_in"
+    assert error_code(wrong, 401) == "not_signed_in"
     assert wrong.json() == unknown.json()
     assert ApiToken.objects.count() == 0
 
 
 def test_closed_account_is_reported_only_with_its_password(client: Client, owner: User) -> None:
     User.objects.update(is_active=False)
-    assert error_of(post(client, LOGIN, email=owner.email, password=PASSWORD), 403) == "account_closed"
-    assert error_of(post(client, LOGIN, email=owner.email, password="wrong"), 401) == "not_signed_in"
+    assert error_code(post(client, LOGIN, email=owner.email, password=PASSWORD), 403) == "account_closed"
+    assert error_code(post(client, LOGIN, email=owner.email, password="wrong"), 401) == "not_signed_in"
 
 
 def test_failed_logins_of_api_and_page_share_one_limit(client: Client, owner: User, settings: Settings) -> None:
@@ -144,7 +144,7 @@ def test_failed_logins_of_api_and_page_share_one_limit(client: Client, owner: Us
         else:
             post(client, LOGIN, email=owner.email.upper(), password="wrong")
     response = post(client, LOGIN, email=owner.email, password=PASSWORD)
-    assert error_of(response, 429) == "rate_limited"
+    assert error_code(response, 429) == "rate_limited"
     assert response["Retry-After"] == "900"
     assert client.post("/accounts/login/", {"username": owner.email, "password": PASSWORD}).status_code == 429
 
@@ -162,7 +162,7 @@ def test_password_change_ends_login_tokens_but_not_named_tokens(
     of_login, by_name = signed_in(client), bearer(owner)
     form = {"old_password": PASSWORD, "new_password1": "another good one", "new_password2": "another good one"}
     assert owner_client.post("/accounts/password/", form).status_code == 302
-    assert error_of(client.get(ME, headers=of_login), 401) == "not_signed_in"
+    assert error_code(client.get(ME, headers=of_login), 401) == "not_signed_in"
     assert client.get(ME, headers=by_name).status_code == 200
 
 
@@ -194,7 +194,7 @@ def test_token_key_is_shown_only_on_creation(client: Client, owner: User) -> Non
         None,
     )
     assert created["access_token"].startswith(created["beginning"])
-    assert client.get("/api/tasks", headers=shown(created["access_token"])).status_code == 200
+    assert client.get("/api/tasks", headers=auth_header(created["access_token"])).status_code == 200
 
     listed = client.get(TOKENS, headers=headers)
     assert set(listed.json()) == {"items", "has_more", "after"}
@@ -226,7 +226,7 @@ def test_token_pagination_loses_no_ties(client: Client, owner: User) -> None:
 
 @pytest.mark.parametrize("after", ["x", "~~~", "WzFd", "W10", "bnVsbA", "WyIyMDI2LTAxLTAxIiwieCJd", "[" * 150, "é"])
 def test_invalid_cursor_is_rejected(client: Client, owner: User, after: str) -> None:
-    assert error_of(client.get(TOKENS, {"after": after}, headers=signed_in(client)), 400) == "bad_cursor"
+    assert error_code(client.get(TOKENS, {"after": after}, headers=signed_in(client)), 400) == "bad_cursor"
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_invalid_cursor_is_rejected(client: Client, owner: User, after: str) -> 
 )
 def test_invalid_token_fields_are_rejected(client: Client, owner: User, status: int, body: dict[str, object]) -> None:
     headers = signed_in(client)
-    assert error_of(post(client, TOKENS, headers, **body), status) == "invalid"
+    assert error_code(post(client, TOKENS, headers, **body), status) == "invalid"
     assert ApiToken.objects.count() == 1
 
 
@@ -259,7 +259,7 @@ def test_token_beyond_the_limit_returns_conflict(client: Client, owner: User, mo
     monkeypatch.setattr(tokens, "MAX_TOKENS", 2)
     headers = signed_in(client)
     assert post(client, TOKENS, headers, name="x", scopes=["chat"]).status_code == 201
-    assert error_of(post(client, TOKENS, headers, name="y", scopes=["chat"]), 409) == "conflict"
+    assert error_code(post(client, TOKENS, headers, name="y", scopes=["chat"]), 409) == "conflict"
 
 
 def test_revoked_token_is_rejected_and_stays_listed_for_a_month(client: Client, owner: User) -> None:
@@ -267,7 +267,7 @@ def test_revoked_token_is_rejected_and_stays_listed_for_a_month(client: Client, 
     path = f"{TOKENS}/{created.token.pk}"
     response = client.delete(path, headers=headers)
     assert (response.status_code, response.content) == (204, b"")
-    assert client.get("/api/tasks", headers=shown(created.key)).status_code == 401
+    assert client.get("/api/tasks", headers=auth_header(created.key)).status_code == 401
     assert client.delete(path, headers=headers).status_code == 204  # idempotent
     revoked_at, is_valid = next(
         (item["revoked_at"], item["is_valid"])
@@ -284,9 +284,9 @@ def test_token_of_another_user_returns_404(client: Client, owner: User, outsider
     theirs = tokens.make(user=owner, name="theirs", scopes=["tasks"])
     headers = signed_in(client, "outsider@example.com")
     responses = [client.delete(f"{TOKENS}/{key}", headers=headers) for key in (theirs.token.pk, uuid.uuid4())]
-    assert [error_of(response, 404) for response in responses] == ["not_found", "not_found"]
+    assert [error_code(response, 404) for response in responses] == ["not_found", "not_found"]
     assert responses[0].json() == responses[1].json()
-    assert client.get(ME, headers=shown(theirs.key)).status_code == 200
+    assert client.get(ME, headers=auth_header(theirs.key)).status_code == 200
     assert "theirs" not in client.get(TOKENS, headers=headers).content.decode()
 
 
@@ -298,7 +298,7 @@ def test_named_token_cannot_manage_tokens(client: Client, owner: User, owner_cli
         post(client, TOKENS, headers, name="more", scopes=["chat"]),
         client.delete(path, headers=headers),
     ]
-    assert [error_of(response, 403) for response in responses] == ["forbidden"] * 3
+    assert [error_code(response, 403) for response in responses] == ["forbidden"] * 3
     assert owner_client.get(TOKENS).status_code == 200
     for response in (client.get(TOKENS), post(client, TOKENS, name="x", scopes=["chat"]), client.delete(path)):
-        assert error_of(response, 401) == "not_signed_in"
+        assert error_code(response, 401) == "not_signed_in"

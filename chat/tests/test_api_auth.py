@@ -12,7 +12,7 @@ from chat.exceptions import RateLimited
 from chat.infra.throttle import Throttle
 from chat.models import ApiToken, User
 from chat.models.token import hash_of
-from chat.tests.api import bearer, error_of
+from chat.tests.api import bearer, error_code
 
 pytestmark = pytest.mark.django_db
 ME = "/api/auth/me"
@@ -31,7 +31,7 @@ def test_token_authenticates_its_user(client: Client, owner: User) -> None:
 
 def test_anonymous_request_gets_401_with_www_authenticate(client: Client) -> None:
     response = client.get(ME)
-    assert error_of(response, 401) == "not_signed_in"
+    assert error_code(response, 401) == "not_signed_in"
     assert response["WWW-Authenticate"] == "Bearer"
 
 
@@ -49,7 +49,7 @@ def test_every_invalid_token_gets_the_same_error(client: Client, owner: User, de
         ME, headers={"Authorization": f"Bearer {key.get(defect, created.key)}".encode().decode("latin1")}
     )
     assert response.json() == client.get(ME, headers={"Authorization": "Bearer tk_none"}).json()
-    assert error_of(response, 401) == "not_signed_in"
+    assert error_code(response, 401) == "not_signed_in"
 
 
 def test_token_takes_precedence_over_the_session_cookie(owner_client: Client, outsider: User) -> None:
@@ -91,7 +91,7 @@ def test_rate_limit_per_user_returns_retry_after(
     assert [client.get(ME, headers=headers).status_code for _ in range(3)] == [200, 200, 429]
     # Another token of the same user counts towards the same limit.
     limited = client.get(ME, headers=bearer(owner))
-    assert error_of(limited, 429) == "rate_limited"
+    assert error_code(limited, 429) == "rate_limited"
     assert 1 <= int(limited["Retry-After"]) <= 30
     assert client.get(ME, headers=other_headers).status_code == 200
 
@@ -101,7 +101,7 @@ def test_anonymous_requests_are_rate_limited(client: Client, owner: User, settin
     guessed_token = {"Authorization": "Bearer tk_guess"}
     assert [client.get(ME, headers=guessed_token).status_code for _ in range(3)] == [401, 401, 429]
     for path in ("/api/health", "/api/openapi.json"):
-        assert error_of(client.get(path), 429) == "rate_limited"
+        assert error_code(client.get(path), 429) == "rate_limited"
     assert client.get(ME, headers=bearer(owner)).status_code == 200
 
 
@@ -134,7 +134,7 @@ def test_session_login_requires_the_csrf_header_for_changes(owner: User, credent
     if credential in ("right", "a token"):
         assert response.status_code == 201
     else:
-        assert error_of(response, 403) == "csrf_failed"
+        assert error_code(response, 403) == "csrf_failed"
     assert browser.get(ME).status_code == 200
 
 

@@ -24,7 +24,7 @@ from chat.models import Conversation, Turn, User
 from chat.models.turn import Status
 from chat.realtime import connections as realtime_connections
 from chat.tasks import services as tasks
-from chat.tests.api import bearer, error_of
+from chat.tests.api import bearer, error_code
 from chat.tests.approvals import DELETE
 from chat.tests.conftest import Chat, Gate, StartRunner
 from chat.tests.streams import Reader, read
@@ -133,9 +133,9 @@ async def test_same_idempotency_key_sends_one_message(api: ApiClient, script: Sc
     rest = await api.send_message("hi", Idempotency_Key=header, Last_Event_ID=first.events[-2].id)
     assert rest.events == first.events[-1:]
     other = await api("POST", "/messages", {"text": "something else"}, Idempotency_Key=header)
-    assert error_of(other, 422) == "key_reused"
+    assert error_code(other, 422) == "key_reused"
     without = await api("POST", "/messages", {"text": "hi"}, Last_Event_ID=first.events[-2].id)
-    assert error_of(without, 400) == "bad_input"
+    assert error_code(without, 400) == "bad_input"
     assert await in_database(Turn.objects.count) == 1
     script.enqueue([assistant_message("Twice.")])
     assert (await api.send_message("hi")).text == "Twice."
@@ -144,13 +144,13 @@ async def test_same_idempotency_key_sends_one_message(api: ApiClient, script: Sc
 async def test_invalid_message_is_rejected(api: ApiClient, chat: Chat) -> None:
     invalid: list[object] = [{}, {"text": ""}, {"text": "x" * 10_001}, {"text": "\x00"}, {"text": 5}]
     for body in invalid:
-        assert error_of(await api("POST", "/messages", body), 422) == "invalid"
+        assert error_code(await api("POST", "/messages", body), 422) == "invalid"
     not_objects: list[object] = [[], "\ud800"]
     for body in not_objects:
-        assert error_of(await api("POST", "/messages", body), 400) == "bad_request"
-    assert error_of(await api("POST", "/messages", {"text": " \n"}), 400) == "empty"
+        assert error_code(await api("POST", "/messages", body), 400) == "bad_request"
+    assert error_code(await api("POST", "/messages", {"text": " \n"}), 400) == "empty"
     too_long = await api("POST", "/messages", {"text": "x"}, Idempotency_Key="x" * 256)
-    assert error_of(too_long, 422) == "invalid"
+    assert error_code(too_long, 422) == "invalid"
     assert await in_database(Turn.objects.count) == 0
 
 
@@ -161,7 +161,7 @@ async def test_message_rate_limit_returns_retry_after(
     script.enqueue([assistant_message("Hello!")])
     await api.send_message("hi")
     refused = await api("POST", "/messages", {"text": "hi again"})
-    assert error_of(refused, 429) == "rate_limited"
+    assert error_code(refused, 429) == "rate_limited"
     assert 1 <= int(refused["Retry-After"]) <= 60
 
 
@@ -174,7 +174,7 @@ async def test_open_streams_per_user_are_limited(api: ApiClient, script: Scripte
             await api("GET", f"/turns/{turn_id}/events"),
             await api("POST", "/messages", {"text": "more"}),
         ):
-            assert error_of(refused, 429) == "rate_limited"
+            assert error_code(refused, 429) == "rate_limited"
             assert int(refused["Retry-After"]) > 0
     assert await in_database(Turn.objects.count) == 1
 
@@ -265,7 +265,7 @@ async def test_stream_ends_with_its_token_or_login(
         await read(parts, reader)
     assert not reader.ended
     turn_id = reader.events[0].data["turn_id"]
-    assert error_of(await api("GET", f"/turns/{turn_id}/events"), 401) == "not_signed_in"
+    assert error_code(await api("GET", f"/turns/{turn_id}/events"), 401) == "not_signed_in"
     assert (await in_database(Turn.objects.get)).status == Status.RUNNING
 
 
@@ -315,13 +315,13 @@ async def test_approval_request_ends_the_stream_and_decision_resumes_the_turn(
         "name": "delete_tasks",
         "arguments": {"numbers": [1, 2]},
     }
-    await chat.settled()
+    await chat.wait_until_idle()
     again = await api.follow(turn_id)
     assert (again.text, again.events[-1].data) == (requested.text, requested.events[-1].data)
 
     approvals = f"/turns/{turn_id}/approvals"
-    assert error_of(await api("POST", f"{approvals}/call_9", {"approve": True}), 404) == "not_found"
-    assert error_of(await api("POST", f"{approvals}/call_1", {"approve": "yes"}), 422) == "invalid"
+    assert error_code(await api("POST", f"{approvals}/call_9", {"approve": True}), 404) == "not_found"
+    assert error_code(await api("POST", f"{approvals}/call_1", {"approve": "yes"}), 422) == "invalid"
     script.enqueue([assistant_message("Deleted.")])
     waiting = asyncio.create_task(api.follow(turn_id, requested.last_id))
     decided = await api("POST", f"{approvals}/call_1", {"approve": True})
@@ -329,7 +329,7 @@ async def test_approval_request_ends_the_stream_and_decision_resumes_the_turn(
     assert set(decided.json()) == {"turn_id", "status"} and decided.json()["turn_id"] == turn_id
     rest = await waiting
     assert rest.ended and rest.text == (await api.follow(turn_id)).text == "Gladly.\n\nDeleted."
-    assert error_of(await api("POST", f"{approvals}/call_1", {"approve": True}), 409) == "conflict"
+    assert error_code(await api("POST", f"{approvals}/call_1", {"approve": True}), 409) == "conflict"
     assert len(await in_database(lambda: tasks.list_tasks(user_id=chat.user.pk).tasks)) == 1
 
 
@@ -354,7 +354,7 @@ async def test_turn_is_stopped_and_retried(api: ApiClient, script: ScriptedModel
     assert (new["replaces"], new["ahead"]) == (turn_id, 0)
     assert retried[1].json()["turn_id"] == new["turn_id"]
     assert (await api.follow(new["turn_id"])).text.endswith("Whole.")
-    assert error_of(await api("POST", f"/turns/{turn_id}/retry"), 409) == "conflict"
+    assert error_code(await api("POST", f"/turns/{turn_id}/retry"), 409) == "conflict"
 
 
 async def test_model_failure_sends_an_error_event(api: ApiClient, script: ScriptedModel) -> None:
@@ -389,14 +389,14 @@ async def test_turn_of_another_user_returns_the_same_404_as_no_turn(
         existing, missing = ApiClient(headers, chat.conversation_id), ApiClient(headers, uuid.uuid4())
         for method, path, body in CALLS:
             response = await existing(method, path.format(turn=turn_id), body)
-            assert error_of(response, 404) == "not_found", path
+            assert error_code(response, 404) == "not_found", path
             assert response.content == (await missing(method, path.format(turn=uuid.uuid4()), body)).content
     api.headers = await in_database(bearer, chat.user, "tasks")
     for method, path, body in CALLS:
-        assert error_of(await api(method, path.format(turn=turn_id), body), 403) == "forbidden"
+        assert error_code(await api(method, path.format(turn=turn_id), body), 403) == "forbidden"
     api.headers = {}
     for method, path, body in CALLS:
-        assert error_of(await api(method, path.format(turn=turn_id), body), 401) == "not_signed_in"
+        assert error_code(await api(method, path.format(turn=turn_id), body), 401) == "not_signed_in"
     turn = await in_database(Turn.objects.get)
     assert (turn.status, turn.stop_asked) == (Status.RUNNING, False)
     assert await in_database(Conversation.objects.count) == 1

@@ -13,7 +13,7 @@ import pytest
 
 from chat.models.token import hash_of
 from chat.tests.live import ScriptedServer, endpoint
-from chat.tests.model_server import ModelServer, says
+from chat.tests.model_server import ModelServer, text_reply
 from chat.tests.streams import Reader
 from config.tests.support import LiveDatabase, ServerProcess
 
@@ -98,8 +98,8 @@ async def test_stream_resumes_after_the_server_is_killed(
         model = {"OPENAI_BASE_URL": endpoint.url, "AGENT_GUARDRAIL": variables["AGENT_GUARDRAIL"]}
         server = ServerProcess(live_database, tmp_path, **model)  # type: ignore[arg-type]
         try:
-            endpoint.play(says("Half of ", "it", ", and the rest."), says("All ", "anew."))
-            endpoint.hold()
+            endpoint.play(text_reply("Half of ", "it", ", and the rest."), text_reply("All ", "anew."))
+            endpoint.pause()
             api, reader = api_client_of(server), Reader()
             sending = asyncio.create_task(api.send_message("hi", reader))
             endpoint.release(2)
@@ -128,8 +128,8 @@ async def test_server_shutdown_ends_streams_cleanly(
         model = {"OPENAI_BASE_URL": endpoint.url, "AGENT_GUARDRAIL": "off"}
         server = ServerProcess(live_database, tmp_path, **model)  # type: ignore[arg-type]
         try:
-            endpoint.play(says("so far", "."))
-            endpoint.hold()
+            endpoint.play(text_reply("so far", "."))
+            endpoint.pause()
             api, reader = api_client_of(server), Reader()
             sending = asyncio.create_task(api.send_message("hi", reader))
             endpoint.release(1)
@@ -163,7 +163,7 @@ async def unread_stream(api: ApiClient, turn_id: str) -> AsyncIterator[None]:
 
 async def test_unread_streams_do_not_grow_the_server(scripted_server: ScriptedServer, endpoint: ModelServer) -> None:
     chunks = ["plain text " * 400] * 600
-    endpoint.play(says(*chunks))
+    endpoint.play(text_reply(*chunks))
     api, reader = api_client_of(scripted_server.server), Reader()
     await api.send_message("tell me everything", reader)
     assert reader.text == "".join(chunks)

@@ -15,7 +15,7 @@ from django.test import AsyncClient, Client
 from chat.infra.notifications import user_group
 from chat.models import Task, User
 from chat.tasks.services import complete_task, create_task
-from chat.tests.api import bearer, error_of
+from chat.tests.api import bearer, error_code
 
 pytestmark = pytest.mark.django_db
 TASKS = "/api/tasks"
@@ -81,12 +81,12 @@ def test_task_is_created_shown_changed_completed_and_deleted(api: ApiClient, own
     completed = api.request("POST", f"{path}/complete")
     assert (completed.status_code, completed.json()["is_completed"]) == (200, True)
     assert completed.json()["completed_at"] is not None
-    assert error_of(api.request("POST", f"{path}/complete"), 409) == "already_completed"
+    assert error_code(api.request("POST", f"{path}/complete"), 409) == "already_completed"
     assert api.request("PATCH", path, {"is_completed": False}).json()["completed_at"] is None
 
     deleted = api.request("DELETE", path)
     assert (deleted.status_code, deleted.content) == (204, b"")
-    assert error_of(api.request("GET", path), 404) == "not_found"
+    assert error_code(api.request("GET", path), 404) == "not_found"
     assert api.request("POST", "", {"title": "Another"}).json()["number"] == 2
 
 
@@ -98,7 +98,7 @@ def test_due_date_and_due_time_are_accepted_as_fields(api: ApiClient) -> None:
 
     assert [task["due"] for task in (created, moved, cleared)] == ["2026-12-24T18:00", "2026-12-25", None]
     for body in ({"due": "2026-12-24", "due_date": "2026-12-25"}, {"due_time": "18:00"}):
-        assert error_of(api.request("PATCH", path, body), 422) == "invalid"
+        assert error_code(api.request("PATCH", path, body), 422) == "invalid"
 
 
 def test_task_can_be_created_completed(api: ApiClient) -> None:
@@ -139,12 +139,12 @@ def test_task_list_is_filtered_and_paginated(api: ApiClient, owner: User) -> Non
 
 @pytest.mark.parametrize("query", ["?status=done", "?limit=0", "?limit=101"])
 def test_invalid_list_parameters_are_rejected(api: ApiClient, query: str) -> None:
-    assert error_of(api.request("GET", query), 422) == "invalid"
+    assert error_code(api.request("GET", query), 422) == "invalid"
 
 
 @pytest.mark.parametrize("after", ["-", "Wy0xXQ", "WzFd" * 9, "WzQyOTQ5NjcyOTZd", "WyIxIl0"])
 def test_invalid_cursor_is_rejected(api: ApiClient, after: str) -> None:
-    assert error_of(api.request("GET", f"?after={after}"), 400) == "bad_cursor"
+    assert error_code(api.request("GET", f"?after={after}"), 400) == "bad_cursor"
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_invalid_cursor_is_rejected(api: ApiClient, after: str) -> None:
 )
 def test_invalid_fields_are_named_in_the_error(api: ApiClient, body: dict[str, object], field: str) -> None:
     response = api.request("POST", "", body)
-    assert error_of(response, 422) == "invalid"
+    assert error_code(response, 422) == "invalid"
     assert [name.split(".")[0] for name in response.json()["error"]["fields"]] == [field]
     assert Task.objects.count() == 0
 
@@ -181,9 +181,9 @@ def test_every_operation_needs_a_token_with_the_scope(owner: User) -> None:
     api, anonymous = ApiClient(owner, "chat"), ApiClient(owner)
     anonymous.headers = {}
     for method, path, body in every_operation(task.pk):
-        assert error_of(anonymous.request(method, path, body), 401) == "not_signed_in", (method, path)
+        assert error_code(anonymous.request(method, path, body), 401) == "not_signed_in", (method, path)
         response = api.request(method, path, body)
-        assert error_of(response, 403) == "forbidden", (method, path)
+        assert error_code(response, 403) == "forbidden", (method, path)
         assert "“tasks”" in response.json()["error"]["detail"]
     assert Task.objects.get().title == "Buy milk"
 
@@ -197,7 +197,7 @@ def test_task_of_another_user_returns_the_same_404_as_no_task(
     existing, empty = every_operation(task.pk), every_operation(uuid.uuid4())
     for (method, path, body), (_, other, _) in zip(existing[2:], empty[2:], strict=True):
         response = api.request(method, path, body)
-        assert error_of(response, 404) == "not_found", (method, path)
+        assert error_code(response, 404) == "not_found", (method, path)
         assert response.json() == api.request(method, other, body).json()
     assert api.request("GET").json()["items"] == []
     assert (Task.objects.get().title, Task.objects.get().completed_at) == ("Buy milk", None)
@@ -267,7 +267,7 @@ def test_undo_after_a_later_change_is_rejected_with_a_reason(api: ApiClient, out
     assert ApiClient(outsider, "tasks").request("POST", undo).status_code == 404
     api.request("PATCH", f"/{task['task_id']}", {"title": "Buy bread"})
     rejected = api.request("POST", undo)
-    assert error_of(rejected, 409) == "not_undoable"
+    assert error_code(rejected, 409) == "not_undoable"
     assert rejected.json()["error"]["detail"].startswith("Task 1 (“Buy milk”) has changed since")
 
 
@@ -277,5 +277,5 @@ def test_undo_after_a_later_change_is_rejected_with_a_reason(api: ApiClient, out
 )
 def test_invalid_title_gets_a_readable_error(client: Client, owner: User, title: str, sentence: str) -> None:
     response = client.post("/api/tasks", {"title": title}, "application/json", headers=bearer(owner))
-    assert error_of(response, 422) == "invalid"
+    assert error_code(response, 422) == "invalid"
     assert response.json()["error"]["fields"] == {"title": sentence}

@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from chat.conversations.services import begin
 from chat.models import Conversation, Message, User
 from chat.models.turn import Status
-from chat.tests.api import bearer, error_of
-from chat.tests.stored_turns import conversation, ending_while_messages_are_read, say
+from chat.tests.api import bearer, error_code
+from chat.tests.stored_turns import add_turn, conversation, turn_ends_during_read
 
 pytestmark = pytest.mark.django_db
 THREADS = "/api/chatkit/threads"
@@ -72,9 +72,9 @@ def test_invalid_title_is_rejected(api: ApiClient, title: object) -> None:
     thread_id = api.request_json("POST", THREADS, {"title": "Groceries"}, status=201)["thread_id"]
     for method, path in (("POST", THREADS), ("PATCH", f"{THREADS}/{thread_id}")):
         response = api(method, path, {"title": title})
-        assert error_of(response, 422) == "invalid"
-    assert error_of(api("PATCH", f"{THREADS}/{thread_id}", {"title": ""}), 422) == "invalid"
-    assert error_of(api("PATCH", f"{THREADS}/{thread_id}", {"title": " \n "}), 400) == "bad_input"
+        assert error_code(response, 422) == "invalid"
+    assert error_code(api("PATCH", f"{THREADS}/{thread_id}", {"title": ""}), 422) == "invalid"
+    assert error_code(api("PATCH", f"{THREADS}/{thread_id}", {"title": " \n "}), 400) == "bad_input"
     assert list(Conversation.objects.values_list("title", flat=True)) == ["Groceries"]
 
 
@@ -92,8 +92,8 @@ def test_threads_are_listed_newest_first_without_losing_ties(api: ApiClient, own
     assert found + thread_ids(page) == expected
     assert page["after"] is None
     assert thread_ids(api.request_json("GET", THREADS)) == expected
-    assert error_of(api("GET", f"{THREADS}?after=x"), 400) == "bad_cursor"
-    assert error_of(api("GET", f"{THREADS}?limit=0"), 422) == "invalid"
+    assert error_code(api("GET", f"{THREADS}?after=x"), 400) == "bad_cursor"
+    assert error_code(api("GET", f"{THREADS}?limit=0"), 422) == "invalid"
 
 
 def test_threads_are_listed_by_status(api: ApiClient, owner: User) -> None:
@@ -124,7 +124,7 @@ def test_thread_is_pinned_archived_renamed_trashed_and_restored(api: ApiClient, 
     for _ in range(2):
         api.request_json("DELETE", path, status=204)
     for method, verb_path, body in (("POST", "/pin", None), ("POST", "/archive", None), ("PATCH", "", {"title": "x"})):
-        assert error_of(api(method, path + verb_path, body), 409) == "conflict"
+        assert error_code(api(method, path + verb_path, body), 409) == "conflict"
     assert api.request_json("GET", path)["trashed"] is True
     restored = api.request_json("POST", f"{path}/restore")
     assert restored["trashed"] is False and restored["title"] == "Party"
@@ -132,7 +132,7 @@ def test_thread_is_pinned_archived_renamed_trashed_and_restored(api: ApiClient, 
 
 def test_thread_shows_its_newest_messages_in_order(api: ApiClient, owner: User) -> None:
     thread = conversation(owner)
-    turns = [say(thread, f"question {n}", f"answer {n}") for n in range(30)]
+    turns = [add_turn(thread, f"question {n}", f"answer {n}") for n in range(30)]
     path = f"{THREADS}/{thread.pk}"
     thread_json = api.request_json("GET", path)
     assert set(thread_json) == THREAD_FIELDS | {"messages", "has_more", "turns"}
@@ -150,21 +150,21 @@ def test_thread_shows_its_newest_messages_in_order(api: ApiClient, owner: User) 
     older = api.request_json("GET", f"{path}?limit=100&before={thread_json['messages'][0]['message_id']}")
     assert [message["position"] for message in older["messages"]] == list(range(1, 11))
     assert older["has_more"] is False
-    assert error_of(api("GET", f"{path}?before={uuid.uuid4()}"), 404) == "not_found"
+    assert error_code(api("GET", f"{path}?before={uuid.uuid4()}"), 404) == "not_found"
     assert api("GET", f"{path}?limit=101").status_code == 422
 
 
 def test_thread_lists_unfinished_turns(api: ApiClient, owner: User) -> None:
     thread = conversation(owner)
-    say(thread, "first")
-    turn = say(thread, "second", None, status=Status.QUEUED)
+    add_turn(thread, "first")
+    turn = add_turn(thread, "second", None, status=Status.QUEUED)
     thread_json = api.request_json("GET", f"{THREADS}/{thread.pk}")
     assert thread_json["turns"] == [{"turn_id": str(turn.pk), "status": "queued", "message_id": str(turn.prompt_id)}]
 
 
 def test_message_of_an_earlier_version_is_shown(api: ApiClient, owner: User) -> None:
     thread = conversation(owner)
-    turn = say(thread, "first")
+    turn = add_turn(thread, "first")
     path = f"{THREADS}/{thread.pk}/messages/{turn.prompt_id}"
     message_json = api.request_json("GET", path)
     assert set(message_json) == MESSAGE_FIELDS
@@ -179,7 +179,7 @@ def test_thread_is_exported_as_json_and_markdown(api: ApiClient, owner: User) ->
     owner.time_zone = "Asia/Tokyo"
     owner.save()
     thread = conversation(owner, "Party: “food”")
-    at = say(thread, "Buy **milk**", "Bought.").prompt.created_at
+    at = add_turn(thread, "Buy **milk**", "Bought.").prompt.created_at
     path = f"{THREADS}/{thread.pk}/export"
     response = api("GET", path)
     assert response["Content-Type"] == "application/json"
@@ -210,12 +210,12 @@ def test_thread_is_exported_as_json_and_markdown(api: ApiClient, owner: User) ->
 
 def test_search_finds_words_and_phrases(api: ApiClient, owner: User, outsider: User) -> None:
     party, bills = conversation(owner, "Party"), conversation(owner, "Money")
-    say(party, "Buy groceries for the party", "I added “Buy groceries”.")
-    last = say(party, "And balloons, a grocery bag too", "Done.")
-    say(bills, "Pay the rent", "Noted.")
-    say(conversation(outsider), "groceries of somebody else")
+    add_turn(party, "Buy groceries for the party", "I added “Buy groceries”.")
+    last = add_turn(party, "And balloons, a grocery bag too", "Done.")
+    add_turn(bills, "Pay the rent", "Noted.")
+    add_turn(conversation(outsider), "groceries of somebody else")
     trashed = conversation(owner)
-    say(trashed, "groceries thrown away")
+    add_turn(trashed, "groceries thrown away")
     api.request_json("DELETE", f"{THREADS}/{trashed.pk}", status=204)
 
     found = api.request_json("GET", "/api/search?q=groceries")
@@ -250,16 +250,16 @@ def test_search_finds_words_and_phrases(api: ApiClient, owner: User, outsider: U
         str(party.pk)
     ]
     for bad in ("", "?q=", f"?q={'x' * 201}"):
-        assert error_of(api("GET", f"/api/search{bad}"), 422) == "invalid"
+        assert error_code(api("GET", f"/api/search{bad}"), 422) == "invalid"
     too_many = api("GET", "/api/search?q=b c d e f g h j k")
-    assert error_of(too_many, 400) == "bad_input"
+    assert error_code(too_many, 400) == "bad_input"
     assert "at most 8 different words or phrases" in too_many.content.decode()
 
 
 def test_very_long_reply_is_stored_and_found_by_its_first_words(api: ApiClient, owner: User) -> None:
     # More distinct words than PostgreSQL can index in one text.
     reply = " ".join(f"a{number:07}" for number in range(120_000))
-    say(conversation(owner, "Long"), "Count", reply)
+    add_turn(conversation(owner, "Long"), "Count", reply)
     (found,) = api.request_json("GET", "/api/search?q=a0000999")["items"]
     assert "a0000999" in found["snippet"] and found["role"] == "assistant"
     assert api.request_json("GET", "/api/search?q=a0119999")["items"] == []
@@ -281,16 +281,16 @@ def test_thread_of_another_user_returns_the_same_404_as_no_thread(
     owner: User, outsider: User, staff: User, method: str, path: str, body: object
 ) -> None:
     thread = conversation(owner)
-    turn = say(thread, "mine", calls=1)
+    turn = add_turn(thread, "mine", calls=1)
     existing = THREADS + f"/{thread.pk}" + path.format(message=turn.prompt_id, turn=turn.pk)
     for user in (outsider, staff):
         other = ApiClient(user)
         response = other(method, existing, body)
-        assert error_of(response, 404) == "not_found"
+        assert error_code(response, 404) == "not_found"
         missing = THREADS + f"/{uuid.uuid4()}" + path.format(message=uuid.uuid4(), turn=uuid.uuid4())
         assert response.content == other(method, missing, body).content
-    assert error_of(ApiClient(owner, "tasks")(method, existing, body), 403) == "forbidden"
-    assert error_of(Client().generic(method, existing), 401) == "not_signed_in"
+    assert error_code(ApiClient(owner, "tasks")(method, existing, body), 403) == "forbidden"
+    assert error_code(Client().generic(method, existing), 401) == "not_signed_in"
     after = Conversation.objects.get(pk=thread.pk)
     assert (after.title, after.trashed_at, after.pinned_at, after.archived_at) == ("Groceries", None, None, None)
 
@@ -298,7 +298,7 @@ def test_thread_of_another_user_returns_the_same_404_as_no_thread(
 def test_query_count_of_each_operation(api: ApiClient, owner: User) -> None:
     threads = [conversation(owner, f"{n}") for n in range(60)]
     for _ in range(60):
-        say(threads[0], "Buy milk", calls=1)
+        add_turn(threads[0], "Buy milk", calls=1)
     first = Message.objects.order_by("-position")[5]
 
     def count_queries(path: str) -> int:
@@ -319,8 +319,8 @@ def test_query_count_of_each_operation(api: ApiClient, owner: User) -> None:
 
 def test_turn_ending_during_the_read_is_shown_as_turn_or_reply(api: ApiClient, owner: User) -> None:
     thread = conversation(owner)
-    turn = say(thread, "Add milk", None, status=Status.RUNNING)
-    with ending_while_messages_are_read(turn):
+    turn = add_turn(thread, "Add milk", None, status=Status.RUNNING)
+    with turn_ends_during_read(turn):
         thread_json = api.request_json("GET", f"{THREADS}/{thread.pk}")
     assert [each["turn_id"] for each in thread_json["turns"]] == [str(turn.pk)]
 

@@ -11,7 +11,7 @@ from chat.exceptions import Conflict
 from chat.infra.db_threads import in_database
 from chat.models import Message, Turn
 from chat.models.turn import Status
-from chat.tests.approvals import DELETE, ask, call, chat, row, titles
+from chat.tests.approvals import DELETE, chat, request_approval, task_titles, tool_call_row, turn_row
 from chat.tests.conftest import Chat
 from chat.turns.events import (
     ApprovalDecided,
@@ -25,9 +25,9 @@ __all__ = ["chat"]
 
 
 async def test_later_message_supersedes_the_approval_request(chat: Chat, script: ScriptedModel) -> None:
-    accepted = await ask(chat, script)
+    accepted = await request_approval(chat, script)
     script.enqueue([assistant_message("It is Friday.")])
-    following = asyncio.create_task(chat.log(accepted.turn))
+    following = asyncio.create_task(chat.follow_to_end(accepted.turn))
     assert await chat.reply("What day is it for my tasks?") == "It is Friday."
 
     events = [entry.event for entry in await following]
@@ -37,7 +37,7 @@ async def test_later_message_supersedes_the_approval_request(chat: Chat, script:
     assert last.message is not None
     assert last.message.text == "Gladly."
     assert last.message.id == reply_id(accepted.turn.pk)
-    assert len(await titles()) == 3
+    assert len(await task_titles()) == 3
     model_saw = script.last_call
     assert model_saw is not None
     kinds = [item.get("type", item.get("role")) for item in model_saw.input]
@@ -66,28 +66,28 @@ async def test_message_queued_before_the_approval_request_supersedes_it(chat: Ch
     first, second = await chat.send("Delete the first two tasks"), await chat.send("Wait")
     gate.set()
 
-    assert isinstance((await chat.log(first.turn))[-1].event, TurnStopped)
-    assert isinstance((await chat.log(second.turn))[-1].event, TurnFinished)
-    assert (await call()).decided_by == "superseded"
-    assert len(await titles()) == 3
+    assert isinstance((await chat.follow_to_end(first.turn))[-1].event, TurnStopped)
+    assert isinstance((await chat.follow_to_end(second.turn))[-1].event, TurnFinished)
+    assert (await tool_call_row()).decided_by == "superseded"
+    assert len(await task_titles()) == 3
 
 
 async def test_waiting_turn_is_stopped_and_its_retry_requests_approval_again(chat: Chat, script: ScriptedModel) -> None:
-    accepted = await ask(chat, script)
+    accepted = await request_approval(chat, script)
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
-    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnStopped)
-    assert len(await titles()) == 3
+    assert isinstance((await chat.follow_to_end(accepted.turn))[-1].event, TurnStopped)
+    assert len(await task_titles()) == 3
 
     again = await chat.retry(accepted.turn)
     await chat.until(again.turn, ApprovalRequested)
-    await chat.settled()
+    await chat.wait_until_idle()
     script.enqueue([assistant_message("Both are gone.")])
     await chat.decide(again.turn, "call_1", True)
-    await chat.log(again.turn)
-    await chat.settled()
-    assert await titles() == ["Eggs"]
+    await chat.follow_to_end(again.turn)
+    await chat.wait_until_idle()
+    assert await task_titles() == ["Eggs"]
     assert len(script.calls) == 2
-    assert await chat.session() == (await row(again)).items
+    assert await chat.session() == (await turn_row(again)).items
 
 
 async def test_turn_stopped_by_another_process_does_not_wait_for_approval(chat: Chat, script: ScriptedModel) -> None:
@@ -102,14 +102,14 @@ async def test_turn_stopped_by_another_process_does_not_wait_for_approval(chat: 
     await in_database(lambda: Turn.objects.filter(pk=accepted.turn.pk).update(stop_asked=True))
     gate.set()
 
-    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnStopped)
-    assert (await row(accepted)).status == Status.STOPPED
-    assert (await call()).decided_by == "superseded"
+    assert isinstance((await chat.follow_to_end(accepted.turn))[-1].event, TurnStopped)
+    assert (await turn_row(accepted)).status == Status.STOPPED
+    assert (await tool_call_row()).decided_by == "superseded"
 
 
 async def test_superseded_approval_request_counts_its_tokens(chat: Chat, script: ScriptedModel) -> None:
     script.set_default_usage(Usage(requests=1, input_tokens=30, output_tokens=4, total_tokens=34))
-    accepted = await ask(chat, script)
+    accepted = await request_approval(chat, script)
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
 
-    assert (await row(accepted)).usage == {"input_tokens": 30, "output_tokens": 4}
+    assert (await turn_row(accepted)).usage == {"input_tokens": 30, "output_tokens": 4}

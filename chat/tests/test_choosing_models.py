@@ -9,7 +9,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from chat.models import Conversation, User
-from chat.tests.api import bearer, error_of
+from chat.tests.api import bearer, error_code
 from chat.tests.model_entry import model_entry
 from chat.tests.stored_turns import conversation
 
@@ -46,7 +46,7 @@ def test_built_in_model_is_not_listed(owner: User) -> None:
     assert json.loads(call(owner, "GET", "/api/models").content)["items"] == []
     row = conversation(owner)
     assert json.loads(call(owner, "GET", f"{THREADS}/{row.pk}").content)["model"] is None
-    assert error_of(call(owner, "PATCH", f"{THREADS}/{row.pk}", {"model": "fast"}), 400) == "bad_input"
+    assert error_code(call(owner, "PATCH", f"{THREADS}/{row.pk}", {"model": "fast"}), 400) == "bad_input"
 
 
 def test_thread_is_created_with_a_model_and_changed(owner: User, outsider: User, two_models: None) -> None:
@@ -59,10 +59,10 @@ def test_thread_is_created_with_a_model_and_changed(owner: User, outsider: User,
     both = json.loads(call(owner, "PATCH", path, {"model": "slow", "title": "Party"}).content)
     assert (both["model"], both["title"]) == ("slow", "Party")
 
-    assert error_of(call(owner, "PATCH", path, {"model": "none", "title": "x"}), 400) == "bad_input"
-    assert error_of(call(owner, "PATCH", path, {}), 422) == "invalid"
-    assert error_of(call(owner, "POST", THREADS, {"model": "none"}), 400) == "bad_input"
-    assert error_of(call(outsider, "PATCH", path, {"model": "fast"}), 404) == "not_found"
+    assert error_code(call(owner, "PATCH", path, {"model": "none", "title": "x"}), 400) == "bad_input"
+    assert error_code(call(owner, "PATCH", path, {}), 422) == "invalid"
+    assert error_code(call(owner, "POST", THREADS, {"model": "none"}), 400) == "bad_input"
+    assert error_code(call(outsider, "PATCH", path, {"model": "fast"}), 404) == "not_found"
     row = Conversation.objects.get(pk=created["thread_id"])
     assert (row.model, row.title) == ("slow", "Party")
 

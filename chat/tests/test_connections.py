@@ -16,7 +16,7 @@ from chat.exceptions import RateLimited
 from chat.models import User
 from chat.realtime.connections import Connections, Credential
 from chat.tests.live import ScriptedServer, endpoint, open_socket, sign_in
-from chat.tests.model_server import ModelServer, says
+from chat.tests.model_server import ModelServer, text_reply
 from chat.tests.test_api_streams_live import ApiClient, api_client_of
 
 __all__ = ["endpoint"]
@@ -58,8 +58,8 @@ class Streams:
 @pytest.fixture
 async def streams(scripted_server: ScriptedServer, endpoint: ModelServer) -> AsyncIterator[Streams]:
     """An API client of a server whose model has not answered yet."""
-    endpoint.play(*[says("so far", ".")] * 50)
-    endpoint.hold()
+    endpoint.play(*[text_reply("so far", ".")] * 50)
+    endpoint.pause()
     api = api_client_of(scripted_server.server)
     headers = {"Authorization": f"Bearer {api.key}"}
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)

@@ -210,8 +210,8 @@ def test_expired_hold_does_not_prevent_trashing(groceries: Conversation) -> None
 
 
 def test_trashing_stops_running_and_queued_turns(groceries: Conversation) -> None:
-    running = stored_turns.say(groceries, "Add milk", None, status=Status.RUNNING)
-    queued = stored_turns.say(groceries, "And eggs", None, status=Status.QUEUED)
+    running = stored_turns.add_turn(groceries, "Add milk", None, status=Status.RUNNING)
+    queued = stored_turns.add_turn(groceries, "And eggs", None, status=Status.QUEUED)
     do("trash", groceries)
     running.refresh_from_db()
     queued.refresh_from_db()
@@ -221,7 +221,7 @@ def test_trashing_stops_running_and_queued_turns(groceries: Conversation) -> Non
 
 
 def test_trashing_declines_waiting_approvals(groceries: Conversation) -> None:
-    waiting = stored_turns.say(groceries, "Delete all", None, status=Status.WAITING, so_far="I would delete")
+    waiting = stored_turns.add_turn(groceries, "Delete all", None, status=Status.WAITING, so_far="I would delete")
     call = ToolCall.objects.create(
         turn=waiting, call_id="c", name="delete_tasks", arguments={}, decision=Decision.AWAITING
     )
@@ -254,8 +254,8 @@ def test_purge_removes_every_row_of_the_conversation_only(
     other = stored_turns.conversation(owner, "Other")
     tasks.create_task(user_id=owner.pk, title="Buy milk")
     for conversation in (groceries, other):
-        turn = stored_turns.say(conversation, "Add milk", calls=2)
-        stored_turns.say(conversation, "", "Again.", retry_of=turn)
+        turn = stored_turns.add_turn(conversation, "Add milk", calls=2)
+        stored_turns.add_turn(conversation, "", "Again.", retry_of=turn)
         TurnStep.objects.create(turn=turn, n=1, output=[], usage={}, duration_ms=1)
         Quarantined.objects.create(session_id=store_session(session_file, conversation), content="x", reason="torn")
     do("trash", groceries)
@@ -289,7 +289,7 @@ def test_empty_trash_purges_own_and_leaves_held_or_busy_conversations(
     store_session(session_file, trashed_rows[0])
     hold(held)
     busy.refresh_from_db()
-    stored_turns.say(busy, "Add milk", None, status=Status.RUNNING)
+    stored_turns.add_turn(busy, "Add milk", None, status=Status.RUNNING)
 
     emptied = conversations.empty_trash(user_id=owner.pk)
 
@@ -318,7 +318,7 @@ def test_removal_covers_every_table_that_refers_to_a_conversation() -> None:
 
 
 def test_purge_with_a_corrupt_session_file_deletes_nothing(groceries: Conversation, session_file: Path) -> None:
-    stored_turns.say(groceries, "Add milk")
+    stored_turns.add_turn(groceries, "Add milk")
     do("trash", groceries)
     session_file.write_bytes(b"this is no database at all, only text" * 100)
     with pytest.raises(MemoryUnavailable):

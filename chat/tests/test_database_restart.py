@@ -29,7 +29,7 @@ async def test_same_process_resumes_a_turn_after_a_lost_connection(start_runner:
             while not database.query(blocked % "pid"):
                 await asyncio.sleep(0.02)
             database.query(blocked % "pg_terminate_backend(pid)")
-        await chat.log(accepted.turn)
+        await chat.follow_to_end(accepted.turn)
 
     turn = await in_database(Turn.objects.get)
     assert (turn.status, turn.attempt, turn.cut_off) == (Status.DONE, 2, 0), "no process has crashed"

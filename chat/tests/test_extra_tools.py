@@ -18,7 +18,7 @@ from chat.infra.db_threads import in_database
 from chat.models import Task, ToolCall, Turn, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat, StartRunner
-from chat.tests.custom_tools import Watched, watched
+from chat.tests.custom_tools import Observed, observed
 from chat.tests.test_replay import abandon
 from chat.turns.events import ToolFinished, ToolStarted, TurnFinished, TurnStopped
 from chat.turns.journal import CUT_OFF
@@ -33,9 +33,9 @@ HERE = "chat.tests.custom_tools"
 def own_tools(settings: Settings) -> Iterator[None]:
     """Configure the tools of `custom_tools`, with fresh records of their calls."""
     settings.AGENT_EXTRA_TOOLS = f"{HERE}.TOOLS"
-    fresh = Watched()
-    for field in fields(Watched):
-        setattr(watched, field.name, getattr(fresh, field.name))
+    fresh = Observed()
+    for field in fields(Observed):
+        setattr(observed, field.name, getattr(fresh, field.name))
     yield
 
 
@@ -49,7 +49,7 @@ def outputs(script: ScriptedModel) -> list[str]:
 async def output_of(chat: Chat, script: ScriptedModel, name: str, **arguments: object) -> str:
     """Let the model call a tool, and return the output that it is given."""
     script.extend([[function_call(name, dict(arguments), call_id="call_1")], [assistant_message("Done.")]])
-    assert isinstance(await chat.say("please"), TurnFinished)
+    assert isinstance(await chat.run_turn("please"), TurnFinished)
     return outputs(script)[-1]
 
 
@@ -165,7 +165,7 @@ async def test_offline_model_continues_a_conversation_with_extra_tool_calls(
 
     assert "Buy milk" in await offline.reply("Add a task to buy milk")
     assert "please" in await offline.reply("What was the first thing I asked?")
-    assert watched.done == [(chat.user.pk, "the moon")]
+    assert observed.done == [(chat.user.pk, "the moon")]
 
 
 # The user of a call, and its output.
@@ -176,7 +176,7 @@ async def test_function_tool_acts_for_the_user_of_the_turn(chat: Chat, script: S
     theirs = Chat(chat.runner, outsider, uuid.uuid4())
     await output_of(theirs, script, "note", text="theirs")
 
-    assert watched.done == [(chat.user.pk, "mine"), (outsider.pk, "theirs")]
+    assert observed.done == [(chat.user.pk, "mine"), (outsider.pk, "theirs")]
     assert json.loads(output)["noted"] == "mine"
     assert [call.output for call in await in_database(lambda: list(ToolCall.objects.all()))][0] == output
 
@@ -186,11 +186,11 @@ async def test_user_id_in_the_arguments_does_not_change_the_user(
 ) -> None:
     await output_of(chat, script, "note", text="mine", user_id=str(outsider.pk))
 
-    assert {user_id for user_id, _ in watched.done} <= {chat.user.pk}
+    assert {user_id for user_id, _ in observed.done} <= {chat.user.pk}
 
 
 async def test_tool_output_is_stored_as_the_model_receives_it(chat: Chat, script: ScriptedModel) -> None:
-    watched.go_on.set()
+    observed.proceed.set()
 
     output = await output_of(chat, script, "wait", text="rain")
 
@@ -247,7 +247,7 @@ async def start_waiting(chat: Chat, script: ScriptedModel) -> Turn:
     """Let the model call a tool, and return when the call has started; it does not end."""
     script.enqueue([function_call("wait", {"text": "rain"}, call_id="call_1")])
     turn = (await chat.send("please")).turn
-    await watched.begun.wait()
+    await observed.started.wait()
     return turn
 
 
@@ -257,8 +257,8 @@ async def test_running_tool_call_is_stored_as_cut_off_until_it_ends(chat: Chat, 
     assert (call.output, call.error) == (None, CUT_OFF)
 
     script.enqueue([assistant_message("Done.")])
-    watched.go_on.set()
-    log = await chat.log(turn)
+    observed.proceed.set()
+    log = await chat.follow_to_end(turn)
 
     call = await in_database(ToolCall.objects.get)
     assert (call.output, call.error) == ("waited \ufffd for rain", None)
@@ -271,27 +271,27 @@ async def test_interrupted_tool_call_is_not_started_again(
 ) -> None:
     turn = await start_waiting(chat, script)
     await abandon(chat.runner)
-    watched.begun.clear()
+    observed.started.clear()
 
     second = ScriptedModel([[assistant_message("I do not know whether I waited.")]])
     chat.runner = await start_runner(second)
-    assert isinstance((await chat.log(turn))[-1].event, TurnFinished)
-    await chat.settled()
+    assert isinstance((await chat.follow_to_end(turn))[-1].event, TurnFinished)
+    await chat.wait_until_idle()
 
     assert outputs(second) == [CUT_OFF]
-    assert not watched.begun.is_set()
-    assert watched.done == []
+    assert not observed.started.is_set()
+    assert observed.done == []
 
 
 async def test_stop_cancels_a_running_tool_call_and_the_next_turn_sees_it(chat: Chat, script: ScriptedModel) -> None:
     turn = await start_waiting(chat, script)
 
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=turn.pk)
-    log = [entry.event for entry in await chat.log(turn)]
+    log = [entry.event for entry in await chat.follow_to_end(turn)]
 
     assert isinstance(log[-1], TurnStopped)
     assert ToolFinished("call_1", error=CUT_OFF) in log
-    assert watched.was_cancelled
+    assert observed.was_cancelled
     assert (await in_database(Turn.objects.get)).status == Status.STOPPED
     script.enqueue([assistant_message("As you wish.")])
     await chat.reply("and now?")
@@ -302,11 +302,11 @@ async def test_edited_message_is_answered_with_knowledge_of_the_cut_off_call(cha
     turn = await start_waiting(chat, script)
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=turn.pk)
     message = (await in_database(Turn.objects.select_related("prompt").get)).prompt
-    await chat.settled()
+    await chat.wait_until_idle()
 
     script.enqueue([assistant_message("As you wish.")])
     edited = await chat.edit(message.pk, "something else")
-    await chat.log(edited.turn)
+    await chat.follow_to_end(edited.turn)
 
     call = script.last_call
     assert call is not None
@@ -322,14 +322,14 @@ async def test_tool_that_needs_approval_runs_once_after_approval(
     chat: Chat, script: ScriptedModel, name: str, text: str, approve: bool
 ) -> None:
     script.enqueue([function_call(name, {"text": text}, call_id="call_1")])
-    accepted, event = await chat.asked("please")
-    assert (event.name, event.arguments, watched.done) == (name, {"text": text}, [])
+    accepted, event = await chat.request_approval("please")
+    assert (event.name, event.arguments, observed.done) == (name, {"text": text}, [])
 
     script.enqueue([assistant_message("Well.")])
     await chat.decide(accepted.turn, "call_1", approve)
-    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnFinished)
+    assert isinstance((await chat.follow_to_end(accepted.turn))[-1].event, TurnFinished)
 
-    assert watched.done == ([(chat.user.pk, text)] if approve else [])
+    assert observed.done == ([(chat.user.pk, text)] if approve else [])
     assert ("declined" in outputs(script)[0]) is not approve
 
 
@@ -340,6 +340,6 @@ async def test_tool_runs_without_approval_where_its_own_rule_allows_it(chat: Cha
 async def test_failing_approval_rule_requests_an_approval(chat: Chat, script: ScriptedModel) -> None:
     script.enqueue([function_call("whisper", {}, call_id="call_1")])
 
-    _, event = await chat.asked("please")
+    _, event = await chat.request_approval("please")
 
     assert event.name == "whisper"

@@ -15,7 +15,7 @@ from django.utils import timezone
 from chat.accounts import tokens
 from chat.api import idempotency
 from chat.models import ApiToken, Conversation, IdempotentRequest, Task, User
-from chat.tests.api import bearer, error_of
+from chat.tests.api import bearer, error_code
 from chat.tests.live import sign_in
 from config.tests.support import PASSWORD, ServerProcess
 
@@ -37,7 +37,7 @@ def test_same_key_creates_one_object(client: Client, owner: User, outsider: User
     assert (first.status_code, repeated.status_code) == (201, 201)
     assert first.json() == repeated.json()
     assert dict(first.headers) == dict(repeated.headers)
-    assert error_of(post(other), 422) == "key_reused"
+    assert error_code(post(other), 422) == "key_reused"
     assert model._default_manager.count() == 1
     assert post(body, key="k2").status_code == 201
     assert post(other, user=outsider).status_code == 201
@@ -54,7 +54,7 @@ def test_repeated_request_does_not_recreate_a_deleted_object(client: Client, own
     for path, (body, _, model) in CREATIONS.items():
         assert client.post(path, body, "application/json", headers=headers).status_code == 201
         model._default_manager.all().delete()
-        assert error_of(client.post(path, body, "application/json", headers=headers), 404) == "not_found"
+        assert error_code(client.post(path, body, "application/json", headers=headers), 404) == "not_found"
         assert not model._default_manager.exists()
 
 
@@ -65,7 +65,7 @@ def test_token_is_created_once_and_its_key_is_not_stored(client: Client, owner: 
     response = client.post("/api/auth/tokens", body, "application/json", headers=headers)
     assert response.status_code == 201
     repeated = client.post("/api/auth/tokens", body, "application/json", headers=headers)
-    assert error_of(repeated, 409) == "conflict"
+    assert error_code(repeated, 409) == "conflict"
     assert response.json()["token_id"] in repeated.json()["error"]["detail"]
     assert ApiToken.objects.filter(name="Script").count() == 1
 

@@ -35,7 +35,7 @@ def _seven_tasks(outsider: User) -> None:
 
 async def output_of(chat: Chat, script: ScriptedModel, name: str, arguments: dict[str, Any]) -> str:
     script.extend([[function_call(name, arguments, call_id="call_1")], [assistant_message("Done.")]])
-    last = await chat.say("please")
+    last = await chat.run_turn("please")
     assert isinstance(last, TurnFinished), last
     call = script.last_call
     assert call is not None

@@ -12,7 +12,7 @@ from chat.exceptions import BadJson
 from chat.infra.json_text import read_json
 from chat.models import User
 from chat.realtime.client_frames import BadFrame, parse
-from chat.tests.api import bearer, error_of
+from chat.tests.api import bearer, error_code
 
 BROKEN = [
     (b'{"title": "x",\n "due" 5}', "This is not valid JSON at line 2, column 8: Expecting ':' delimiter."),
@@ -45,7 +45,7 @@ def test_every_entry_point_reports_the_position(client: Client, owner: User) -> 
     data, sentence = BROKEN[0]
     for path in ("/api/tasks", "/api/chatkit", "/api/chatkit/threads"):
         response = client.post(path, data, "application/json", headers=bearer(owner))
-        assert error_of(response, 400) == "bad_request"
+        assert error_code(response, 400) == "bad_request"
         assert response.json()["error"]["detail"] == sentence
     with pytest.raises(BadFrame) as refused:
         parse(data.decode())
@@ -86,6 +86,6 @@ def test_operation_without_a_body_refuses_fields(client: Client, owner: User, bo
 @pytest.mark.django_db
 def test_unauthorized_request_gets_no_error_about_its_body(client: Client, owner: User) -> None:
     (path, *_) = bodyless(owner)
-    assert error_of(client.post(path, b"{", "application/json"), 401) == "not_signed_in"
+    assert error_code(client.post(path, b"{", "application/json"), 401) == "not_signed_in"
     undo = f"/api/tasks/changes/{uuid.uuid4()}/undo"
-    assert error_of(client.post(undo, b'{"x": 1}', "application/json", headers=bearer(owner)), 422) == "invalid"
+    assert error_code(client.post(undo, b'{"x": 1}', "application/json", headers=bearer(owner)), 422) == "invalid"

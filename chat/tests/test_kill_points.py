@@ -32,16 +32,16 @@ LAST = Order("last", ((CREATE,),))
 
 # For each point: the orders sent before the kill, and the steps that the model is asked for in all.
 ORDERS = {
-    "after accept": ([FULL], [1, 2, 3]),
-    "after the claim of a queued one": ([SLOW, NEXT], [1]),
-    "before the model": ([FULL], [1, 2, 3]),
-    "mid-stream": ([SLOW], [1, 1]),
-    "mid-stream with text saved": ([SLOW], [1, 1]),
-    "after a response was journaled": ([FULL], [1, 2, 3]),
-    "between two parallel tools": ([FULL], [1, 2, 3]),
-    "after a tool's commit": ([SINGLE], [1, 2]),
-    "after the SDK stored calls and outputs": ([SINGLE], [1, 2]),
-    "after the SDK stored the reply": ([SPOKEN], [1, 2]),
+    "after the message is accepted": ([FULL], [1, 2, 3]),
+    "after a queued turn is claimed": ([SLOW, NEXT], [1]),
+    "before the model request": ([FULL], [1, 2, 3]),
+    "during the stream": ([SLOW], [1, 1]),
+    "during the stream with text saved": ([SLOW], [1, 1]),
+    "after a response is journaled": ([FULL], [1, 2, 3]),
+    "between two parallel tool calls": ([FULL], [1, 2, 3]),
+    "after a tool's transaction": ([SINGLE], [1, 2]),
+    "after the SDK adds calls and outputs": ([SINGLE], [1, 2]),
+    "after the SDK adds the reply": ([SPOKEN], [1, 2]),
     "before the final commit": ([SPOKEN], [1, 2]),
     "after the final commit": ([FULL], [1, 2, 3]),
     "while pruning": ([SINGLE, NEXT], [1, 2]),
@@ -61,7 +61,7 @@ class DyingServers:
 
     def __init__(self, template: str, folder: Path) -> None:
         self.model_port = free_port()
-        self.point = folder / "dies"
+        self.point = folder / "kill_point"
         self._template = template
         self._folder = folder
         self._servers: dict[tuple[int, str], ServerProcess] = {}
@@ -88,7 +88,7 @@ class DyingServers:
         data_dir = self._folder / f"{limit} {store}"
         data_dir.mkdir()
         configured = {
-            "DIES": str(self.point),
+            "KILL_POINT_FILE": str(self.point),
             "OPENAI_BASE_URL": f"http://127.0.0.1:{self.model_port}/v1",
             "AGENT_GUARDRAIL": "off",
             "AGENT_SESSION_MAX_MESSAGES": str(limit),
@@ -111,7 +111,7 @@ async def model(servers: DyingServers) -> AsyncIterator[tuple[ModelServer, Order
     taker = OrderTaker()
     async with ModelServer(rule=taker.answer, port=servers.model_port) as endpoint:
         yield endpoint, taker
-    assert (endpoint.problems, taker.wrong) == ([], [])
+    assert (endpoint.problems, taker.problems) == ([], [])
 
 
 async def wait_until_killed(server: ServerProcess) -> None:
@@ -150,27 +150,27 @@ async def test_turn_is_finished_after_a_kill(
         for order in orders:
             await page.send(order.message)
         await wait_until_killed(server)
-        if point == "after accept":
+        if point == "after the message is accepted":
             assert not page.accepted, "the server is killed before it acknowledges the stored message"
         taker.held = {1}
         servers.running(limit, store)
-        if point == "mid-stream with text saved":
-            kept = await page.kept(attempt=2)
+        if point == "during the stream with text saved":
+            kept = await page.text_kept_at_attempt(attempt=2)
             assert kept and SLOW.reply.startswith(kept), "the text stays on the page until the turn streams again"
         taker.held = set()
         await wait_until_done(conversation, len(orders), within=30)
-        await page.settled(len(orders), within=30)
+        await page.wait_until_settled(len(orders), within=30)
         conversation.check(orders, taker, page)
-        assert taker.asked_for(orders[0].name) == expected_steps
+        assert taker.requested_steps(orders[0].name) == expected_steps
 
         async with Page(server.ws_url, server.url, person, conversation.id) as fresh:
             for turn_id in page.turns:
-                fresh.look_at(turn_id)
-            await fresh.settled(0, within=30)
+                fresh.follow_turn(turn_id)
+            await fresh.wait_until_settled(0, within=30)
             conversation.check_page(fresh)
             assert set(fresh.turns) == set(page.turns)
 
         await page.send(LAST.message)
-        await page.settled(len(orders) + 1, within=30)
+        await page.wait_until_settled(len(orders) + 1, within=30)
         conversation.check([*orders, LAST], taker, page)
-    conversation.check_mirror()
+    conversation.check_metadata()

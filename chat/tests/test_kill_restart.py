@@ -20,10 +20,10 @@ pytestmark = pytest.mark.service
 async def test_conversation_continues_after_a_kill(server: ServerProcess) -> None:
     person, conversation_id = sign_in(server), uuid.uuid4()
     async with open_socket(server, person, conversation_id) as socket:
-        await socket.say("Add a task to buy groceries for the party")
+        await socket.send_and_wait("Add a task to buy groceries for the party")
         # Another process that opens and closes the file takes nothing away from the server that uses it.
         await check_session(server, person, conversation_id)
-        log = await socket.say("Actually, make that due tomorrow")
+        log = await socket.send_and_wait("Actually, make that due tomorrow")
         server.kill9()
         assert await socket.closed() == 1006
     server.restart()

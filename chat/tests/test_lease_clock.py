@@ -36,13 +36,13 @@ def accept_turn(user: User) -> None:
 
 def claim_turn(user: User) -> None:
     conversation = stored_turns.conversation(user)
-    stored_turns.say(conversation, "hi", None, status=Status.QUEUED)
+    stored_turns.add_turn(conversation, "hi", None, status=Status.QUEUED)
     assert claim(conversation.pk, owner=HERE)
 
 
 def decide_call(user: User) -> None:
     conversation = stored_turns.conversation(user)
-    turn = stored_turns.say(conversation, "hi", None, status=Status.WAITING)
+    turn = stored_turns.add_turn(conversation, "hi", None, status=Status.WAITING)
     ToolCall.objects.create(turn=turn, call_id="c", name="delete_tasks", arguments={}, decision=Decision.AWAITING)
     of_turn = {"user_id": user.pk, "conversation_id": conversation.pk, "turn_id": turn.pk}
     decide(**of_turn, call_id="c", approve=True, runner=HERE)
@@ -60,7 +60,7 @@ def take_over_turn(user: User) -> None:
 
 
 def running_turn(user: User, owner: uuid.UUID) -> Turn:
-    turn = stored_turns.say(stored_turns.conversation(user), "hi", None, status=Status.RUNNING)
+    turn = stored_turns.add_turn(stored_turns.conversation(user), "hi", None, status=Status.RUNNING)
     Turn.objects.update(owner=owner)
     return turn
 

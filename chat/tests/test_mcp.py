@@ -13,7 +13,7 @@ from chat.mcp import service
 from chat.models import Task, User
 from chat.tasks import services as tasks
 from chat.tests.api import bearer
-from chat.tests.mcp_client import MODES, Person, answer, program, refusal
+from chat.tests.mcp_client import MODES, Person, mcp_client, tool_error, tool_result
 
 READS = {"list_tasks", "get_task"}
 DESTROYS = {"update_task", "delete_task", "delete_tasks"}
@@ -55,7 +55,7 @@ async def titles(user: User | None = None) -> list[str]:
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_every_tool_lists_its_schemas_and_hints(key: dict[str, str], mode: str) -> None:
-    async with program(key, mode=mode) as client:
+    async with mcp_client(key, mode=mode) as client:
         listed = {tool.name: tool for tool in (await client.list_tools()).tools}
 
     assert set(listed) == READS | DESTROYS | {"create_task", "complete_task"}
@@ -79,26 +79,26 @@ async def test_every_tool_lists_its_schemas_and_hints(key: dict[str, str], mode:
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_every_tool_has_its_effect(key: dict[str, str], owner: User, mode: str) -> None:
-    async with program(key, mode=mode) as client:
+    async with mcp_client(key, mode=mode) as client:
         created = await client.call_tool(
             "create_task", {"title": "Buy milk", "due_date": "2026-03-11", "priority": "high"}
         )
         assert isinstance(created.content[0], TextContent)
-        assert json.loads(created.content[0].text) == answer(created)
-        assert (answer(created)["task"]["number"], answer(created)["task"]["priority"]) == (1, "high")
+        assert json.loads(created.content[0].text) == tool_result(created)
+        assert (tool_result(created)["task"]["number"], tool_result(created)["task"]["priority"]) == (1, "high")
         await client.call_tool("create_task", {"title": "Pay rent"})
         await client.call_tool("create_task", {"title": "Call Ada"})
 
-        found = answer(await client.call_tool("list_tasks", {"limit": 2}))
+        found = tool_result(await client.call_tool("list_tasks", {"limit": 2}))
         assert ([task["title"] for task in found["tasks"]], found["total"]) == (["Buy milk", "Pay rent"], 3)
-        assert answer(await client.call_tool("get_task", {"number": 2}))["task"]["title"] == "Pay rent"
-        assert answer(await client.call_tool("complete_task", {"number": 1}))["task"]["is_completed"]
-        changed = answer(await client.call_tool("update_task", {"number": 2, "title": "Pay the rent"}))
+        assert tool_result(await client.call_tool("get_task", {"number": 2}))["task"]["title"] == "Pay rent"
+        assert tool_result(await client.call_tool("complete_task", {"number": 1}))["task"]["is_completed"]
+        changed = tool_result(await client.call_tool("update_task", {"number": 2, "title": "Pay the rent"}))
         assert changed["task"]["title"] == "Pay the rent"
-        assert answer(await client.call_tool("delete_task", {"number": 3}))["task"]["title"] == "Call Ada"
-        pending = answer(await client.call_tool("delete_tasks", {"numbers": [1, 2, 9]}))
+        assert tool_result(await client.call_tool("delete_task", {"number": 3}))["task"]["title"] == "Call Ada"
+        pending = tool_result(await client.call_tool("delete_tasks", {"numbers": [1, 2, 9]}))
         assert (pending["deleted"], pending["missing"], len(await titles())) == (False, [9], 2)
-        done = answer(
+        done = tool_result(
             await client.call_tool("delete_tasks", {"numbers": [1, 2, 9], "confirmation": pending["confirmation"]})
         )
         assert (done["deleted"], [task["title"] for task in done["tasks"]]) == (
@@ -109,9 +109,11 @@ async def test_every_tool_has_its_effect(key: dict[str, str], owner: User, mode:
 
 
 async def test_due_is_accepted_by_its_api_name(key: dict[str, str]) -> None:
-    async with program(key) as client:
-        added = answer(await client.call_tool("create_task", {"title": "Buy milk", "due": "2026-12-24T18:00"}))["task"]
-        moved = answer(await client.call_tool("update_task", {"number": 1, "due": "2026-12-25"}))["task"]
+    async with mcp_client(key) as client:
+        added = tool_result(await client.call_tool("create_task", {"title": "Buy milk", "due": "2026-12-24T18:00"}))[
+            "task"
+        ]
+        moved = tool_result(await client.call_tool("update_task", {"number": 1, "due": "2026-12-25"}))["task"]
     assert (added["due_date"], added["due_time"], moved["due_date"]) == ("2026-12-24", "18:00", "2026-12-25")
 
 
@@ -140,12 +142,12 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
 async def test_errors_have_the_messages_of_the_assistant_tools(key: dict[str, str], owner: User) -> None:
     await fill(owner, "Buy milk")
     await in_database(tasks.complete_task, user_id=owner.pk, number=1)
-    async with program(key) as client:
+    async with mcp_client(key) as client:
         for name, arguments, message in REFUSED:
-            assert refusal(await client.call_tool(name, arguments)).startswith(message), (name, arguments)
+            assert tool_error(await client.call_tool(name, arguments)).startswith(message), (name, arguments)
         with pytest.raises(MCPError, match="There is no such tool"):
             await client.call_tool("drop_tables", {})
-        assert answer(await client.call_tool("list_tasks", {"offset": 10**30, "limit": -1}))["total"] == 1
+        assert tool_result(await client.call_tool("list_tasks", {"offset": 10**30, "limit": -1}))["total"] == 1
     assert await titles() == ["Buy milk"]
 
 
@@ -155,14 +157,16 @@ async def test_errors_have_the_messages_of_the_assistant_tools(key: dict[str, st
 async def test_task_of_another_user_gets_the_error_of_a_missing_one(key: dict[str, str], outsider: User) -> None:
     await fill(outsider, OUTSIDER_TITLE, OUTSIDER_TITLE)
     theirs = str((await in_database(Task.objects.filter(number=2).get)).pk)
-    async with program(key) as client:
+    async with mcp_client(key) as client:
         for name in ("get_task", "complete_task", "update_task", "delete_task"):
             more = {"title": "hacked"} if name == "update_task" else {}
-            message = refusal(await client.call_tool(name, {"number": 2, **more}))
-            assert message == refusal(await client.call_tool(name, {"number": 3, **more})).replace("3", "2")
-            assert refusal(await client.call_tool(name, {"number": theirs, **more})).startswith("number: ")
-        assert answer(await client.call_tool("list_tasks", {}))["total"] == 0
-        assert refusal(await client.call_tool("delete_tasks", {"numbers": [1, 2]})) == "There is no such task any more."
+            message = tool_error(await client.call_tool(name, {"number": 2, **more}))
+            assert message == tool_error(await client.call_tool(name, {"number": 3, **more})).replace("3", "2")
+            assert tool_error(await client.call_tool(name, {"number": theirs, **more})).startswith("number: ")
+        assert tool_result(await client.call_tool("list_tasks", {}))["total"] == 0
+        assert (
+            tool_error(await client.call_tool("delete_tasks", {"numbers": [1, 2]})) == "There is no such task any more."
+        )
     assert await titles() == [OUTSIDER_TITLE, OUTSIDER_TITLE]
 
 
@@ -171,7 +175,7 @@ async def test_fifty_concurrent_calls_each_act_for_their_own_user(
     key: dict[str, str], owner: User, outsider: User, mode: str
 ) -> None:
     others = await in_database(bearer, outsider, "tasks")
-    async with program(key, mode=mode) as mine, program(others, mode=mode) as theirs, asyncio.timeout(60):
+    async with mcp_client(key, mode=mode) as mine, mcp_client(others, mode=mode) as theirs, asyncio.timeout(60):
         results = await asyncio.gather(
             *(
                 client.call_tool("create_task", {"title": f"{name} {n}"})
@@ -179,7 +183,7 @@ async def test_fifty_concurrent_calls_each_act_for_their_own_user(
                 for name, client in (("mine", mine), ("theirs", theirs))
             )
         )
-    assert sorted(answer(result)["task"]["number"] for result in results) == sorted([*range(1, 26)] * 2)
+    assert sorted(tool_result(result)["task"]["number"] for result in results) == sorted([*range(1, 26)] * 2)
     for name, user in (("mine", owner), ("theirs", outsider)):
         assert set(await titles(user)) == {f"{name} {n}" for n in range(25)}
 
@@ -194,41 +198,43 @@ async def test_elicitation_decides_about_a_bulk_deletion(
     before = ["Buy milk", "Pay rent", "Call Ada"]
     await fill(owner, *before)
     person = Person(action)
-    async with program(key, person=person) as client:
+    async with mcp_client(key, person=person) as client:
         result = await client.call_tool("delete_tasks", {"numbers": [1, 2]})
 
-    assert person.asked == ["Delete these 2 tasks?\n- 1: Buy milk\n- 2: Pay rent"]
+    assert person.questions == ["Delete these 2 tasks?\n- 1: Buy milk\n- 2: Pay rent"]
     assert await titles() == (before if left is None else left)
     if left is None:
-        assert refusal(result) == "The person said no: this was not done."
+        assert tool_error(result) == "The person said no: this was not done."
     else:
-        assert answer(result)["deleted"] is True
+        assert tool_result(result)["deleted"] is True
 
 
 async def test_long_confirmation_counts_the_further_tasks(key: dict[str, str], owner: User) -> None:
     await fill(owner, *(f"Task {n}" for n in range(1, 24)))
     person = Person("decline")
-    async with program(key, person=person) as client:
+    async with mcp_client(key, person=person) as client:
         await client.call_tool("delete_tasks", {"numbers": list(range(1, 24))})
 
-    assert person.asked[0].splitlines()[0] == "Delete these 23 tasks?"
-    assert person.asked[0].splitlines()[-1] == "- and 3 more"
+    assert person.questions[0].splitlines()[0] == "Delete these 23 tasks?"
+    assert person.questions[0].splitlines()[-1] == "- and 3 more"
 
 
 async def test_legacy_client_gets_a_confirmation_token(key: dict[str, str], owner: User) -> None:
     await fill(owner, "Buy milk", "Pay rent")
     person = Person("accept")
-    async with program(key, mode="legacy", person=person) as client:
-        pending = answer(await client.call_tool("delete_tasks", {"numbers": [1, 2]}))
+    async with mcp_client(key, mode="legacy", person=person) as client:
+        pending = tool_result(await client.call_tool("delete_tasks", {"numbers": [1, 2]}))
 
-    assert (pending["deleted"], person.asked, len(await titles())) == (False, [], 2)
+    assert (pending["deleted"], person.questions, len(await titles())) == (False, [], 2)
 
 
 async def test_confirmation_of_other_tasks_is_refused(key: dict[str, str], owner: User) -> None:
     await fill(owner, "Buy milk", "Pay rent", "Call Ada")
-    async with program(key) as client:
-        pending = answer(await client.call_tool("delete_tasks", {"numbers": [1, 2]}))
+    async with mcp_client(key) as client:
+        pending = tool_result(await client.call_tool("delete_tasks", {"numbers": [1, 2]}))
         for numbers, confirmation in (([1, 3], pending["confirmation"]), ([1, 2], "yes")):
-            error = refusal(await client.call_tool("delete_tasks", {"numbers": numbers, "confirmation": confirmation}))
+            error = tool_error(
+                await client.call_tool("delete_tasks", {"numbers": numbers, "confirmation": confirmation})
+            )
             assert "Nothing was deleted" in error
     assert len(await titles()) == 3

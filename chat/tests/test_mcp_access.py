@@ -22,8 +22,8 @@ from chat.mcp import service, tools
 from chat.mcp.application import prefers_events
 from chat.models import User
 from chat.tasks import services as tasks
-from chat.tests.api import bearer, shown
-from chat.tests.mcp_client import program, refusal, web
+from chat.tests.api import auth_header, bearer
+from chat.tests.mcp_client import http_client, mcp_client, tool_error
 from config.tests.support import eventually
 
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
@@ -46,7 +46,7 @@ async def key(running_service: None, owner: User) -> dict[str, str]:
 
 async def request_mcp(headers: dict[str, str], *, method: str = "POST", body: Any = LIST) -> httpx2.Response:
     """Send a request to the application in this process."""
-    async with web({}) as http:
+    async with http_client({}) as http:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return await http.request(
             method, "/mcp", content=content, headers={"Content-Type": "application/json", **BOTH, **headers}
@@ -95,11 +95,11 @@ async def test_session_cookie_is_no_token(running_service: None, owner_client: A
 async def test_expired_or_revoked_token_or_inactive_user_gets_401(running_service: None, owner: User) -> None:
     soon = timezone.now() + timedelta(hours=1)
     created = await in_database(tokens.make, user=owner, name="one", scopes=["tasks"], expires_at=soon)
-    assert (await request_mcp(shown(created.key))).status_code == 200
+    assert (await request_mcp(auth_header(created.key))).status_code == 200
     with time_machine.travel(soon + timedelta(seconds=1)):
-        assert error_of(await request_mcp(shown(created.key)), 401) == "not_signed_in"
+        assert error_of(await request_mcp(auth_header(created.key)), 401) == "not_signed_in"
     await in_database(tokens.revoke, user_id=owner.pk, token_id=created.token.pk)
-    assert error_of(await request_mcp(shown(created.key)), 401) == "not_signed_in"
+    assert error_of(await request_mcp(auth_header(created.key)), 401) == "not_signed_in"
 
     inactive = await in_database(bearer, owner, "tasks")
     await in_database(User.objects.filter(pk=owner.pk).update, is_active=False)
@@ -108,7 +108,7 @@ async def test_expired_or_revoked_token_or_inactive_user_gets_401(running_servic
 
 async def test_client_with_a_revoked_token_cannot_call_tools(running_service: None, owner: User) -> None:
     created = await in_database(tokens.make, user=owner, name="one", scopes=["tasks"])
-    async with program(shown(created.key)) as client:
+    async with mcp_client(auth_header(created.key)) as client:
         await client.call_tool("create_task", {"title": "Buy milk"})
         await in_database(tokens.revoke, user_id=owner.pk, token_id=created.token.pk)
         with pytest.raises(MCPError):
@@ -317,10 +317,10 @@ async def test_database_error_hides_the_arguments(key: dict[str, str], caplog: p
 
     await in_database(rename, "chat_task", "chat_task_away")
     try:
-        async with program(key) as client:
+        async with mcp_client(key) as client:
             result = await client.call_tool("create_task", {"title": "between us"})
     finally:
         await in_database(rename, "chat_task_away", "chat_task")
-    assert refusal(result) == "The service is temporarily unavailable. Please try again."
+    assert tool_error(result) == "The service is temporarily unavailable. Please try again."
     assert "The tool create_task failed: ProgrammingError" in caplog.text
     assert "between us" not in caplog.text

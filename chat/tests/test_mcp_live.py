@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from chat.models.token import hash_of
-from chat.tests.api import shown
+from chat.tests.api import auth_header
 from chat.tests.live import Frame, Person, open_socket, sign_in
-from chat.tests.mcp_client import MODES, answer, program
+from chat.tests.mcp_client import MODES, mcp_client, tool_result
 from config.tests.support import ServerProcess
 
 pytestmark = pytest.mark.service
@@ -26,7 +26,7 @@ def token_of(server: ServerProcess, person: Person) -> dict[str, str]:
         hash_of(key),
         key[:8],
     )
-    return shown(key)
+    return auth_header(key)
 
 
 def _open_tasks(frame: Frame) -> int | None:
@@ -44,17 +44,17 @@ async def test_changes_of_an_mcp_client_reach_the_page(shared_server: ServerProc
     key = await asyncio.to_thread(token_of, shared_server, person)
     async with open_socket(shared_server, person, uuid.uuid4()) as page:
         await page.ready()
-        async with program(key, server=shared_server.url, mode=mode) as client, asyncio.timeout(120):
+        async with mcp_client(key, server=shared_server.url, mode=mode) as client, asyncio.timeout(120):
             assert len((await client.list_tools()).tools) == 7
             calls = await asyncio.gather(*(client.call_tool("create_task", {"title": f"Task {n}"}) for n in range(50)))
-            assert sorted(answer(result)["task"]["number"] for result in calls) == list(range(1, 51))
+            assert sorted(tool_result(result)["task"]["number"] for result in calls) == list(range(1, 51))
             # A frame may count a task that only the next frame contains.
             await page.until(lambda _: _numbers(page.frames) == set(range(1, 51)), within=60)
 
             numbers, seen = {"numbers": list(range(1, 50))}, len(page.frames)
-            pending = answer(await client.call_tool("delete_tasks", numbers))
+            pending = tool_result(await client.call_tool("delete_tasks", numbers))
             await client.call_tool("delete_tasks", {**numbers, "confirmation": pending["confirmation"]})
-            last = answer(await client.call_tool("get_task", {"number": 50}))["task"]
+            last = tool_result(await client.call_tool("get_task", {"number": 50}))["task"]
             left = await page.until(lambda frame: _open_tasks(frame) == 1, after=seen, within=60)
             assert len(left["removed"]) == 49 and last["number"] == 50
 

@@ -21,7 +21,7 @@ from agents import SQLiteSession
 
 from chat.memory.identity import SessionId
 from chat.tests.live import open_socket, sign_in
-from chat.tests.model_server import Answer, Call, ModelServer, Request, Text, says
+from chat.tests.model_server import Answer, Call, ModelServer, Request, Text, text_reply
 from chat.tests.redis_server import RedisServer
 from config.runtime.processes import spawn
 from config.tests.support import (
@@ -130,7 +130,7 @@ async def test_disconnected_host_has_no_effect_on_a_turn_taken_over(
 async def _answer(request: Request) -> Answer:
     """Answer as the remote model does: with the tool call, and after it with a final message."""
     is_done = '"function_call_output"' in json.dumps(request.body)
-    return says("Done here.") if is_done else Answer(parts=(Text(("Let me see. ",)), CALL))
+    return text_reply("Done here.") if is_done else Answer(parts=(Text(("Let me see. ",)), CALL))
 
 
 async def _check_takeover(host: Host, here: ServerProcess, port: int, log: Path) -> None:
@@ -153,7 +153,7 @@ async def _check_takeover(host: Host, here: ServerProcess, port: int, log: Path)
         async with open_socket(there, person, conversation_id) as again:  # type: ignore[arg-type]
             ready = await again.ready()
             assert ready["turns"] == [], "the disconnected host has dropped the turn"
-            assert (await again.say("And now?"))[-1]["type"] == "turn.finished"
+            assert (await again.send_and_wait("And now?"))[-1]["type"] == "turn.finished"
     titles = here.database.query("SELECT title FROM chat_task WHERE user_id = %s", person.id)
     replies = here.database.query("SELECT text FROM chat_message WHERE turn_id = %s AND role = 'assistant'", turn_id)
     calls = here.database.query("SELECT count(*) FROM chat_toolcall WHERE turn_id = %s", turn_id)

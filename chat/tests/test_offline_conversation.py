@@ -6,17 +6,17 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from chat.tests.conftest import StartRunner
-from chat.tests.offline_play import Played, play
+from chat.tests.offline_play import TurnResult, play
 
 NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))
 TWO = ("Buy soap", "Fix bike")
 
 
-async def converse(start_runner: StartRunner, *messages: str, titles: tuple[str, ...] = TWO) -> list[Played]:
+async def converse(start_runner: StartRunner, *messages: str, titles: tuple[str, ...] = TWO) -> list[TurnResult]:
     """Play a conversation of a user with tasks of these titles, who approves all calls after the first message."""
     runner = await start_runner()
     return await play(
-        runner, messages, now=NOW, given=[{"title": title} for title in titles], approves=range(1, len(messages))
+        runner, messages, now=NOW, tasks=[{"title": title} for title in titles], approved_turns=range(1, len(messages))
     )
 
 

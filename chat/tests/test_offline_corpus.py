@@ -64,8 +64,8 @@ async def judge_case(runner: TurnRunner, case: Case) -> list[Verdict]:
     played = await converse(
         runner,
         [text for text, _ in case.turns],
-        given=[dict(task) for task in case.tasks],
-        approves=[n for n, (_, expect) in enumerate(case.turns) if expect.get("deletes")],
+        tasks=[dict(task) for task in case.tasks],
+        approved_turns=[n for n, (_, expect) in enumerate(case.turns) if expect.get("deletes")],
     )
     return [
         judge_turn(each.before, each.after, each.reply, expect)

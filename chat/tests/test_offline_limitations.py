@@ -194,7 +194,7 @@ async def test_reply_offers_an_alternative_and_nothing_changes(offline_chat: Cha
 async def test_clearing_done_items_asks_to_delete_the_completed_tasks(offline_chat: Chat) -> None:
     await offline_chat.reply("Add three tasks: buy milk, call Bob, water the plants")
     await offline_chat.reply("mark 1 and 2 as done")
-    _, event = await offline_chat.asked("clear my list of done items")
+    _, event = await offline_chat.request_approval("clear my list of done items")
     assert event.arguments == {"numbers": [1, 2]}
 
 

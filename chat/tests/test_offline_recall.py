@@ -16,7 +16,7 @@ async def converse(chat: Chat, settings: Settings, *messages: str) -> None:
     settings.AGENT_SESSION_MAX_MESSAGES = 8
     for text in messages:
         await chat.reply(text)
-        await chat.settled()
+        await chat.wait_until_idle()
 
 
 MANY = ("add buy soap", "add fix the bike", "hello", "show my tasks", "thanks", "good morning")
@@ -34,7 +34,7 @@ async def test_first_request_is_found_without_its_session_items(offline_chat: Ch
     assert listed.startswith("You said:")
     offline_chat.session_file.unlink()
     assert await offline_chat.reply(FIRST) == "The first thing you asked was: “add buy soap”"
-    await offline_chat.settled()
+    await offline_chat.wait_until_idle()
     offline_chat.session_file.unlink()
     offline_chat.session_file.mkdir()
     assert await offline_chat.reply(FIRST) == "The first thing you asked was: “add buy soap”"

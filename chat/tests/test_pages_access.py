@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def chat_of_owner(owner: User) -> Conversation:
     chat = stored_turns.conversation(owner)
-    stored_turns.say(chat, "Buy milk for the owner only")
+    stored_turns.add_turn(chat, "Buy milk for the owner only")
     return chat
 
 

@@ -54,8 +54,8 @@ def page_data(client: Client, conversation: Conversation) -> dict[str, Any]:
 
 
 def test_history_is_rendered_without_scripts(owner_client: Client, groceries: Conversation) -> None:
-    stored_turns.say(groceries, "Add milk", "Added **1** Milk.", calls=1)
-    stored_turns.say(groceries, "And eggs", None, status=Status.FAILED, error="The model did not answer.")
+    stored_turns.add_turn(groceries, "Add milk", "Added **1** Milk.", calls=1)
+    stored_turns.add_turn(groceries, "And eggs", None, status=Status.FAILED, error="The model did not answer.")
     shown = visible_text(owner_client, groceries)
     assert "Added <strong>1</strong> Milk." in owner_client.get(f"/c/{groceries.pk}/").content.decode()
     for text in ("Add milk", "And eggs", "The model did not answer.", "Create task: Add milk"):
@@ -64,12 +64,12 @@ def test_history_is_rendered_without_scripts(owner_client: Client, groceries: Co
 
 def test_reply_follows_the_message_that_it_answers(owner_client: Client, groceries: Conversation) -> None:
     # Both were sent before the first was answered: positions are u1 u2 a1 a2.
-    first = stored_turns.say(groceries, "question one", None, status=Status.RUNNING)
-    second = stored_turns.say(groceries, "question two", None, status=Status.QUEUED)
+    first = stored_turns.add_turn(groceries, "question one", None, status=Status.RUNNING)
+    second = stored_turns.add_turn(groceries, "question two", None, status=Status.QUEUED)
     for turn, reply in ((first, "answer one"), (second, "answer two")):
         turn.status, turn.ended_at, turn.owner, turn.lease_until = Status.DONE, datetime.now(UTC), None, None
         turn.save()
-        stored_turns.message(groceries, turn, Role.ASSISTANT, reply, datetime.now(UTC))
+        stored_turns.add_message(groceries, turn, Role.ASSISTANT, reply, datetime.now(UTC))
     shown = visible_text(owner_client, groceries)
     texts = re.findall(r"(?:question|answer) (?:one|two)", shown)
     assert texts == ["question one", "answer one", "question two", "answer two"]
@@ -84,9 +84,9 @@ def test_user_and_model_text_is_escaped(
     owner: User, owner_client: Client, groceries: Conversation, attack: str
 ) -> None:
     groceries.title = attack
-    stored_turns.say(groceries, attack, attack, calls=1)
-    stored_turns.say(groceries, "again", None, status=Status.FAILED, error=attack)
-    stored_turns.say(groceries, "and", None, status=Status.RUNNING, so_far=attack)
+    stored_turns.add_turn(groceries, attack, attack, calls=1)
+    stored_turns.add_turn(groceries, "again", None, status=Status.FAILED, error=attack)
+    stored_turns.add_turn(groceries, "and", None, status=Status.RUNNING, so_far=attack)
     tasks.create_task(user_id=owner.pk, title=attack, description=attack)
     page = owner_client.get(f"/c/{groceries.pk}/").content.decode()
     assert attack not in re.sub(r"{{ 7\|add:7 }}", "", page)
@@ -96,20 +96,20 @@ def test_user_and_model_text_is_escaped(
 
 
 def test_partial_reply_of_a_running_turn_is_shown(owner_client: Client, groceries: Conversation) -> None:
-    stored_turns.say(groceries, "tell me", None, status=Status.RUNNING, so_far="The first half")
+    stored_turns.add_turn(groceries, "tell me", None, status=Status.RUNNING, so_far="The first half")
     assert "The first half" in visible_text(owner_client, groceries)
     assert page_data(owner_client, groceries)["turns"][0]["text"] == "The first half"
 
 
 def test_partial_reply_of_a_failed_turn_is_hidden(owner_client: Client, groceries: Conversation) -> None:
-    stored_turns.say(groceries, "tell me", None, status=Status.FAILED, so_far="The first half", error="No answer.")
+    stored_turns.add_turn(groceries, "tell me", None, status=Status.FAILED, so_far="The first half", error="No answer.")
     assert page_data(owner_client, groceries)["turns"][0]["text"] == ""
     assert "The first half" not in visible_text(owner_client, groceries)
 
 
 def test_retry_does_not_repeat_the_message(owner_client: Client, groceries: Conversation) -> None:
-    failed = stored_turns.say(groceries, "Add milk", None, status=Status.FAILED, error="No answer.")
-    stored_turns.say(groceries, "", "Added.", retry_of=failed)
+    failed = stored_turns.add_turn(groceries, "Add milk", None, status=Status.FAILED, error="No answer.")
+    stored_turns.add_turn(groceries, "", "Added.", retry_of=failed)
     (turn,) = page_data(owner_client, groceries)["turns"]
     assert (turn["prompt"]["text"], turn["reply"]["text"]) == ("Add milk", "Added.")
     assert (turn["replaces"], turn["versions"]) == (str(failed.pk), [str(failed.pk), turn["id"]])
@@ -117,13 +117,13 @@ def test_retry_does_not_repeat_the_message(owner_client: Client, groceries: Conv
 
 
 def test_page_contains_the_data_of_the_state_endpoint(owner_client: Client, groceries: Conversation) -> None:
-    stored_turns.say(groceries, "Add milk", calls=2)
+    stored_turns.add_turn(groceries, "Add milk", calls=2)
     response = owner_client.get(f"/c/{groceries.pk}/state/")
     assert response.json() == page_data(owner_client, groceries)
 
 
 def test_page_data_matches_the_frames(owner: User, groceries: Conversation) -> None:
-    turn = stored_turns.say(groceries, "Add milk")
+    turn = stored_turns.add_turn(groceries, "Add milk")
     task = tasks.create_task(user_id=owner.pk, title="Milk", due_date=date(2026, 3, 13))
     tasks.complete_task(user_id=owner.pk, number=task.number)
     page = chat_page.chat(owner, groceries.pk)
@@ -171,7 +171,7 @@ def test_tasks_are_listed_by_date_then_priority(owner: User) -> None:
 def test_times_and_overdue_dates_use_the_users_time_zone(
     owner: User, owner_client: Client, groceries: Conversation
 ) -> None:
-    stored_turns.say(groceries, "Add milk")
+    stored_turns.add_turn(groceries, "Add milk")
     tasks.create_task(user_id=owner.pk, title="Pay bills", due_date=date(2026, 3, 13))
     assert "Overdue" not in visible_text(owner_client, groceries)
     User.objects.update(time_zone="Europe/Berlin")
@@ -197,7 +197,7 @@ def test_query_count_does_not_depend_on_the_chat_length(
     turns: int,
 ) -> None:
     for n in range(turns):
-        stored_turns.say(groceries, f"Add {n}", calls=2)
+        stored_turns.add_turn(groceries, f"Add {n}", calls=2)
         tasks.create_task(user_id=owner.pk, title=f"Task {n}")
         stored_turns.conversation(owner, f"Chat {n}")
     # The login and the user; the conversation, its versions, turns, messages, tool calls; tasks; conversations that
@@ -210,8 +210,8 @@ def test_query_count_does_not_depend_on_the_chat_length(
 
 
 def test_turn_that_ends_during_the_query_is_shown_as_running(owner_client: Client, groceries: Conversation) -> None:
-    turn = stored_turns.say(groceries, "Add milk", None, status=Status.RUNNING)
-    with stored_turns.ending_while_messages_are_read(turn):
+    turn = stored_turns.add_turn(groceries, "Add milk", None, status=Status.RUNNING)
+    with stored_turns.turn_ends_during_read(turn):
         (shown,) = page_data(owner_client, groceries)["turns"]
     assert (shown["status"], shown["reply"]) == ("running", None)
 
@@ -223,7 +223,7 @@ def test_page_size_does_not_grow_with_messages_and_chats(
 
     def sizes(chats: int, turns: int) -> list[int]:
         for n in range(turns):
-            stored_turns.say(groceries, f"Add milk {n:04}", calls=1)
+            stored_turns.add_turn(groceries, f"Add milk {n:04}", calls=1)
         fields = {"user": owner, "title": "Chat", "updated_at": datetime.now(UTC) - timedelta(days=1)}
         Conversation.objects.bulk_create([Conversation(**fields) for _ in range(chats)])
         return [len(owner_client.get(path).content) for path in paths]
@@ -273,7 +273,7 @@ def test_scripts_page_through_the_list_of_chats(owner: User, owner_client: Clien
 
 
 def test_earlier_turns_are_loaded_in_parts(owner_client: Client, groceries: Conversation) -> None:
-    turns = [str(stored_turns.say(groceries, f"said-{n}", f"answered-{n}").pk) for n in range(40)]
+    turns = [str(stored_turns.add_turn(groceries, f"said-{n}", f"answered-{n}").pk) for n in range(40)]
 
     def texts(data: Any) -> list[str]:
         return [turn["prompt_text"] for turn in data["turns"]]
@@ -293,7 +293,7 @@ def test_earlier_turns_are_loaded_in_parts(owner_client: Client, groceries: Conv
 
 
 def test_parts_with_long_turns_have_fewer_turns(owner_client: Client, groceries: Conversation) -> None:
-    turns = [str(stored_turns.say(groceries, f"said-{n}", "x" * 30_000).pk) for n in range(12)]
+    turns = [str(stored_turns.add_turn(groceries, f"said-{n}", "x" * 30_000).pk) for n in range(12)]
     path = f"/c/{groceries.pk}/"
 
     def ids(data: Any) -> tuple[list[str], str | None]:
@@ -312,7 +312,7 @@ def test_parts_with_long_turns_have_fewer_turns(owner_client: Client, groceries:
 
 
 def test_very_long_turn_is_a_part_of_its_own(owner_client: Client, groceries: Conversation) -> None:
-    turns = [str(stored_turns.say(groceries, f"said-{n}", "x" * 120_000).pk) for n in range(3)]
+    turns = [str(stored_turns.add_turn(groceries, f"said-{n}", "x" * 120_000).pk) for n in range(3)]
     loaded = page_data(owner_client, groceries)
     assert ([turn["id"] for turn in loaded["turns"]], loaded["earlier"]) == (turns[2:], turns[2])
     before = owner_client.get(f"/c/{groceries.pk}/turns/", {"before": turns[2]}).json()
@@ -320,14 +320,14 @@ def test_very_long_turn_is_a_part_of_its_own(owner_client: Client, groceries: Co
 
 
 def test_page_has_all_unfinished_turns(owner_client: Client, groceries: Conversation) -> None:
-    stored_turns.say(groceries, "before")
+    stored_turns.add_turn(groceries, "before")
     for n in range(15):
-        stored_turns.say(groceries, f"{n}", None, status=Status.QUEUED)
+        stored_turns.add_turn(groceries, f"{n}", None, status=Status.QUEUED)
     assert len(page_data(owner_client, groceries)["turns"]) == 15
 
 
 def test_links_page_through_a_long_chat_without_scripts(owner_client: Client, groceries: Conversation) -> None:
-    turns = [stored_turns.say(groceries, f"said-{n}.", f"answered-{n}.") for n in range(25)]
+    turns = [stored_turns.add_turn(groceries, f"said-{n}.", f"answered-{n}.") for n in range(25)]
 
     def shown(query: str) -> tuple[list[str], list[str]]:
         page = owner_client.get(f"/c/{groceries.pk}/{query}").content.decode()
@@ -347,8 +347,8 @@ def test_links_page_through_a_long_chat_without_scripts(owner_client: Client, gr
 
 
 def test_link_to_a_replaced_message_redirects_to_its_version(owner_client: Client, groceries: Conversation) -> None:
-    failed = stored_turns.say(groceries, "Add milk", "Old reply.")
-    stored_turns.say(groceries, "", "Added.", retry_of=failed)
+    failed = stored_turns.add_turn(groceries, "Add milk", "Old reply.")
+    stored_turns.add_turn(groceries, "", "Added.", retry_of=failed)
     old = failed.messages.get(role=Role.ASSISTANT)
     response = owner_client.get(f"/c/{groceries.pk}/?message={old.pk}")
     assert response.headers["location"] == f"/c/{groceries.pk}/versions/{failed.pk}/#message-{old.pk}"
@@ -359,7 +359,7 @@ def test_chat_that_waits_for_a_decision_is_marked_in_every_list(
     owner: User, owner_client: Client, groceries: Conversation
 ) -> None:
     stored_turns.conversation(owner, "Other")
-    turn = stored_turns.say(groceries, "Delete all", None, status=Status.WAITING)
+    turn = stored_turns.add_turn(groceries, "Delete all", None, status=Status.WAITING)
     groceries.archived_at = datetime.now(UTC)
     groceries.save()
     data = owner_client.get("/state/").json()

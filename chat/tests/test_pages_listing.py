@@ -299,7 +299,7 @@ def test_archive_lists_chats_with_their_last_use(owner_client: Client, groceries
 
 
 def test_permanent_deletion_asks_for_confirmation(owner_client: Client, groceries: Conversation) -> None:
-    stored_turns.say(groceries, "Add milk")
+    stored_turns.add_turn(groceries, "Add milk")
     assert owner_client.get(f"/trash/{groceries.pk}/")["Location"] == f"/c/{groceries.pk}/"  # not in the trash
     submit(owner_client, groceries, "trash")
     page = owner_client.get(f"/trash/{groceries.pk}/").content.decode()
@@ -354,7 +354,7 @@ def test_lists_are_escaped_uncached_and_without_inline_code(
 
 
 def test_deleted_conversation_gets_a_deleted_frame(owner: User, groceries: Conversation) -> None:
-    stored_turns.say(groceries, "Add milk", status=Status.DONE)
+    stored_turns.add_turn(groceries, "Add milk", status=Status.DONE)
     deleted = uuid.uuid4()
     frames = server_frames.conversation_frames(owner.pk, [groceries.pk, deleted])
     assert frames[0] == {"type": "conversation.deleted", "id": str(deleted)}
@@ -378,7 +378,7 @@ def test_chat_is_renamed_with_and_without_scripts(owner_client: Client, grocerie
 
 
 def test_chat_menu_exports_the_chat(owner_client: Client, groceries: Conversation) -> None:
-    stored_turns.say(groceries, "Add milk", "Added.")
+    stored_turns.add_turn(groceries, "Add milk", "Added.")
     page = owner_client.get(f"/c/{groceries.pk}/").content.decode()
     files = set(re.findall(r'href="(/api/[^"]+export[^"]+)" download', page))
     assert len(files) == 2

@@ -25,7 +25,7 @@ def results(client: Client, path: str) -> list[tuple[str, str]]:
 
 def test_result_marks_the_matches_and_links_to_the_message(owner: User, owner_client: Client) -> None:
     groceries = stored_turns.conversation(owner, "Groceries for the party")
-    message = stored_turns.say(groceries, "Add <b>milk</b> & bread for the parties").prompt
+    message = stored_turns.add_turn(groceries, "Add <b>milk</b> & bread for the parties").prompt
     ((link, shown),) = results(owner_client, "/search/?q=party+milk")
     assert link == f"/c/{groceries.pk}/?message={message.pk}#message-{message.pk}"
     assert re.fullmatch(

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from chat.accounts import tokens
 from chat.models import ApiToken, User
-from chat.tests.api import shown
+from chat.tests.api import auth_header
 
 pytestmark = pytest.mark.django_db
 PAGE, ME = "/settings/tokens/", "/api/auth/me"
@@ -25,7 +25,7 @@ def test_key_is_shown_once_after_its_creation(owner_client: Client, owner: User,
     created = owner_client.get(PAGE)
     assert "no-store" in created["Cache-Control"]
     (key,) = re.findall(r"tk_[\w-]{43}", created.content.decode())
-    assert client.get(ME, headers=shown(key)).json()["email"] == owner.email
+    assert client.get(ME, headers=auth_header(key)).json()["email"] == owner.email
     token = ApiToken.objects.get()
     assert (token.name, token.scopes, token.signed_in_by) == ("My script", ["tasks"], "")
     assert token.expires_at is not None
@@ -71,7 +71,7 @@ def test_revoked_token_is_listed_as_revoked_and_gets_401(owner_client: Client, o
     response = owner_client.post(f"{PAGE}{created.token.pk}/revoke/", follow=True)
     assert "is revoked" in response.content.decode()
     assert "1 expired or revoked" in response.content.decode()
-    assert client.get(ME, headers=shown(created.key)).status_code == 401
+    assert client.get(ME, headers=auth_header(created.key)).status_code == 401
 
 
 def test_revoke_link_asks_for_confirmation(owner_client: Client, outsider_client: Client, owner: User) -> None:

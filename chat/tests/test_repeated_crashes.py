@@ -56,7 +56,7 @@ async def test_turn_fails_after_three_crashes(start_runner: StartRunner, owner: 
 
     script = ScriptedModel()
     chat = Chat(await start_runner(script), owner, turn.conversation_id)
-    last = (await chat.log(turn))[-1].event
+    last = (await chat.follow_to_end(turn))[-1].event
 
     assert isinstance(last, TurnFailed)
     assert (last.code, last.retryable) == ("cut_off", True)
@@ -84,7 +84,7 @@ async def test_turns_that_ran_beside_a_crashing_turn_are_answered(start_runner: 
 
     chat = Chat(await start_runner(ScriptedModel([[assistant_message("Hello!")]] * 2)), owner, uuid.uuid4())
     for turn in turns:
-        await chat.log(turn)
+        await chat.follow_to_end(turn)
 
     ends = [(await status_of(turn))[0] for turn in turns]
     assert ends == [Status.FAILED, Status.DONE, Status.DONE]
@@ -102,7 +102,7 @@ async def test_progress_of_a_turn_resets_its_crash_count(start_runner: StartRunn
 
     chat = Chat(await start_runner(ScriptedModel([[assistant_message("Done.")]])), owner, turn.conversation_id)
 
-    assert isinstance((await chat.log(turn))[-1].event, TurnFinished)
+    assert isinstance((await chat.follow_to_end(turn))[-1].event, TurnFinished)
     assert await in_database(Task.objects.count) == 1
 
 
@@ -133,13 +133,13 @@ async def test_retry_requests_an_unusable_response_again(
     )
     script.extend([[function_call("create_task", {"title": "One"}, call_id="call_1")], [unusable]])
     accepted = await chat.send("add one")
-    failed = (await chat.log(accepted.turn))[-1].event
+    failed = (await chat.follow_to_end(accepted.turn))[-1].event
     assert isinstance(failed, TurnFailed)
-    await chat.settled()
+    await chat.wait_until_idle()
 
     script.enqueue([assistant_message("Added.")])
     retried = await chat.retry(accepted.turn)
-    end = (await chat.log(retried.turn))[-1].event
+    end = (await chat.follow_to_end(retried.turn))[-1].event
 
     assert isinstance(end, TurnFinished)
     assert end.message.text == "Added."
@@ -155,7 +155,7 @@ async def test_void_step_is_replaced_after_a_crash(start_runner: StartRunner, ow
 
     chat = Chat(await start_runner(ScriptedModel([[assistant_message("Hello!")]])), owner, turn.conversation_id)
 
-    assert isinstance((await chat.log(turn))[-1].event, TurnFinished)
+    assert isinstance((await chat.follow_to_end(turn))[-1].event, TurnFinished)
     step = await in_database(TurnStep.objects.get)
     assert (step.n, step.is_void, len(step.output)) == (1, False, 1)
 

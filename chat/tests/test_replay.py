@@ -44,8 +44,8 @@ async def test_turn_cut_off_after_a_tool_call_is_finished_without_a_second_call(
 
     second_script = ScriptedModel([[assistant_message("Added.")]])
     chat.runner = await start_runner(second_script)
-    entries = await chat.log(accepted.turn)
-    await chat.settled()
+    entries = await chat.follow_to_end(accepted.turn)
+    await chat.wait_until_idle()
 
     resumed = entries[0].event
     assert isinstance(resumed, TurnResumed)
@@ -74,8 +74,8 @@ async def test_queued_messages_are_answered_in_order_after_a_restart(
 
     chat.runner = await start_runner(ScriptedModel([[assistant_message(f"reply {n}")] for n in range(4)]))
     for turn in turns:
-        await chat.log(turn)
-    await chat.settled()
+        await chat.follow_to_end(turn)
+    await chat.wait_until_idle()
 
     texts = await in_database(
         lambda: list(Message.objects.order_by("turn__seq", "position").values_list("text", flat=True))
@@ -111,6 +111,6 @@ async def test_turn_released_at_shutdown_is_taken_over_at_once(
     await chat.runner.drain(0)
 
     chat.runner = await start_runner(ScriptedModel([[assistant_message("Hello!")]]))
-    entries = await chat.log(accepted.turn)
+    entries = await chat.follow_to_end(accepted.turn)
 
     assert isinstance(entries[-1].event, TurnFinished)

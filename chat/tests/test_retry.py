@@ -21,8 +21,8 @@ BROKEN = ModelStep.raise_error(ModelFailed("The model's endpoint cannot be reach
 async def fail_after_a_tool_call(chat: Chat, script: ScriptedModel) -> Accepted:
     script.extend([[function_call("create_task", {"title": "Buy milk"}, call_id="call_1")], BROKEN])
     accepted = await chat.send("Add milk")
-    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnFailed)
-    await chat.settled()
+    assert isinstance((await chat.follow_to_end(accepted.turn))[-1].event, TurnFailed)
+    await chat.wait_until_idle()
     return accepted
 
 
@@ -34,8 +34,8 @@ async def test_partial_text_of_a_failed_turn_is_not_stored_as_a_reply(chat: Chat
     script.enqueue(ModelStep.stream(break_off))
     accepted = await chat.send("Add milk")
 
-    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnFailed)
-    await chat.settled()
+    assert isinstance((await chat.follow_to_end(accepted.turn))[-1].event, TurnFailed)
+    await chat.wait_until_idle()
     assert (await in_database(Turn.objects.get)).text == "I have add"
     assert [message.text for message in await in_database(lambda: list(Message.objects.all()))] == ["Add milk"]
 
@@ -45,8 +45,8 @@ async def test_retry_continues_after_the_tool_calls(chat: Chat, script: Scripted
     script.enqueue([assistant_message("Added task 1.")])
 
     retried = await chat.retry(accepted.turn)
-    last = (await chat.log(retried.turn))[-1].event
-    await chat.settled()
+    last = (await chat.follow_to_end(retried.turn))[-1].event
+    await chat.wait_until_idle()
 
     assert isinstance(last, TurnFinished)
     assert last.message.text == "Added task 1."
@@ -67,7 +67,7 @@ async def test_same_client_id_retries_once(chat: Chat, script: ScriptedModel) ->
 
     assert first.turn.pk == second.turn.pk
     assert not second.is_new
-    await chat.log(first.turn)
+    await chat.follow_to_end(first.turn)
 
 
 async def test_failed_turn_before_a_newer_turn_cannot_be_retried(chat: Chat, script: ScriptedModel) -> None:

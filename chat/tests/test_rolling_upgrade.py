@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from chat.tests.live import check_log
-from chat.tests.model_server import Call, ModelServer, calls, says
+from chat.tests.model_server import Call, ModelServer, text_reply, tool_calls
 from chat.tests.redis_server import RedisServer
-from chat.tests.two_servers import REPLY, WORDS, Pair, awaited_call, has_text, shown
+from chat.tests.two_servers import REPLY, WORDS, ServerPair, displayed_text, pending_call_id, wait_for_text
 from config.runtime.processes import spawn
 from config.tests.support import (
     PASSWORD,
@@ -23,9 +23,9 @@ from config.tests.support import (
     LiveDatabase,
     ServerProcess,
     clean_environment,
+    create_tables,
     database,
     free_port,
-    prepare,
 )
 
 pytestmark = [pytest.mark.service, pytest.mark.xdist_group("rolling upgrade")]
@@ -63,7 +63,7 @@ class PreviousServer(ServerProcess):
 
 
 @pytest.fixture(scope="module")
-def servers(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def servers(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPair]:
     """The previous version creates the database and serves, then this one migrates it and serves too."""
     folder, port = tmp_path_factory.mktemp("rolling"), free_port()
     redis = RedisServer(folder)
@@ -79,24 +79,24 @@ def servers(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         command = [sys.executable, "-m", "config.runtime.bootstrap"]
         subprocess.run(command, cwd=checkout, env=bootstrap, check=True, timeout=120)
         with PreviousServer(LiveDatabase(url), folder, **variables) as previous:
-            prepare(url, folder)
+            create_tables(url, folder)
             with ServerProcess(LiveDatabase(url), folder, **variables) as current:
-                yield Pair(previous, current, redis, port, ModelServer(port=port))
+                yield ServerPair(previous, current, redis, port, ModelServer(port=port))
     redis.kill9()
 
 
 @pytest.fixture
-async def pair(servers: Pair) -> AsyncIterator[Pair]:
+async def pair(servers: ServerPair) -> AsyncIterator[ServerPair]:
     async with servers.with_model():
         yield servers
 
 
 @pytest.mark.parametrize("starter", ["before", "now"])
-async def test_turn_of_one_version_is_followed_and_stopped_in_the_other(pair: Pair, starter: str) -> None:
-    async with pair.opened() as sockets:
+async def test_turn_of_one_version_is_followed_and_stopped_in_the_other(pair: ServerPair, starter: str) -> None:
+    async with pair.open_sockets() as sockets:
         here, there = sockets if starter == "before" else sockets[::-1]
-        turn_id = await pair.begun(here)
-        await has_text(there, turn_id)
+        turn_id = await pair.start_turn(here)
+        await wait_for_text(there, turn_id)
         await there.send("turn.stop", turn_id=turn_id)
         for socket in (here, there):
             assert (await socket.end_of(turn_id))["type"] == "turn.stopped"
@@ -104,29 +104,31 @@ async def test_turn_of_one_version_is_followed_and_stopped_in_the_other(pair: Pa
 
 
 @pytest.mark.parametrize("requester", ["before", "now"])
-async def test_approval_requested_by_one_version_is_decided_in_the_other(pair: Pair, requester: str) -> None:
-    async with pair.opened() as sockets:
+async def test_approval_requested_by_one_version_is_decided_in_the_other(pair: ServerPair, requester: str) -> None:
+    async with pair.open_sockets() as sockets:
         here, there = sockets if requester == "before" else sockets[::-1]
-        pair.model.play(says("Noted."), calls(Call("delete_tasks", {"numbers": [1, 2]})), says("They are gone."))
+        pair.model.play(
+            text_reply("Noted."), tool_calls(Call("delete_tasks", {"numbers": [1, 2]})), text_reply("They are gone.")
+        )
         await there.reply("Remember that I like tea")  # the session that the other version continues
         turn_id = (await here.accepted(await here.message("Delete everything")))["turn"]["id"]
-        call_id = await awaited_call(there, turn_id)
+        call_id = await pending_call_id(there, turn_id)
         await there.send("approval.decide", turn_id=turn_id, call_id=call_id, approve=True)
         for socket in (here, there):
             assert (await socket.end_of(turn_id))["message"]["text"] == "They are gone."
 
 
 # The last test: it stops the server of the previous version.
-async def test_turn_continues_in_this_version_when_the_previous_server_stops(pair: Pair) -> None:
-    async with pair.opened() as (previous, current):
-        turn_id = await pair.begun(previous)
-        await has_text(current, turn_id)
-        pair.model.play(says(*WORDS))
+async def test_turn_continues_in_this_version_when_the_previous_server_stops(pair: ServerPair) -> None:
+    async with pair.open_sockets() as (previous, current):
+        turn_id = await pair.start_turn(previous)
+        await wait_for_text(current, turn_id)
+        pair.model.play(text_reply(*WORDS))
         exit_code = asyncio.create_task(asyncio.to_thread(pair.a.terminate))
         assert await previous.closed(within=SECONDS) == 1012
         assert await exit_code == 0
         pair.model.release()
         end = await current.end_of(turn_id)
-        assert end["message"]["text"] == shown(current, turn_id) == REPLY
+        assert end["message"]["text"] == displayed_text(current, turn_id) == REPLY
         replies = "SELECT count(*) FROM chat_message WHERE turn_id = %s AND role = 'assistant'"
         assert pair.a.database.query(replies, turn_id) == [(1,)]

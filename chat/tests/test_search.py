@@ -23,7 +23,7 @@ from chat.search.index import index_missing
 from chat.search.lexemes import MAX_POSITIONS, MAX_TOKENS, vector
 from chat.search.query import MAX_TERMS, parse
 from chat.search.snippets import LENGTH, marks, pieces
-from chat.tests.stored_turns import conversation, say
+from chat.tests.stored_turns import add_turn, conversation
 from chat.turns.accept import accept, accept_edit
 from chat.turns.stop import request_stop
 
@@ -46,7 +46,7 @@ def written(user: User, *texts: str) -> Conversation:
     """Write each text in a conversation of its own, with the text as its title; return the last one."""
     for text in texts:
         talk = conversation(user, "")
-        say(talk, text, None)
+        add_turn(talk, text, None)
         Conversation.objects.filter(pk=talk.pk).update(title=text[:100])  # without an update of the index
     return talk
 
@@ -116,7 +116,7 @@ def test_stop_words_are_required_only_alone_or_in_phrases(owner: User) -> None:
 
 def test_match_in_the_title_has_no_message(owner: User) -> None:
     talk = conversation(owner, "Zahnärzte")
-    say(talk, "Hello")
+    add_turn(talk, "Hello")
     (hit,) = services.search(user_id=owner.pk, words="zahnarzt", limit=5)
     assert (hit.id, hit.message_id, hit.role, hit.snippet) == (talk.pk, None, None, None)
     conversations.rename(user_id=owner.pk, conversation_id=talk.pk, title="Dentists")
@@ -137,7 +137,7 @@ REPLY = """## Plan
 
 def test_snippet_of_a_reply_has_no_markdown(owner: User) -> None:
     talk = conversation(owner, "Groceries")
-    say(talk, "what to buy, **please**", REPLY)
+    add_turn(talk, "what to buy, **please**", REPLY)
     (hit,) = services.search(user_id=owner.pk, words='"oat milk at shop"', limit=1)
     assert hit.snippet == "Plan buy oat milk at shop.sh, see the list a b 1 2"
     assert [text for text, marked in hit.snippet_pieces if marked] == ["oat milk at shop"]
@@ -147,7 +147,7 @@ def test_snippet_of_a_reply_has_no_markdown(owner: User) -> None:
 
 
 def test_match_in_a_link_url_is_marked_there(owner: User) -> None:
-    say(conversation(owner, "Groceries"), "what to buy", REPLY)
+    add_turn(conversation(owner, "Groceries"), "what to buy", REPLY)
     (hit,) = services.search(user_id=owner.pk, words="x.example", limit=1)
     assert [text for text, marked in hit.snippet_pieces if marked] == ["x.example"]
 
@@ -156,7 +156,7 @@ def test_match_in_a_link_url_is_marked_there(owner: User) -> None:
     "text", ["> " * 100 + "milk", "milk <b>bold</b> & 1 < 2", "milk \\* `a <i> b`", "[milk](x) ![oat](y)"]
 )
 def test_snippet_of_a_reply_with_markup_is_shown(owner: User, text: str) -> None:
-    say(conversation(owner, "Groceries"), "what to buy", text)
+    add_turn(conversation(owner, "Groceries"), "what to buy", text)
     (hit,) = services.search(user_id=owner.pk, words="milk", limit=1)
     assert "milk" in (hit.snippet or "")
     assert "&lt;" not in (hit.snippet or "") and "</" not in (hit.snippet or "").replace("</b>", "")
@@ -164,8 +164,8 @@ def test_snippet_of_a_reply_with_markup_is_shown(owner: User, text: str) -> None
 
 def test_hits_show_the_newest_message_and_are_sorted_by_newest_conversation(owner: User) -> None:
     old, new = conversation(owner, "old"), conversation(owner, "new", at=timezone.now() + timedelta(hours=1))
-    say(old, "balloons", "balloons again")
-    say(new, "balloons")
+    add_turn(old, "balloons", "balloons again")
+    add_turn(new, "balloons")
     hits = services.search(user_id=owner.pk, words="balloons", limit=5)
     assert [(hit.title, hit.role, hit.snippet) for hit in hits] == [
         ("new", "user", "balloons"),
@@ -175,7 +175,7 @@ def test_hits_show_the_newest_message_and_are_sorted_by_newest_conversation(owne
 
 def test_trashed_conversations_and_replaced_versions_are_not_found(owner: User) -> None:
     talk = conversation(owner, "talk")
-    turn = say(talk, "Buy balloons", "Added balloons.")
+    turn = add_turn(talk, "Buy balloons", "Added balloons.")
     accept_edit(
         user_id=owner.pk, conversation_id=talk.pk, message_id=turn.prompt_id, client_id=uuid.uuid4(), text="Buy kites"
     )  # fmt: skip
@@ -209,7 +209,7 @@ def test_pages_have_each_hit_once_with_equal_times(owner: User, common: int) -> 
     wanted = []
     for number in range(240):
         talk = conversation(owner, f"Chat {number}", at=at - timedelta(minutes=number // 90))
-        say(talk, "needle" if number % common == 0 else "straw", *["straw"] * (number % 3 == 0))
+        add_turn(talk, "needle" if number % common == 0 else "straw", *["straw"] * (number % 3 == 0))
         wanted += [talk.pk] * (number % common == 0)
     paged, after = [], None
     while True:
@@ -226,10 +226,10 @@ def test_pages_have_each_hit_once_with_equal_times(owner: User, common: int) -> 
 def test_match_beyond_the_scanned_messages_is_found(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "SCANNED_MESSAGES", 10)
     older, talk = conversation(owner, "older", at=timezone.now() - timedelta(days=1)), conversation(owner, "long")
-    say(older, "needle")
-    say(talk, "needle", None)
+    add_turn(older, "needle")
+    add_turn(talk, "needle", None)
     for number in range(30):
-        say(talk, f"straw {number}", None)
+        add_turn(talk, f"straw {number}", None)
     for query in ("needle", "needle -hay", "-straw"):
         assert found(owner, query) == ["long", "older"], query
 
@@ -295,7 +295,7 @@ def test_any_query_raises_no_other_than_domain_errors(owner: User, text: str, qu
 def test_text_is_found_by_each_of_its_words(owner: User, text: str) -> None:
     with rolled_back():
         talk = conversation(owner)
-        say(talk, text, None)
+        add_turn(talk, text, None)
         for word in text.split():
             if any(map(str.isalnum, word)):
                 quoted = '"' + word.replace('"', " ").translate(str.maketrans("“”„‟", "    "))[:190] + '"'
@@ -338,7 +338,9 @@ def test_index_scan_visits_rows_of_one_user_only(owner: User, outsider: User) ->
     # Another user writes the same words; a search visits none of these rows.
     for person in (owner, outsider):
         for number in range(30):
-            say(conversation(person, f"Chat {number}"), "groceries and bread" if number else "groceries and needle")
+            add_turn(
+                conversation(person, f"Chat {number}"), "groceries and bread" if number else "groceries and needle"
+            )
     visited = {}
     for words in ("groceries", "needle", "groceries needle", "grocer", "bread or needle", "nothing"):
         query = parse(words).as_tsquery(owner.pk)
@@ -383,8 +385,8 @@ def test_every_stored_message_is_indexed(owner: User) -> None:
 
 
 def test_rows_of_an_earlier_version_are_indexed_afterwards(owner: User, outsider: User) -> None:
-    say(conversation(owner, "Party"), "Buy balloons", "Added.")
-    say(conversation(outsider, "Money"), "Pay the rent", "Noted.")
+    add_turn(conversation(owner, "Party"), "Buy balloons", "Added.")
+    add_turn(conversation(outsider, "Money"), "Pay the rent", "Noted.")
     before = snapshot()
     MessageVector.objects.all().delete()
     TitleVector.objects.all().delete()
@@ -422,7 +424,7 @@ def snapshot() -> list[tuple[object, ...]]:
 
 def test_vectors_are_deleted_with_their_messages_and_conversations(owner: User, outsider: User) -> None:
     for person in (owner, outsider):
-        say(conversation(person), "groceries", None)
+        add_turn(conversation(person), "groceries", None)
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM chat_turn WHERE user_id = %s", [outsider.pk])
         cursor.execute("DELETE FROM chat_message m USING chat_conversation c WHERE c.id = m.conversation_id AND"
@@ -448,7 +450,7 @@ def test_vectors_are_deleted_with_their_messages_and_conversations(owner: User, 
 )
 def test_text_of_any_length_is_stored_and_its_start_is_found(owner: User, text: str) -> None:
     talk = conversation(owner)
-    turn = say(talk, "Count", None)
+    turn = add_turn(talk, "Count", None)
     Message.objects.create(
         conversation=talk, turn=turn, role=Role.ASSISTANT, text=text, position=9, created_at=timezone.now()
     )
@@ -474,7 +476,7 @@ def test_text_of_any_length_is_stored_and_its_start_is_found(owner: User, text: 
     ],
 )
 def test_snippet_has_the_match_and_its_context(owner: User, text: str, query: str, shown: str) -> None:
-    say(conversation(owner), "Hello", text)
+    add_turn(conversation(owner), "Hello", text)
     (hit,) = services.search(user_id=owner.pk, words=query, limit=5)
     assert hit.snippet and shown in hit.snippet
     assert len(hit.snippet) <= LENGTH + 2

@@ -21,14 +21,14 @@ async def send_texts(chat: Chat, script: ScriptedModel, *texts: str) -> None:
     for text in texts:
         script.enqueue([assistant_message(f"Yes: {text[:40]}")])
         await chat.reply(text)
-        await chat.settled()
+        await chat.wait_until_idle()
 
 
 async def output_of(chat: Chat, script: ScriptedModel, tool: str = "search_conversation", **arguments: Any) -> Any:
     """Have the model call a tool; return its output."""
     script.extend([[function_call(tool, arguments, call_id=f"call_{uuid.uuid4().hex}")], [assistant_message("Done.")]])
     await chat.reply("Look it up")
-    await chat.settled()
+    await chat.wait_until_idle()
     return json.loads((await in_database(ToolCall.objects.latest, "pk")).output or "")
 
 
@@ -75,8 +75,8 @@ async def test_replaced_version_of_a_message_is_not_found(chat: Chat, script: Sc
     first = await in_database(Message.objects.get, text="about the dentist")
     script.enqueue([assistant_message("Yes.")])
     accepted = await chat.edit(first.pk, "about the plumber")
-    await chat.log(accepted.turn)
-    await chat.settled()
+    await chat.follow_to_end(accepted.turn)
+    await chat.wait_until_idle()
 
     assert await search_texts(chat, script, order="oldest") == ["about the plumber", "Yes."]
     assert await search_texts(chat, script, query="dentist") == []
@@ -86,8 +86,8 @@ async def test_regenerated_reply_keeps_its_user_message(chat: Chat, script: Scri
     await send_texts(chat, script, "about the dentist")
     turn = (await in_database(Message.objects.select_related("turn").get, text="about the dentist")).turn
     script.enqueue([assistant_message("Another answer.")])
-    await chat.log((await chat.retry(turn)).turn)
-    await chat.settled()
+    await chat.follow_to_end((await chat.retry(turn)).turn)
+    await chat.wait_until_idle()
 
     assert await search_texts(chat, script, order="oldest") == ["about the dentist", "Another answer."]
 
@@ -174,10 +174,10 @@ async def test_bulk_delete_output_is_shortened_but_undo_data_is_complete(
             [assistant_message("Done.")],
         ]
     )
-    accepted, asked = await chat.asked("Delete all")
+    accepted, asked = await chat.request_approval("Delete all")
     await chat.decide(accepted.turn, asked.call_id, True)
-    await chat.log(accepted.turn)
-    await chat.settled()
+    await chat.follow_to_end(accepted.turn)
+    await chat.wait_until_idle()
 
     call = await in_database(ToolCall.objects.get)
     output = json.loads(call.output or "")

@@ -33,7 +33,7 @@ async def searcher(shared_server: ServerProcess) -> AsyncIterator[httpx.AsyncCli
     """Return the client of a user who has a message that a search finds."""
     person = sign_in(shared_server)
     async with open_socket(shared_server, person, uuid.uuid4()) as socket:
-        await socket.say("Add a task to buy milk")
+        await socket.send_and_wait("Add a task to buy milk")
     async with httpx.AsyncClient(base_url=shared_server.url, headers={"Cookie": person.cookie}, timeout=30) as client:
         yield client
 

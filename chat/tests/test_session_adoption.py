@@ -24,7 +24,7 @@ from chat.memory.statements import Append, Fence, Seal
 from chat.memory.sync_file import opened_to_read
 from chat.models import AdoptedItems, Quarantined, Turn
 from chat.tests.conftest import Chat
-from chat.tests.stores import EACH, by_sdk, outside
+from chat.tests.stores import EACH, add_items_with_sdk, direct_access
 
 KEY = "HcVwzqHqU0Z1yUqj8mCpzVxXqvRCyoF0pY0cUqcWgU8="
 
@@ -94,11 +94,11 @@ async def test_session_file_of_the_sdk_is_read_and_extended(
 
 @EACH
 async def test_new_conversation_remembers_an_existing_session_with_its_id(chat: Chat, script: ScriptedModel) -> None:
-    await by_sdk(str(SessionId(chat.user.pk, chat.conversation_id)), HISTORY)
+    await add_items_with_sdk(str(SessionId(chat.user.pk, chat.conversation_id)), HISTORY)
     script.extend([[assistant_message("Ada.")], [assistant_message("Gladly.")]])
 
     await chat.reply("Whom was I to call?")
-    await chat.settled()
+    await chat.wait_until_idle()
     await chat.reply("Thanks")
 
     assert script.last_call is not None
@@ -114,16 +114,16 @@ async def test_adopted_items_survive_a_damaged_row_and_a_lost_file(
     script.extend([[assistant_message(f"Reply {n}.")] for n in range(1, 5)])
     await write_items(path, session_id, HISTORY)
     await chat.reply("One")
-    await chat.settled()
+    await chat.wait_until_idle()
     await write_items(path, session_id, [user_item("Between")])
     await chat.reply("Two")
-    await chat.settled()
+    await chat.wait_until_idle()
 
     with closing(sqlite3.connect(path)) as connection, connection:
         broken = "UPDATE agent_messages SET message_data = 'broken' WHERE id = (SELECT min(id) FROM agent_messages)"
         connection.execute(broken)
     await chat.reply("Three")
-    await chat.settled()
+    await chat.wait_until_idle()
     path.unlink()
     await chat.reply("Four")
 
@@ -137,12 +137,12 @@ async def test_items_written_during_a_crashed_turn_are_quarantined(chat: Chat, s
     store, session_id = chat.runner.store, str(SessionId(chat.user.pk, chat.conversation_id))
     script.extend([[assistant_message("Reply 1.")]])
     await chat.reply("One")
-    await chat.settled()
+    await chat.wait_until_idle()
     before = await chat.session()
     last = (await store.read(session_id)).last
     assert last is not None
     await store.write(Append(session_id, Fence(last.turn + 1, 1), [{"role": "user", "content": "Two"}]))
-    await by_sdk(session_id, [user_item("Meanwhile")])
+    await add_items_with_sdk(session_id, [user_item("Meanwhile")])
 
     fence = Fence(last.turn + 1, 2)
     context = SessionContext(
@@ -163,16 +163,16 @@ async def test_items_written_during_a_crashed_turn_are_quarantined(chat: Chat, s
 async def test_session_without_digests_is_adopted_unchanged(chat: Chat, script: ScriptedModel) -> None:
     session_id = str(SessionId(chat.user.pk, chat.conversation_id))
     script.extend([[assistant_message(f"Reply {n}.")] for n in range(1, 4)])
-    await by_sdk(session_id, HISTORY)
+    await add_items_with_sdk(session_id, HISTORY)
     await chat.reply("One")
-    await chat.settled()
+    await chat.wait_until_idle()
     await in_database(lambda: AdoptedItems.objects.all().delete())
-    with outside() as other:
+    with direct_access() as other:
         other.execute("DELETE FROM threadkeeper_digests")
     before = await chat.session()
 
     await chat.reply("Two")
-    await chat.settled()
+    await chat.wait_until_idle()
 
     assert (await chat.session())[: len(before)] == before
     (adopted,) = await in_database(lambda: list(AdoptedItems.objects.values_list("after_turn", "items")))
@@ -190,14 +190,14 @@ def test_file_without_threadkeeper_tables_can_be_read(tmp_path: Path) -> None:
 @EACH
 async def test_repeated_message_after_a_failed_turn_is_not_quarantined(chat: Chat, script: ScriptedModel) -> None:
     session_id = str(SessionId(chat.user.pk, chat.conversation_id))
-    await by_sdk(session_id, HISTORY)
+    await add_items_with_sdk(session_id, HISTORY)
     script.extend(
         [ModelStep.raise_error(ValueError("no answer")), [assistant_message("Yes.")], [assistant_message("Good.")]]
     )
 
     for text in ("Hello?", "Hello?", "Thanks"):
-        await chat.say(text)
-        await chat.settled()
+        await chat.run_turn(text)
+        await chat.wait_until_idle()
 
     assert script.last_call is not None
     given = [item.get("content") for item in script.last_call.input if item.get("role") == "user"]

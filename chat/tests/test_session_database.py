@@ -15,7 +15,7 @@ from chat.memory.configured import DATABASE, session_store
 from chat.memory.session import AgentSessionMemory
 from chat.memory.statements import Append, Begin, Fence
 from chat.memory.store import SessionStore
-from chat.tests.stores import TRANSACTIONS, locked, outside, sdk_engine
+from chat.tests.stores import TRANSACTIONS, direct_access, locked, sdk_engine
 
 ONLY = pytest.mark.parametrize("each_store", [pytest.param(DATABASE, marks=TRANSACTIONS)], indirect=True)
 
@@ -64,13 +64,13 @@ async def engine() -> AsyncIterator[AsyncEngine]:
 
 
 def shape(schema: str) -> list[Any]:
-    with outside() as other:
+    with direct_access() as other:
         return [other.execute(query, schema) for query in (_COLUMNS, _INDEXES, _KEYS)]
 
 
 @ONLY
 async def test_tables_equal_those_the_sdk_creates(store: SessionStore) -> None:
-    with outside() as other:
+    with direct_access() as other:
         other.execute("CREATE SCHEMA theirs")
         engine = sdk_engine("theirs")
         await SQLAlchemySession("a", engine=engine, create_tables=True).add_items([user_item("hi")])
@@ -106,7 +106,7 @@ async def test_sdk_reads_rows_in_write_order(store: SessionStore, engine: AsyncE
     with locked("a"):
         waiting = asyncio.create_task(store.write(Append("a", None, [user_item("three"), user_item("four")])))
         await asyncio.sleep(0.3)  # so that its transaction is older than the row that it waits for
-        with outside() as other:
+        with direct_access() as other:
             # As if a clock had been set back.
             later = "INSERT INTO agent_messages (session_id, message_data, created_at) VALUES ('a', ?, now() + '1 h')"
             other.execute(later, '{"role": "user", "content": "two"}')

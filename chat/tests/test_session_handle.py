@@ -16,7 +16,7 @@ from chat.exceptions import MemoryUnavailable
 from chat.memory.configured import FILE, session_store
 from chat.memory.session import AgentSessionMemory
 from chat.memory.store import SessionStore
-from chat.tests.stores import insert_rows, locked, outside
+from chat.tests.stores import direct_access, insert_rows, locked
 
 OPERATIONS = ["add", "pop", "clear"]
 
@@ -86,7 +86,7 @@ async def test_failed_operation_is_rolled_back(
     handle: AgentSessionMemory, store: SessionStore, operation: str, table: str
 ) -> None:
     await handle.add_items([user_item("kept")])
-    with outside() as other:
+    with direct_access() as other:
         other.execute(f"DROP TABLE {table}")
 
         with pytest.raises(MemoryUnavailable):

@@ -152,7 +152,7 @@ async def test_session_stays_within_its_limit_while_history_stays_complete(
             [[function_call("create_task", {"title": f"Task {n}"}, call_id=f"call_{n}")], [assistant_message("Added.")]]
         )
         await chat.reply(f"Add task {n}")
-        await chat.settled()
+        await chat.wait_until_idle()
         rows = await chat.runner.store.rows(session_id)
         assert len(rows) <= 10
         assert not faults([dict(row.item) for row in rows])

@@ -14,7 +14,7 @@ from chat.memory.configured import FILE, session_store
 from chat.memory.session import AgentSessionMemory
 from chat.memory.statements import Append, Begin, Fence, Row
 from chat.memory.store import SessionStore
-from chat.tests.stores import insert_rows, outside
+from chat.tests.stores import direct_access, insert_rows
 
 ONE = {"role": "user", "content": "one"}
 TWO = {"role": "user", "content": "two"}
@@ -57,7 +57,7 @@ async def test_invalid_rows_are_found_one_by_one(store: SessionStore, rows: list
 @pytest.mark.parametrize("each_store", [FILE], indirect=True)
 async def test_row_with_invalid_utf8_is_found(store: SessionStore) -> None:
     insert_rows("a", json.dumps(TWO))
-    with outside() as other:
+    with direct_access() as other:
         other.execute("UPDATE agent_messages SET message_data = CAST(? AS TEXT) WHERE id = 1", b"\xff\xfe")
 
     stored = await store.read("a")
@@ -126,7 +126,7 @@ async def test_nan_is_read_as_the_sdk_reads_it(store: SessionStore) -> None:
 
 @pytest.mark.parametrize("each_store", [FILE], indirect=True)
 async def test_item_stored_as_bytes_is_read_as_the_sdk_reads_it(store: SessionStore) -> None:
-    with outside() as other:
+    with direct_access() as other:
         insert = "INSERT INTO agent_messages (session_id, message_data) VALUES ('a', ?)"
         other.execute(insert, json.dumps(TWO).encode())
     assert (await store.read("a")).items == [ONE, TWO]
@@ -148,7 +148,7 @@ async def test_stored_text_equals_what_the_sdk_writes(store: SessionStore, tmp_p
     await store.write(Append("b", None, [dict(item) for item in items]))
 
     query = "SELECT message_data FROM agent_messages WHERE session_id = 'b' ORDER BY id"
-    with closing(sqlite3.connect(tmp_path / "theirs.db")) as connection, outside() as other:
+    with closing(sqlite3.connect(tmp_path / "theirs.db")) as connection, direct_access() as other:
         assert other.execute(query) == connection.execute(query).fetchall()
 
 

@@ -17,7 +17,7 @@ from chat.models import AgentSession, Conversation, Quarantined, Turn
 from chat.tests import session_file
 from chat.tests.conftest import Chat, Gate, StartRunner
 from chat.tests.session_file import Damage
-from chat.tests.stores import EACH, TRANSACTIONS, insert_rows, lose, sdk_session, spoil_first_row
+from chat.tests.stores import EACH, TRANSACTIONS, corrupt_first_row, delete_all_sessions, insert_rows, sdk_session
 from chat.turns.events import Warned
 from chat.turns.log import Entry
 
@@ -37,8 +37,8 @@ async def run_turn(chat: Chat, script: ScriptedModel, text: str) -> list[str]:
         [[function_call("create_task", {"title": title}, call_id=call_id)], [assistant_message(f"Yes, {text}.")]]
     )
     accepted = await chat.send(text)
-    entries: list[Entry] = await chat.log(accepted.turn)
-    await chat.settled()
+    entries: list[Entry] = await chat.follow_to_end(accepted.turn)
+    await chat.wait_until_idle()
     return [entry.event.code for entry in entries if isinstance(entry.event, Warned)]
 
 
@@ -62,8 +62,8 @@ async def recorded_items(chat: Chat) -> list[dict[str, Any]]:
         session_file.empty,
         session_file.leave_the_header,
         session_file.halve,
-        session_file.make_noise,
-        session_file.replace_by_a_stranger,
+        session_file.overwrite,
+        session_file.replace_by_foreign_file,
     ],
 )
 async def test_lost_or_damaged_file_is_rebuilt_from_the_recorded_turns(
@@ -89,7 +89,7 @@ async def test_corrupt_file_is_kept_and_reported(chat: Chat, script: ScriptedMod
 
     chat.store._on_set_aside = report
     await run_turn(chat, script, "one")
-    session_file.make_noise(chat.session_file)
+    session_file.overwrite(chat.session_file)
     await run_turn(chat, script, "two")
 
     assert [path.exists() for path in reported] == [True]
@@ -115,7 +115,7 @@ async def test_invalid_row_is_quarantined(
     await run_turn(chat, script, "one")
     insert_rows(session_id(chat), data)
     assert await run_turn(chat, script, "two") == [], "an added invalid row leaves the context complete"
-    spoil_first_row(session_id(chat), data)
+    corrupt_first_row(session_id(chat), data)
     assert await run_turn(chat, script, "three") == ["context_rebuilt"]
 
     assert sent_texts(script) == ["one", "two", "three"]
@@ -189,7 +189,7 @@ async def test_rebuilt_session_excludes_turns_up_to_memory_from(chat: Chat, scri
     for text in ("one", "two"):
         await run_turn(chat, script, text)
     await in_database(lambda: Conversation.objects.update(memory_from=1))
-    lose()
+    delete_all_sessions()
 
     assert await run_turn(chat, script, "three") == ["context_rebuilt"]
 
@@ -200,7 +200,7 @@ async def test_rebuilt_session_excludes_turns_up_to_memory_from(chat: Chat, scri
 async def test_lost_session_after_cleared_memory_causes_no_warning(chat: Chat, script: ScriptedModel) -> None:
     await run_turn(chat, script, "one")
     await in_database(lambda: Conversation.objects.update(memory_from=1))
-    lose()
+    delete_all_sessions()
 
     assert await run_turn(chat, script, "two") == []
 
@@ -213,7 +213,7 @@ async def test_rebuilt_session_keeps_its_limit(chat: Chat, script: ScriptedModel
     for n in range(5):
         await run_turn(chat, script, str(n))
     before = await items(chat)
-    lose()
+    delete_all_sessions()
 
     await run_turn(chat, script, "5")
 
@@ -254,7 +254,7 @@ async def test_retried_turn_rebuilds_a_cleared_session(
         await theirs.clear_session()
     script.enqueue([assistant_message("here.")])
     later = Chat(await start_runner(script), chat.user, chat.conversation_id)
-    await later.log(interrupted.turn)
+    await later.follow_to_end(interrupted.turn)
 
     assert sent_texts(script) == ["one", "two"]
     assert await items(later) == await recorded_items(later)

@@ -18,7 +18,7 @@ from chat.memory.file_store import FileStore
 from chat.memory.session import AgentSessionMemory
 from chat.memory.statements import Append, Begin, Delete, Fence, Size
 from chat.memory.store import SessionStore
-from chat.tests.stores import locked, outside
+from chat.tests.stores import direct_access, locked
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ async def test_size_is_counted_in_items_and_bytes(store: SessionStore) -> None:
     assert await store.size("a") == Size(items=1, bytes=len('{"role": "user", "content": "\\u00fc"}'))
 
     # The SDK escapes what is not ASCII; another program that writes the format need not.
-    with outside() as other:
+    with direct_access() as other:
         other.execute("UPDATE agent_messages SET message_data = ?", '{"role": "user", "content": "ü"}')
     assert await store.size("a") == Size(items=1, bytes=len('{"role": "user", "content": "ü"}') + 1)
 

@@ -10,16 +10,16 @@ import pytest
 import redis.asyncio
 
 from chat.tests.live import LiveSocket, Person, check_log, open_socket, sign_in
-from chat.tests.model_server import Call, ModelServer, calls, says
+from chat.tests.model_server import Call, ModelServer, text_reply, tool_calls
 from chat.tests.redis_server import RedisServer
-from chat.tests.two_servers import REPLY, WORDS, Pair, awaited_call, has_text, shown
+from chat.tests.two_servers import REPLY, WORDS, ServerPair, displayed_text, pending_call_id, wait_for_text
 from config.tests.support import LiveDatabase, ServerProcess, database, free_port
 
 pytestmark = [pytest.mark.service, pytest.mark.xdist_group("several servers")]
 
 
 @pytest.fixture(scope="module")
-def servers(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def servers(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPair]:
     folder, port = tmp_path_factory.mktemp("several"), free_port()
     redis = RedisServer(folder)
     variables = {
@@ -33,12 +33,12 @@ def servers(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -
         ServerProcess(LiveDatabase(url), folder, **variables) as a,
         ServerProcess(LiveDatabase(url), folder, **variables) as b,
     ):
-        yield Pair(a, b, redis, port, ModelServer(port=port))
+        yield ServerPair(a, b, redis, port, ModelServer(port=port))
     redis.kill9()
 
 
 @pytest.fixture
-async def pair(servers: Pair) -> AsyncIterator[Pair]:
+async def pair(servers: ServerPair) -> AsyncIterator[ServerPair]:
     async with servers.with_model():
         yield servers
 
@@ -48,12 +48,12 @@ def types_without_deltas(socket: LiveSocket, turn_id: str) -> list[str]:
     return [frame["type"] for frame in socket.log_of(turn_id) if not frame["type"].endswith("delta")]
 
 
-async def test_turn_is_followed_and_stopped_on_another_server(pair: Pair) -> None:
-    async with pair.opened() as (at_a, at_b):
-        turn_id = await pair.begun(at_a)
-        await has_text(at_b, turn_id)
+async def test_turn_is_followed_and_stopped_on_another_server(pair: ServerPair) -> None:
+    async with pair.open_sockets() as (at_a, at_b):
+        turn_id = await pair.start_turn(at_a)
+        await wait_for_text(at_b, turn_id)
         pair.model.release(5)
-        await has_text(at_b, turn_id, "word9")
+        await wait_for_text(at_b, turn_id, "word9")
         await at_b.send("turn.stop", turn_id=turn_id)
         ends = [
             await socket.end_of(turn_id, within=1.5) for socket in (at_a, at_b)
@@ -64,11 +64,11 @@ async def test_turn_is_followed_and_stopped_on_another_server(pair: Pair) -> Non
         assert types_without_deltas(at_b, turn_id) == ["turn.started", "turn.stopped"]
 
 
-async def test_client_resumes_a_turn_on_another_server(pair: Pair) -> None:
-    async with pair.opened() as (at_a, at_b):
-        turn_id = await pair.begun(at_a, words=20)
+async def test_client_resumes_a_turn_on_another_server(pair: ServerPair) -> None:
+    async with pair.open_sockets() as (at_a, at_b):
+        turn_id = await pair.start_turn(at_a, words=20)
         for socket in (at_a, at_b):
-            await has_text(socket, turn_id, "word19 ")
+            await wait_for_text(socket, turn_id, "word19 ")
         seen, already = at_a.log_of(turn_id)[-1]["n"], len(at_b.frames)
         await at_b.send("log.follow", turn_id=turn_id, attempt=1, after=seen)
         await at_b.pong()
@@ -78,11 +78,11 @@ async def test_client_resumes_a_turn_on_another_server(pair: Pair) -> None:
         assert "".join(frame.get("text", "") for frame in rest) == REPLY.partition("word19 ")[2]
 
 
-async def test_approval_is_decided_on_another_server(pair: Pair) -> None:
-    async with pair.opened() as (at_a, at_b):
-        pair.model.play(calls(Call("delete_tasks", {"numbers": [1, 2]})), says("They are gone."))
+async def test_approval_is_decided_on_another_server(pair: ServerPair) -> None:
+    async with pair.open_sockets() as (at_a, at_b):
+        pair.model.play(tool_calls(Call("delete_tasks", {"numbers": [1, 2]})), text_reply("They are gone."))
         turn_id = (await at_a.accepted(await at_a.message("Delete everything")))["turn"]["id"]
-        call_id = await awaited_call(at_b, turn_id)
+        call_id = await pending_call_id(at_b, turn_id)
         await at_b.send("approval.decide", turn_id=turn_id, call_id=call_id, approve=True)
         for socket in (at_a, at_b):
             end = await socket.end_of(turn_id)
@@ -90,11 +90,11 @@ async def test_approval_is_decided_on_another_server(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("is_killed", [True, False])
-async def test_turn_survives_the_end_of_its_server(pair: Pair, is_killed: bool) -> None:
-    async with pair.opened() as (at_a, at_b):
-        turn_id = await pair.begun(at_a)
-        await has_text(at_b, turn_id)
-        pair.model.play(says(*WORDS))
+async def test_turn_survives_the_end_of_its_server(pair: ServerPair, is_killed: bool) -> None:
+    async with pair.open_sockets() as (at_a, at_b):
+        turn_id = await pair.start_turn(at_a)
+        await wait_for_text(at_b, turn_id)
+        pair.model.play(text_reply(*WORDS))
         if is_killed:
             pair.a.kill9()
         else:
@@ -102,11 +102,11 @@ async def test_turn_survives_the_end_of_its_server(pair: Pair, is_killed: bool) 
             assert await at_a.closed() == 1012
         pair.model.release()
         end = await at_b.end_of(turn_id)
-        assert end["message"]["text"] == shown(at_b, turn_id) == REPLY
+        assert end["message"]["text"] == displayed_text(at_b, turn_id) == REPLY
     pair.a.restart()
 
 
-async def test_sign_out_closes_sockets_on_another_server(pair: Pair) -> None:
+async def test_sign_out_closes_sockets_on_another_server(pair: ServerPair) -> None:
     email = f"leaver-{uuid.uuid4().hex[:8]}@example.com"
     user_id = pair.a.database.add_user(email)
     with pair.a.client(email) as browser:
@@ -118,10 +118,10 @@ async def test_sign_out_closes_sockets_on_another_server(pair: Pair) -> None:
             assert await at_b.closed(within=2) == 4401  # earlier than the next check of logins
 
 
-async def test_notification_of_a_newer_version_is_ignored(pair: Pair) -> None:
+async def test_notification_of_a_newer_version_is_ignored(pair: ServerPair) -> None:
     person, conversation_id = sign_in(pair.a), uuid.uuid4()
     async with open_socket(pair.a, person, conversation_id) as socket:
-        pair.model.play(says("Hello."), says("Still here."))
+        pair.model.play(text_reply("Hello."), text_reply("Still here."))
         await socket.reply("Hello")
         before = len(socket.frames)
         known = {"type": "conversation.updated", "id": str(conversation_id)}
@@ -135,23 +135,23 @@ async def test_notification_of_a_newer_version_is_ignored(pair: Pair) -> None:
 
 # Last in this file, because the servers take a while to reconnect to Redis.
 @pytest.mark.parametrize("returns", [True, False])
-async def test_turn_ends_on_both_servers_after_redis_is_killed(pair: Pair, returns: bool) -> None:
-    async with pair.opened() as (at_a, at_b):
-        turn_id = await pair.begun(at_a)
-        await has_text(at_b, turn_id)
+async def test_turn_ends_on_both_servers_after_redis_is_killed(pair: ServerPair, returns: bool) -> None:
+    async with pair.open_sockets() as (at_a, at_b):
+        turn_id = await pair.start_turn(at_a)
+        await wait_for_text(at_b, turn_id)
         pair.redis.kill9()
         pair.model.release(20)
-        await has_text(at_a, turn_id, "word24")
-        await has_text(at_b, turn_id, "word24")  # from the database
+        await wait_for_text(at_a, turn_id, "word24")
+        await wait_for_text(at_b, turn_id, "word24")  # from the database
         if returns:
             pair.redis.start()
             pair.model.release(20)
-            await has_text(at_b, turn_id, "word44")
+            await wait_for_text(at_b, turn_id, "word44")
         pair.model.release()
         for socket in (at_a, at_b):
             assert (await socket.end_of(turn_id))["message"]["text"] == REPLY
         if not returns:
             # Each process still accepts, answers and follows turns.
-            pair.model.play(says("Still here."))
+            pair.model.play(text_reply("Still here."))
             assert "Still here." in await at_b.reply("And now?")
             pair.redis.start()

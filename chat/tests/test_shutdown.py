@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from chat.tests.live import LiveSocket, Person, check_log, open_socket, sign_in
-from chat.tests.model_server import ModelServer, Request, says
+from chat.tests.model_server import ModelServer, Request, text_reply
 from chat.tests.model_server.script import Step
 from chat.turns.lease import LEASE_TIME
 from config.runtime.asgi_server import DRAIN_SECONDS, SERVICE_RESTART
@@ -41,10 +41,10 @@ async def model(model_port: int) -> AsyncIterator[ModelServer]:
     """Serve a model that repeats the user's message, and pauses after as many words as a test releases."""
 
     async def rule(request: Request) -> Step:
-        return says(*WORDS, request.said)
+        return text_reply(*WORDS, request.last_user_text)
 
     async with ModelServer(port=model_port, rule=rule) as endpoint:
-        endpoint.hold()
+        endpoint.pause()
         yield endpoint
 
 

@@ -84,7 +84,7 @@ async def test_repeated_client_id_is_acknowledged_again_without_a_second_turn(
     shared_server: ServerProcess, socket: LiveSocket
 ) -> None:
     client_id = uuid.uuid4()
-    log = await socket.say("What do I still have to do?")
+    log = await socket.send_and_wait("What do I still have to do?")
     first = await socket.accepted(await socket.message("hello", client_id))
     await socket.end_of(first["turn"]["id"])
     await socket.until(lambda frame: frame["type"] == "conversation.updated")
@@ -124,7 +124,7 @@ async def test_second_tab_gets_the_message_and_the_whole_log(
 async def test_late_follower_gets_exactly_the_remaining_frames(
     shared_server: ServerProcess, person: Person, socket: LiveSocket
 ) -> None:
-    log = await socket.say("Add two tasks: book a table 🎂, call Mum")
+    log = await socket.send_and_wait("Add two tasks: book a table 🎂, call Mum")
     turn_id, last, text = log[-1]["turn_id"], log[-1]["n"], check_log(log)
     async with open_socket(shared_server, person, socket.conversation_id) as late:
         await late.ready()
@@ -159,7 +159,7 @@ def check_rest(rest: list[Frame], after: int, text: str) -> None:
 async def test_unknown_attempt_or_position_is_answered_with_one_snapshot(
     socket: LiveSocket, attempt: int, after: int
 ) -> None:
-    log = await socket.say("Add a task to sweep the yard")
+    log = await socket.send_and_wait("Add a task to sweep the yard")
     turn_id, before = log[-1]["turn_id"], len(socket.frames)
 
     await socket.send("log.follow", turn_id=turn_id, attempt=attempt, after=after)

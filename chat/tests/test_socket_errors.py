@@ -26,7 +26,7 @@ def copy_ended_turn(database: LiveDatabase, turn_id: str, count: int) -> list[st
 async def test_socket_follows_a_limited_number_of_turns(shared_server: ServerProcess) -> None:
     person, conversation_id = sign_in(shared_server), uuid.uuid4()
     async with open_socket(shared_server, person, conversation_id) as socket:
-        log = await socket.say("hello")
+        log = await socket.send_and_wait("hello")
     turns = copy_ended_turn(shared_server.database, log[-1]["turn_id"], FOLLOWED_AT_ONCE + 3)
     async with open_socket(shared_server, person, conversation_id, acknowledges=False) as socket:
         # The first two fill the window and end; all others wait for it.

@@ -123,7 +123,7 @@ async def test_client_that_reads_nothing_is_closed(server: ServerProcess, attack
 
 def is_open(server: ServerProcess, socket: RawSocket) -> bool:
     """Return whether the server still holds its end of a connection."""
-    port = socket.plain.getsockname()[1]
+    port = socket.socket.getsockname()[1]
     connections = psutil.Process(server.process.pid).net_connections("tcp")
     return any(one.raddr and one.raddr.port == port for one in connections)
 

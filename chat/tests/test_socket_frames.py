@@ -180,7 +180,7 @@ async def check_undisturbed(server: ServerProcess, seed: int, frames: int) -> No
     attacker, person = sign_in(server, "villain"), sign_in(server)
     process = psutil.Process(server.process.pid)
     async with open_socket(server, person, uuid.uuid4()) as good:
-        await good.say("hello")
+        await good.send_and_wait("hello")
         await send_invalid_frames(server, attacker, seed, 100)  # so that allocations that happen once are not measured
         before, stop = process.memory_info().rss, asyncio.Event()
         pinging = asyncio.create_task(ping_until(good, stop))

@@ -36,7 +36,7 @@ async def test_messages_per_minute_are_limited(strict_server: ServerProcess) -> 
     person, conversation_id, other = sign_in(strict_server), uuid.uuid4(), uuid.uuid4()
     async with open_socket(strict_server, person, conversation_id) as socket:
         for _ in range(6):
-            await socket.say("hello")
+            await socket.send_and_wait("hello")
         client_id = await socket.message("one too many")
         error = await socket.error()
         assert (error["code"], error["client_id"]) == ("rate_limited", client_id)

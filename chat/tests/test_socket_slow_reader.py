@@ -21,7 +21,7 @@ from chat.realtime import consumer, window
 from chat.realtime.window import UNACKNOWLEDGED
 from chat.tests.conftest import StartRunner
 from chat.tests.live import Frame, LiveSocket, Person, ScriptedServer, check_log, endpoint, is_end, open_socket, sign_in
-from chat.tests.model_server import ModelServer, says
+from chat.tests.model_server import ModelServer, text_reply
 from chat.turns import process
 
 __all__ = ["endpoint"]
@@ -71,14 +71,14 @@ async def test_client_without_acknowledgements_gets_one_window_and_others_everyt
     scripted_server: ScriptedServer, person: Person, endpoint: ModelServer
 ) -> None:
     conversation_id = uuid.uuid4()
-    endpoint.play(says(*[PIECE] * PIECES))
+    endpoint.play(text_reply(*[PIECE] * PIECES))
     async with (
         open_socket(scripted_server.server, person, conversation_id) as good,
         open_socket(scripted_server.server, person, conversation_id, acknowledges=False) as slow,
     ):
         await good.ready()
         await slow.ready()
-        log = await good.say("tell me everything")
+        log = await good.send_and_wait("tell me everything")
         await slow.until(lambda frame: frame["type"] == "text.delta")
         await slow.pong()
 
@@ -100,9 +100,9 @@ async def test_60_unread_megabytes_cost_one_window_per_socket(
 ) -> None:
     story = ["plain text " * 400] * 600
     server, conversation_id = psutil.Process(scripted_server.server.process.pid), uuid.uuid4()
-    endpoint.play(says(*story))
+    endpoint.play(text_reply(*story))
     async with open_socket(scripted_server.server, person, conversation_id) as good, AsyncExitStack() as stack:
-        turn_id = (await good.say("tell me everything"))[-1]["turn_id"]
+        turn_id = (await good.send_and_wait("tell me everything"))[-1]["turn_id"]
         again = json.dumps({"type": "log.follow", "turn_id": turn_id, "attempt": 1, "after": 0})
         for _ in range(2):  # so that the memory which following it again takes by itself is allocated already
             seen = len(good.frames)

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from chat.tests.live import LiveSocket, Person, ScriptedServer, check_log, endpoint, open_socket, sign_in
-from chat.tests.model_server import Call, HttpError, ModelServer, Request, calls, says
+from chat.tests.model_server import Call, HttpError, ModelServer, Request, text_reply, tool_calls
 from chat.tests.model_server.script import Step
 
 pytestmark = pytest.mark.service
 
 __all__ = ["endpoint"]
 
-STALLS = says("Once upon ", "a 🧵 time", fault="stall", after=2)
+STALLS = text_reply("Once upon ", "a 🧵 time", fault="stall", after=2)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ async def test_queued_messages_are_answered_in_order(socket: LiveSocket, endpoin
 
     async def reply_when_released(request: Request) -> Step:
         await release.wait()
-        return says("You said ", request.said)
+        return text_reply("You said ", request.last_user_text)
 
     endpoint.rule = reply_when_released
     accepted = [await socket.accepted(await socket.message(f"message {n}")) for n in range(4)]
@@ -105,14 +105,14 @@ async def test_retry_of_a_failed_turn_does_not_repeat_tool_calls(
     scripted_server: ScriptedServer, socket: LiveSocket, endpoint: ModelServer
 ) -> None:
     title = f"Buy milk {uuid.uuid4()}"
-    endpoint.play(calls(Call("create_task", {"title": title})), HttpError(400, "no"))
+    endpoint.play(tool_calls(Call("create_task", {"title": title})), HttpError(400, "no"))
     accepted = await socket.accepted(await socket.message("Add milk"))
     failed = await socket.end_of(accepted["turn"]["id"])
     assert failed["type"] == "turn.failed"
     assert set(failed) == {"type", "turn_id", "attempt", "n", "code", "detail", "retryable"}
     assert failed["detail"].endswith(".")
 
-    endpoint.play(says("Added."))
+    endpoint.play(text_reply("Added."))
     client_id = uuid.uuid4()
     await socket.send("turn.retry", turn_id=failed["turn_id"], client_id=client_id)
     again = await socket.accepted(str(client_id))

@@ -28,7 +28,7 @@ async def tabs(shared_server: ServerProcess, person: Person) -> AsyncIterator[tu
     ):
         await one.ready()
         await other.ready()
-        await one.say("Add two tasks: buy milk, call Mum")
+        await one.send_and_wait("Add two tasks: buy milk, call Mum")
         yield one, other
 
 
@@ -131,7 +131,7 @@ async def test_trashing_a_conversation_declines_its_pending_approval_and_stops_i
     conversation_id = uuid.uuid4()
     async with open_socket(shared_server, person, conversation_id) as socket:
         await socket.ready()
-        await socket.say("Add three tasks: tea, milk, bread")
+        await socket.send_and_wait("Add three tasks: tea, milk, bread")
         await socket.message("Delete all my tasks")
         approval_request = await socket.until(lambda frame: frame["type"] == "approval.requested")
         cookies = dict(part.split("=", 1) for part in person.cookie.split("; "))

@@ -25,7 +25,7 @@ async def test_text_of_a_stopped_turn_is_given_to_the_next_turn(chat: Chat, scri
     await gate.reached.wait()
 
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
-    last = (await chat.log(accepted.turn))[-1].event
+    last = (await chat.follow_to_end(accepted.turn))[-1].event
 
     assert isinstance(last, TurnStopped)
     assert last.message is not None
@@ -44,7 +44,7 @@ async def test_stopped_turn_keeps_its_completed_tool_call(chat: Chat, script: Sc
     await gate.reached.wait()
 
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
-    await chat.log(accepted.turn)
+    await chat.follow_to_end(accepted.turn)
 
     turn = await in_database(Turn.objects.get)
     assert turn.status == Status.STOPPED
@@ -60,7 +60,7 @@ async def test_turn_stopped_before_its_first_word_stores_no_reply(chat: Chat, sc
     await gate.reached.wait()
 
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
-    last = (await chat.log(accepted.turn))[-1].event
+    last = (await chat.follow_to_end(accepted.turn))[-1].event
 
     assert last == TurnStopped(None)
     assert await in_database(Message.objects.count) == 1
@@ -80,7 +80,7 @@ async def test_queued_message_is_answered_after_a_stop(
 
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=first.turn.pk)
 
-    assert isinstance((await chat.log(second.turn))[-1].event, TurnFinished)
+    assert isinstance((await chat.follow_to_end(second.turn))[-1].event, TurnFinished)
 
 
 async def test_turn_cannot_be_stopped_by_another_user_or_from_another_conversation(
@@ -103,8 +103,8 @@ async def test_turn_cannot_be_stopped_by_another_user_or_from_another_conversati
 async def test_stopping_an_ended_turn_changes_nothing(chat: Chat, script: ScriptedModel) -> None:
     script.enqueue([assistant_message("Done.")])
     accepted = await chat.send("hi")
-    await chat.log(accepted.turn)
-    await chat.settled()
+    await chat.follow_to_end(accepted.turn)
+    await chat.wait_until_idle()
 
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
 
@@ -120,7 +120,7 @@ async def test_queued_turn_can_be_stopped(chat: Chat, script: ScriptedModel) -> 
 
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=second.turn.pk)
 
-    assert (await chat.log(second.turn))[-1].event == TurnStopped(None)
+    assert (await chat.follow_to_end(second.turn))[-1].event == TurnStopped(None)
     assert (await in_database(Turn.objects.get, pk=second.turn.pk)).status == Status.STOPPED
 
 
@@ -135,7 +135,7 @@ async def test_turn_of_another_process_is_stopped(
     await gate.reached.wait()
 
     await local_runner.stop(user_id=owner.pk, conversation_id=remote.conversation_id, turn_id=accepted.turn.pk)
-    last = (await remote.log(accepted.turn))[-1].event
+    last = (await remote.follow_to_end(accepted.turn))[-1].event
 
     assert isinstance(last, TurnStopped)
     assert last.message is not None
@@ -162,8 +162,8 @@ async def test_turn_is_stopped_while_it_begins(
     proceed.set()
     await sending
 
-    assert isinstance((await chat.log(turn))[-1].event, TurnStopped)
-    await chat.settled()
+    assert isinstance((await chat.follow_to_end(turn))[-1].event, TurnStopped)
+    await chat.wait_until_idle()
     assert (await in_database(Turn.objects.get)).status == Status.STOPPED
 
 
@@ -176,7 +176,7 @@ async def test_retry_stopped_before_it_begins_keeps_earlier_tool_calls(
     original = await chat.send("Add milk")
     await first.reached.wait()
     await chat.runner.stop(**scope, turn_id=original.turn.pk)
-    await chat.settled()
+    await chat.wait_until_idle()
     script.enqueue(again.step())
 
     def read_input_of_stopped_turn(turn: Turn) -> TurnInput:
@@ -185,7 +185,7 @@ async def test_retry_stopped_before_it_begins_keeps_earlier_tool_calls(
 
     monkeypatch.setattr(begin, "read_turn_input", read_input_of_stopped_turn)
     second = await chat.runner.retry(**scope, turn_id=original.turn.pk, client_id=uuid.uuid4())
-    assert isinstance((await chat.log(second.turn))[-1].event, TurnStopped)
+    assert isinstance((await chat.follow_to_end(second.turn))[-1].event, TurnStopped)
 
     items = (await in_database(Turn.objects.get, pk=second.turn.pk)).items
     assert [item.get("type", item.get("role")) for item in items] == ["user", "function_call", "function_call_output"]

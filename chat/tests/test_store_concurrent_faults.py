@@ -10,7 +10,7 @@ import pytest
 
 from chat.memory.file_store import FileStore
 from chat.memory.statements import Append
-from chat.tests.session_file import delete, make_noise
+from chat.tests.session_file import delete, overwrite
 
 HELLO = {"role": "user", "content": "hello"}
 
@@ -25,7 +25,7 @@ async def store(tmp_path: Path) -> AsyncIterator[FileStore]:
 
 
 async def test_concurrent_operations_on_a_corrupt_file_create_one_new_file(store: FileStore) -> None:
-    make_noise(store.path)
+    overwrite(store.path)
 
     await asyncio.gather(store.read("one"), store.write(Append("two", None, [HELLO])), store.size("one"))
 

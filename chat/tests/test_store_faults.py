@@ -9,92 +9,98 @@ from chat.tests.session_file import (
     REBUILT,
     UNAVAILABLE,
     Damage,
-    Talk,
+    StoredConversation,
+    blocked_turns,
+    checkpoint,
+    corrupt_row,
     delete,
-    held_up,
     locked,
-    make_noise,
-    make_noise_everywhere,
+    open_conversation,
+    overwrite,
+    overwrite_with_log,
     path_of,
-    person,
-    settle,
-    spoil_row,
-    talk,
+    stored_conversation,
 )
 
-__all__ = ["person"]
+__all__ = ["stored_conversation"]
 
 pytestmark = pytest.mark.service
 
 
-async def test_file_damaged_with_its_wal_is_rebuilt_from_the_recorded_turns(person: Talk) -> None:
-    make_noise_everywhere(path_of(person.server))
+async def test_file_damaged_with_its_wal_is_rebuilt_from_the_recorded_turns(
+    stored_conversation: StoredConversation,
+) -> None:
+    overwrite_with_log(path_of(stored_conversation.server))
 
-    assert await person.say("Add a task to call the bakery") == REBUILT
+    assert await stored_conversation.say("Add a task to call the bakery") == REBUILT
 
-    await person.remembers()
+    await stored_conversation.check_memory()
 
 
-async def test_older_copy_of_the_file_is_rebuilt(person: Talk) -> None:
-    path = path_of(person.server)
-    settle(path)
+async def test_older_copy_of_the_file_is_rebuilt(stored_conversation: StoredConversation) -> None:
+    path = path_of(stored_conversation.server)
+    checkpoint(path)
     copy = path.with_name("older.db")
     shutil.copyfile(path, copy)
-    assert await person.say("Add a task to call the bakery") == []
+    assert await stored_conversation.say("Add a task to call the bakery") == []
     copy.replace(path)
 
-    assert await person.say("Add a task to bake a cake") == REBUILT
+    assert await stored_conversation.say("Add a task to bake a cake") == REBUILT
 
-    await person.remembers()
+    await stored_conversation.check_memory()
 
 
-async def test_recreated_folder_is_filled_from_the_recorded_turns(person: Talk) -> None:
-    folder = path_of(person.server).parent
+async def test_recreated_folder_is_filled_from_the_recorded_turns(stored_conversation: StoredConversation) -> None:
+    folder = path_of(stored_conversation.server).parent
     shutil.rmtree(folder)
-    assert await person.say("Add a task to call the bakery") == UNAVAILABLE
+    assert await stored_conversation.say("Add a task to call the bakery") == UNAVAILABLE
     folder.mkdir()
 
-    assert await person.say("Show all my tasks") == REBUILT
+    assert await stored_conversation.say("Show all my tasks") == REBUILT
 
-    await person.remembers()
+    await stored_conversation.check_memory()
 
 
-async def test_invalid_row_does_not_affect_other_conversations(person: Talk) -> None:
-    async with talk(person.server) as other:
+async def test_invalid_row_does_not_affect_other_conversations(stored_conversation: StoredConversation) -> None:
+    async with open_conversation(stored_conversation.server) as other:
         assert await other.say("Add a task to feed the cat") == []
-        spoil_row(path_of(person.server), person.session_id, b"\xff\xfe")
+        corrupt_row(path_of(stored_conversation.server), stored_conversation.session_id, b"\xff\xfe")
 
-        both = await asyncio.gather(person.say("Show all my tasks"), other.say("Show all my tasks"))
+        both = await asyncio.gather(stored_conversation.say("Show all my tasks"), other.say("Show all my tasks"))
 
         assert list(both) == [REBUILT, []]
-        await other.remembers("Add a task to feed the cat")
+        await other.check_memory("Add a task to feed the cat")
 
 
-@pytest.mark.parametrize("damage", [delete, make_noise])
-async def test_file_lost_during_a_turn_is_reported_and_rebuilt(person: Talk, damage: Damage) -> None:
-    with held_up(person.server) as until_held_up:
-        accepted = await person.begin("Add a task to call the bakery")
-        until_held_up(1)
-        damage(path_of(person.server))
+@pytest.mark.parametrize("damage", [delete, overwrite])
+async def test_file_lost_during_a_turn_is_reported_and_rebuilt(
+    stored_conversation: StoredConversation, damage: Damage
+) -> None:
+    with blocked_turns(stored_conversation.server) as wait_until_blocked:
+        accepted = await stored_conversation.begin("Add a task to call the bakery")
+        wait_until_blocked(1)
+        damage(path_of(stored_conversation.server))
 
-    assert await person.end(accepted) == UNAVAILABLE
-    assert await person.say("Show all my tasks") == REBUILT
-    await person.remembers()
+    assert await stored_conversation.end(accepted) == UNAVAILABLE
+    assert await stored_conversation.say("Show all my tasks") == REBUILT
+    await stored_conversation.check_memory()
 
 
-async def test_file_lost_while_a_turn_waits_for_its_lock_loses_no_reply(person: Talk) -> None:
-    path = path_of(person.server)
-    async with talk(person.server) as other:
+async def test_file_lost_while_a_turn_waits_for_its_lock_loses_no_reply(
+    stored_conversation: StoredConversation,
+) -> None:
+    path = path_of(stored_conversation.server)
+    async with open_conversation(stored_conversation.server) as other:
         await other.say("Add a task to feed the cat")
         with locked(path):
-            waiting = await person.begin("Add a task to call the bakery")
-            await person.socket.until(
+            waiting = await stored_conversation.begin("Add a task to call the bakery")
+            await stored_conversation.socket.until(
                 lambda frame: frame["type"] == "turn.started" and frame["turn_id"] == waiting["turn"]["id"]
             )
             await other.socket.pong()
             delete(path)
             await other.say("Add a task to bake a cake")
-            await person.end(waiting)
-        await person.say("Show all my tasks")
-        await person.remembers()
-        await other.remembers("Add a task to feed the cat")
+            await stored_conversation.end(waiting)
+        await stored_conversation.say("Show all my tasks")
+        await stored_conversation.check_memory()
+        await other.check_memory("Add a task to feed the cat")

@@ -15,10 +15,19 @@ from pathlib import Path
 import pytest
 
 from chat.memory.file_store import LOCK_BUDGET
-from chat.tests.session_file import FIRST, REBUILT, UNAVAILABLE, Talk, locked, path_of, person, talk
+from chat.tests.session_file import (
+    FIRST,
+    REBUILT,
+    UNAVAILABLE,
+    StoredConversation,
+    locked,
+    open_conversation,
+    path_of,
+    stored_conversation,
+)
 from config.tests.support import ServerProcess
 
-__all__ = ["person"]
+__all__ = ["stored_conversation"]
 
 pytestmark = pytest.mark.service
 
@@ -30,12 +39,12 @@ FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IMMUTABLE_FL = 0x80086601, 0x40086602, 0x10
 
 
 @pytest.mark.long
-async def test_turns_complete_while_the_file_is_locked_for_a_minute(hurt_server: ServerProcess) -> None:
+async def test_turns_complete_while_the_file_is_locked_for_a_minute(damaged_store_server: ServerProcess) -> None:
     async with AsyncExitStack() as stack:
-        users = [await stack.enter_async_context(talk(hurt_server)) for _ in range(5)]
+        users = [await stack.enter_async_context(open_conversation(damaged_store_server)) for _ in range(5)]
         for person in users:
             await person.say(FIRST)
-        with locked(path_of(hurt_server)):
+        with locked(path_of(damaged_store_server)):
             held = asyncio.create_task(asyncio.sleep(60))
             turns = 0
             while not held.done():
@@ -47,17 +56,17 @@ async def test_turns_complete_while_the_file_is_locked_for_a_minute(hurt_server:
         assert turns > 5
         for person in users:
             assert await person.say("Show all my tasks") == REBUILT
-            await person.remembers()
+            await person.check_memory()
 
 
-async def test_other_sockets_stay_responsive_while_turns_wait_for_the_lock(hurt_server: ServerProcess) -> None:
+async def test_other_sockets_stay_responsive_while_turns_wait_for_the_lock(damaged_store_server: ServerProcess) -> None:
     """The event loop is free: another socket gets its pongs promptly while turns wait."""
     async with AsyncExitStack() as stack:
-        users = [await stack.enter_async_context(talk(hurt_server)) for _ in range(4)]
+        users = [await stack.enter_async_context(open_conversation(damaged_store_server)) for _ in range(4)]
         for person in users:
             await person.say(FIRST)
-        other = await stack.enter_async_context(talk(hurt_server))
-        with locked(path_of(hurt_server)):
+        other = await stack.enter_async_context(open_conversation(damaged_store_server))
+        with locked(path_of(damaged_store_server)):
             accepted = [await person.begin("Add a task to call the bakery") for person in users]
             ends = asyncio.gather(*(person.end(frame) for person, frame in zip(users, accepted, strict=True)))
             waits = []
@@ -72,7 +81,7 @@ async def test_other_sockets_stay_responsive_while_turns_wait_for_the_lock(hurt_
         )
         for person in users:
             assert await person.say("Show all my tasks") == REBUILT
-            await person.remembers()
+            await person.check_memory()
 
 
 # Read-only.
@@ -105,22 +114,22 @@ def _set_flags(files: list[Path], flags: int) -> None:
             os.close(descriptor)
 
 
-async def test_conversation_continues_while_the_file_is_read_only(person: Talk) -> None:
-    with read_only(path_of(person.server)):
-        assert await person.say("Add a task to call the bakery") == UNAVAILABLE
-        assert await person.say("Add a task to bake a cake") == UNAVAILABLE
+async def test_conversation_continues_while_the_file_is_read_only(stored_conversation: StoredConversation) -> None:
+    with read_only(path_of(stored_conversation.server)):
+        assert await stored_conversation.say("Add a task to call the bakery") == UNAVAILABLE
+        assert await stored_conversation.say("Add a task to bake a cake") == UNAVAILABLE
 
-    assert await person.say("Show all my tasks") == REBUILT
-    await person.remembers()
+    assert await stored_conversation.say("Show all my tasks") == REBUILT
+    await stored_conversation.check_memory()
 
 
 # Full disk.
 
 
 @pytest.fixture
-def small_disk(hurt_server: ServerProcess) -> Iterator[Path]:
+def small_disk(damaged_store_server: ServerProcess) -> Iterator[Path]:
     """Mount a disk of two megabytes at the folder of the session file."""
-    folder = path_of(hurt_server).parent
+    folder = path_of(damaged_store_server).parent
     command = ["mount", "-t", "tmpfs", "-o", "size=2m", "threadkeeper-test", str(folder)]
     mounted = subprocess.run(command, capture_output=True, text=True, check=False)
     if mounted.returncode:
@@ -141,25 +150,29 @@ def fill(file: Path) -> None:
                 continue
 
 
-async def test_conversation_on_a_full_disk_continues_and_is_remembered_later(small_disk: Path, person: Talk) -> None:
+async def test_conversation_on_a_full_disk_continues_and_is_remembered_later(
+    small_disk: Path, stored_conversation: StoredConversation
+) -> None:
     fill(small_disk / "filler")
 
-    assert await person.say("Add a task to call the bakery") == UNAVAILABLE
-    assert await person.say("Add a task to bake a cake") == UNAVAILABLE
+    assert await stored_conversation.say("Add a task to call the bakery") == UNAVAILABLE
+    assert await stored_conversation.say("Add a task to bake a cake") == UNAVAILABLE
     (small_disk / "filler").unlink()
 
-    assert await person.say("Show all my tasks") == REBUILT
-    await person.remembers()
+    assert await stored_conversation.say("Show all my tasks") == REBUILT
+    await stored_conversation.check_memory()
 
 
-async def test_disk_full_from_the_start_is_used_once_it_has_room(small_disk: Path, hurt_server: ServerProcess) -> None:
+async def test_disk_full_from_the_start_is_used_once_it_has_room(
+    small_disk: Path, damaged_store_server: ServerProcess
+) -> None:
     fill(small_disk / "filler")
-    async with talk(hurt_server) as person:
+    async with open_conversation(damaged_store_server) as person:
         assert await person.say(FIRST) == UNAVAILABLE
         (small_disk / "filler").unlink()
 
         assert await person.say("Show all my tasks") == REBUILT
-        await person.remembers()
+        await person.check_memory()
 
 
 @contextmanager
@@ -179,10 +192,10 @@ def limited_file_size(server: ServerProcess) -> Iterator[None]:
             connection.execute("DELETE FROM agent_sessions WHERE session_id = 'filler'")
 
 
-async def test_conversation_continues_when_the_file_cannot_grow(person: Talk) -> None:
-    with limited_file_size(person.server):
-        assert await person.say("Add a task to call the bakery") == UNAVAILABLE
-        assert await person.say("Add a task to bake a cake") == UNAVAILABLE
+async def test_conversation_continues_when_the_file_cannot_grow(stored_conversation: StoredConversation) -> None:
+    with limited_file_size(stored_conversation.server):
+        assert await stored_conversation.say("Add a task to call the bakery") == UNAVAILABLE
+        assert await stored_conversation.say("Add a task to bake a cake") == UNAVAILABLE
 
-    assert await person.say("Show all my tasks") == REBUILT
-    await person.remembers()
+    assert await stored_conversation.say("Show all my tasks") == REBUILT
+    await stored_conversation.check_memory()

@@ -75,7 +75,7 @@ class ServerPair:
 
     async def wait_for_the_other(self, *, within: float) -> None:
         """Wait until the other server has finished the turn."""
-        await self.other_page.settled(0, within=within)
+        await self.other_page.wait_until_settled(0, within=within)
         ended = "SELECT status, attempt FROM chat_turn WHERE conversation_id = %s"
         assert self.conversation.database.query(ended, self.conversation.id) == [("done", 2)]
 
@@ -151,7 +151,7 @@ async def pair(servers: Servers) -> AsyncIterator[ServerPair]:
                     yield pair
                 finally:
                     os.kill(hung.process.pid, signal.SIGCONT)
-    assert (endpoint.problems, taker.wrong) == ([], [])
+    assert (endpoint.problems, taker.problems) == ([], [])
 
 
 # Each yields a function that returns whether the first server has reached the state in which it is suspended.
@@ -161,7 +161,7 @@ async def pair(servers: Servers) -> AsyncIterator[ServerPair]:
 def model_streaming(pair: ServerPair) -> Iterator[Callable[[], bool]]:
     """The server reads the model's reply."""
     pair.model.held = set()
-    yield lambda: pair.model.asked_for(TALE.name) == [1, 2]
+    yield lambda: pair.model.requested_steps(TALE.name) == [1, 2]
 
 
 @contextmanager
@@ -202,7 +202,7 @@ Moment = Callable[[ServerPair], AbstractContextManager[Callable[[], bool]]]
 async def check_woken_server_changes_nothing(pair: ServerPair, moment: Moment, *, wait_for_lease: bool) -> None:
     if moment is session_to_be_written:
         pair.model.held = {2}
-        await pair.until(lambda: pair.model.asked_for(TALE.name) == [1, 2])
+        await pair.until(lambda: pair.model.requested_steps(TALE.name) == [1, 2])
     with moment(pair) as reached:
         await pair.until(reached)
         pair.suspend()
@@ -218,10 +218,10 @@ async def check_woken_server_changes_nothing(pair: ServerPair, moment: Moment, *
 
     assert pair.dump() == before
     await pair.other_page.send(NEXT.message)
-    await pair.other_page.settled(1, within=30)
-    await pair.hung_page.settled(1, within=30)
+    await pair.other_page.wait_until_settled(1, within=30)
+    await pair.hung_page.wait_until_settled(1, within=30)
     pair.conversation.check([TALE, NEXT], pair.model, pair.other_page, pair.hung_page)
-    pair.conversation.check_mirror()
+    pair.conversation.check_metadata()
 
 
 @pytest.mark.parametrize(

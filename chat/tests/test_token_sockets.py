@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from chat.tests.api import shown
+from chat.tests.api import auth_header
 from chat.tests.live import LiveSocket, Person, open_socket, sign_in
 from config.tests.support import ServerProcess
 
@@ -38,7 +38,7 @@ async def program(
     server: ServerProcess, key: str, conversation_id: uuid.UUID | None = None, *, signed_in: Person | None = None
 ) -> AsyncIterator[LiveSocket]:
     """Open the websocket of a conversation as a program does: with a token, and without an origin."""
-    headers = shown(key)
+    headers = auth_header(key)
     async with open_socket(server, signed_in, conversation_id or uuid.uuid4(), origin=None, headers=headers) as socket:
         yield socket
 
@@ -55,7 +55,7 @@ async def test_program_with_a_token_needs_no_origin(shared_server: ServerProcess
 async def test_token_does_not_open_a_conversation_of_another_user(shared_server: ServerProcess, person: Person) -> None:
     conversation_id = uuid.uuid4()
     async with open_socket(shared_server, person, conversation_id) as socket:
-        await socket.say("Add a task to buy milk")
+        await socket.send_and_wait("Add a task to buy milk")
     _, key = make_token(shared_server, sign_in(shared_server, "outsider"))
     # The owner's cookie in the same request does not open it either.
     async with program(shared_server, key, conversation_id, signed_in=person) as socket:

@@ -16,8 +16,8 @@ async def test_reply_to_a_message_is_streamed_and_stored(chat: Chat, script: Scr
     script.enqueue([assistant_message("Hello there!")])
 
     accepted = await chat.send("hi")
-    entries = await chat.log(accepted.turn)
-    await chat.settled()
+    entries = await chat.follow_to_end(accepted.turn)
+    await chat.wait_until_idle()
 
     assert isinstance(entries[0].event, TurnStarted)
     assert "".join(e.event.text for e in entries if isinstance(e.event, TextDelta)) == "Hello there!"
@@ -39,8 +39,8 @@ async def test_tool_call_is_executed_and_journaled(chat: Chat, script: ScriptedM
     )
 
     accepted = await chat.send("Add a task to buy milk")
-    entries = await chat.log(accepted.turn)
-    await chat.settled()
+    entries = await chat.follow_to_end(accepted.turn)
+    await chat.wait_until_idle()
 
     events = [e.event for e in entries]
     assert [type(e).__name__ for e in events if isinstance(e, ToolStarted | ToolFinished)] == [
@@ -68,7 +68,7 @@ async def test_message_is_answered_although_its_sender_is_cancelled(chat: Chat, 
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
-    await chat.settled()
+    await chat.wait_until_idle()
 
     turn = await in_database(Turn.objects.get)
     assert (turn.status, turn.attempt) == ("done", 1)
@@ -89,4 +89,4 @@ async def test_next_turn_begins_although_a_notification_fails(
 
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=first.turn.pk)
 
-    assert isinstance((await chat.log(second.turn))[-1].event, TurnFinished)
+    assert isinstance((await chat.follow_to_end(second.turn))[-1].event, TurnFinished)

@@ -47,7 +47,7 @@ async def test_turns_beyond_the_limit_are_queued_and_answered(
 
     accepted = await asyncio.gather(*(chat.send("hi") for chat in chats))
     for chat, one in zip(chats, accepted, strict=True):
-        await chat.log(one.turn)
+        await chat.follow_to_end(one.turn)
 
     assert [one.turn.status for one in accepted].count(Status.QUEUED) > 0
     assert counter.maximum == 2

@@ -43,9 +43,9 @@ async def test_permanent_database_error_fails_the_turn_at_once(
     script.extend([[assistant_message("Once.")], [assistant_message("Yes.")]])
     await in_database(reject_steps(sqlstate))
     try:
-        await chat.say("Do it")
+        await chat.run_turn("Do it")
     finally:
-        await chat.settled()
+        await chat.wait_until_idle()
         await in_database(accept_steps)
 
     turn = await in_database(Turn.objects.get)
@@ -62,9 +62,9 @@ async def test_repeated_transient_database_error_fails_the_turn(
     await in_database(reject_steps("40001"))
     try:
         accepted = await chat.send("Do it")
-        await chat.log(accepted.turn)
+        await chat.follow_to_end(accepted.turn)
     finally:
-        await chat.settled()
+        await chat.wait_until_idle()
         await in_database(accept_steps)
 
     turn = await in_database(Turn.objects.get)
@@ -77,7 +77,7 @@ async def test_tool_calls_of_one_response_run_in_order(chat: Chat, script: Scrip
     calls = [function_call("create_task", json.dumps({"title": title}), call_id=title[-1]) for title in titles]
     script.extend([calls, [assistant_message("All there.")]])
     await chat.reply("Add them")
-    await chat.settled()
+    await chat.wait_until_idle()
 
     assert await in_database(lambda: list(Task.objects.order_by("number").values_list("title", flat=True))) == titles
     ((items, journal),) = await in_database(
@@ -91,7 +91,7 @@ async def test_empty_response_is_logged_in_one_line(
     chat: Chat, script: ScriptedModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     script.enqueue([])
-    await chat.say("Hello?")
+    await chat.run_turn("Hello?")
 
     (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert line == "The model did not answer: ModelFailed: The assistant gave no answer."

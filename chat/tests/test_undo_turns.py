@@ -10,7 +10,7 @@ from chat.models import Task, TaskChange, ToolCall
 from chat.tasks import services as tasks
 from chat.tasks import undo
 from chat.tests.conftest import Chat
-from chat.tests.versions import ended, page
+from chat.tests.versions import page, wait_for_end
 from chat.turns.accept import Accepted
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 async def add_milk(chat: Chat, script: ScriptedModel) -> Accepted:
     script.extend([[function_call("create_task", {"title": "Milk"}, call_id="c1")], [assistant_message("Added.")]])
-    return await ended(chat, await chat.send("Add milk"))
+    return await wait_for_end(chat, await chat.send("Add milk"))
 
 
 async def undo_call(chat: Chat, call_id: str) -> undo.Undone:
@@ -49,12 +49,12 @@ async def test_instructions_list_what_the_user_undid_and_changed(chat: Chat, scr
     await in_database(lambda: tasks.create_task(user_id=chat.user.pk, title="Bread"))
     await undo_call(chat, "c1")
     script.enqueue([assistant_message("I see.")])
-    await ended(chat, await chat.send("Hello"))
+    await wait_for_end(chat, await chat.send("Hello"))
     assert '- task 1 "Milk" was deleted, which undid what you had done' in instructions(script)
     assert '- task 2 "Bread" was added' in instructions(script)
 
     script.enqueue([assistant_message("I see.")])
-    await ended(chat, await chat.send("Hello again"))
+    await wait_for_end(chat, await chat.send("Hello again"))
     assert "Changed by the person" not in instructions(script)
 
 
@@ -62,7 +62,7 @@ async def test_instructions_for_a_regenerated_reply_omit_undone_calls(chat: Chat
     accepted = await add_milk(chat, script)
     await undo_call(chat, "c1")
     script.enqueue([assistant_message("Again.")])
-    await ended(chat, await chat.retry(accepted.turn))
+    await wait_for_end(chat, await chat.retry(accepted.turn))
     assert "Done before" not in instructions(script)
     assert [call.undone for call in (await page(chat)).turns[0].kept] == [True]
 
@@ -80,8 +80,8 @@ async def test_undo_tool_undoes_all_changes_of_the_previous_turn(chat: Chat, scr
             [assistant_message("Undone.")],
         ]
     )
-    await ended(chat, await chat.send("Add milk, bread is done"))
-    await ended(chat, await chat.send("Undo that"))
+    await wait_for_end(chat, await chat.send("Add milk, bread is done"))
+    await wait_for_end(chat, await chat.send("Undo that"))
     rows = await in_database(lambda: [(task.number, task.is_completed) for task in Task.objects.all()])
     assert rows == [(1, False)]
     current = await page(chat)
@@ -105,8 +105,8 @@ async def test_undo_tool_undoes_the_last_change_of_one_task(chat: Chat, script: 
             [assistant_message("Undone.")],
         ]
     )
-    await ended(chat, await chat.send("Add milk and bread"))
-    await ended(chat, await chat.send("Not the milk"))
+    await wait_for_end(chat, await chat.send("Add milk and bread"))
+    await wait_for_end(chat, await chat.send("Not the milk"))
     assert await in_database(lambda: [task.title for task in Task.objects.all()]) == ["Bread"]
 
 
@@ -114,7 +114,7 @@ async def test_undo_tool_returns_an_error_for_a_task_changed_since(chat: Chat, s
     await add_milk(chat, script)
     await in_database(lambda: tasks.complete_task(user_id=chat.user.pk, number=1))
     script.extend([[function_call("undo", {}, call_id="c2")], [assistant_message("That has changed.")]])
-    accepted = await ended(chat, await chat.send("Undo that"))
+    accepted = await wait_for_end(chat, await chat.send("Undo that"))
     output = await in_database(lambda: ToolCall.objects.get(turn=accepted.turn, call_id="c2").output)
     assert json.loads(str(output))["error"] == "not_undoable"
     assert await in_database(Task.objects.count) == 1

@@ -14,7 +14,7 @@ from django.utils import timezone
 from chat.models import Conversation, FormerEmail, User
 from chat.models.retention import leaving, to_trash
 from chat.search.services import search
-from chat.tests.stored_turns import conversation, say
+from chat.tests.stored_turns import add_turn, conversation
 from config.tests.support import PASSWORD
 
 
@@ -53,7 +53,7 @@ def test_former_addresses_are_collected_from_logs_of_earlier_versions(owner: Use
 
 @pytest.mark.django_db(transaction=True)
 def test_messages_and_titles_of_0_5_are_found_after_the_upgrade(owner: User) -> None:
-    say(conversation(owner, "Party"), "Buy groceries", "Added.")
+    add_turn(conversation(owner, "Party"), "Buy groceries", "Added.")
     try:
         call_command("migrate", "chat", "0013", verbosity=0)
     finally:

@@ -22,7 +22,7 @@ async def test_model_can_call_again_after_an_invalid_call(chat: Chat, script: Sc
     script.extend([[assistant_message("I cannot.")], [assistant_message("Yes.")]])
 
     assert await chat.reply("Add tea") == "I cannot."
-    await chat.settled()
+    await chat.wait_until_idle()
 
     calls = [item for item in await chat.session() if item.get("type") == "function_call"]
     assert [(call["name"], call["arguments"]) for call in calls] == [
@@ -44,12 +44,12 @@ async def test_invalid_call_needs_no_approval(chat: Chat, script: ScriptedModel)
 async def test_invalid_call_stays_invalid_when_its_turn_is_retried(chat: Chat, script: ScriptedModel) -> None:
     script.extend([[function_call("make tea", "{}", call_id="c1")], [assistant_message(" ")]])
     accepted = await chat.send("Tea")
-    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnFailed)
-    await chat.settled()
+    assert isinstance((await chat.follow_to_end(accepted.turn))[-1].event, TurnFailed)
+    await chat.wait_until_idle()
 
     script.enqueue([assistant_message("There is none.")])
-    await chat.log((await chat.retry(accepted.turn)).turn)
-    await chat.settled()
+    await chat.follow_to_end((await chat.retry(accepted.turn)).turn)
+    await chat.wait_until_idle()
 
     assert await call_errors(chat) == ["unknown_tool"]
 
@@ -58,9 +58,9 @@ async def test_invalid_call_stays_invalid_when_its_turn_is_retried(chat: Chat, s
 async def test_blank_response_fails_the_turn(chat: Chat, script: ScriptedModel, text: str) -> None:
     script.extend([[assistant_message(text)], [assistant_message("Yes.")]])
 
-    failed = await chat.say("Hello")
+    failed = await chat.run_turn("Hello")
     assert isinstance(failed, TurnFailed)
     assert (failed.detail, failed.retryable) == ("The assistant gave no answer.", True)
-    await chat.settled()
+    await chat.wait_until_idle()
     assert [item["role"] for item in await chat.session()] == ["user"]
     assert await chat.reply("Still there?") == "Yes."

@@ -10,7 +10,7 @@ from chat.models import Task, Turn
 from chat.read_models import ToolCallOut, TurnOut
 from chat.tasks import services as tasks
 from chat.tests.conftest import Chat
-from chat.tests.versions import ended, page, shown
+from chat.tests.versions import displayed_messages, page, wait_for_end
 from chat.turns.accept import Accepted
 
 BROKEN = ModelStep.raise_error(ModelFailed("The model's endpoint cannot be reached at the moment.", retryable=False))
@@ -26,18 +26,18 @@ async def test_tool_calls_of_earlier_versions_are_shown_as_kept(chat: Chat, scri
             [assistant_message("Added.")],
         ]
     )
-    old = await ended(chat, await chat.send("Add milk"))
+    old = await wait_for_end(chat, await chat.send("Add milk"))
     script.extend([[function_call("create_task", {"title": "Bread"}, call_id="c3")], [assistant_message("Added.")]])
-    await ended(chat, await chat.send("Add bread"))
+    await wait_for_end(chat, await chat.send("Add bread"))
     script.extend([[function_call("create_task", {"title": "Oat milk"}, call_id="c4")], [assistant_message("Added.")]])
-    await ended(chat, await chat.edit(old.message.id, "Add oat milk"))
+    await wait_for_end(chat, await chat.edit(old.message.id, "Add oat milk"))
 
     assert await in_database(Task.objects.count) == 3
     (turn,) = (await page(chat)).turns
     assert [call.arguments for call in turn.kept] == [{"title": "Milk"}, {"title": "Bread"}]
     assert [call.arguments for call in turn.tools] == [{"title": "Oat milk"}]
     script.enqueue([assistant_message("Nothing to do.")])
-    again = await ended(chat, await chat.retry(await in_database(lambda: Turn.objects.get(seq=3))))
+    again = await wait_for_end(chat, await chat.retry(await in_database(lambda: Turn.objects.get(seq=3))))
     assert [call.arguments for call in kept(await page(chat), again)] == [
         {"title": "Milk"},
         {"title": "Bread"},
@@ -52,9 +52,9 @@ def kept(page: ChatPage, accepted: Accepted) -> tuple[ToolCallOut, ...]:
 
 async def test_instructions_list_the_kept_tool_calls(chat: Chat, script: ScriptedModel) -> None:
     script.extend([[function_call("create_task", {"title": "Milk"}, call_id="c1")], [assistant_message("Added.")]])
-    old = await ended(chat, await chat.send("Add milk"))
+    old = await wait_for_end(chat, await chat.send("Add milk"))
     script.enqueue([assistant_message("Milk is on your list.")])
-    await ended(chat, await chat.retry(old.turn))
+    await wait_for_end(chat, await chat.retry(old.turn))
 
     request = script.last_call
     assert request is not None
@@ -64,8 +64,8 @@ async def test_instructions_list_the_kept_tool_calls(chat: Chat, script: Scripte
 
 
 async def test_offline_model_does_not_add_the_same_task_again(offline_chat: Chat) -> None:
-    accepted = await ended(offline_chat, await offline_chat.send("Add a task to buy milk"))
-    await ended(offline_chat, await offline_chat.retry(accepted.turn))
+    accepted = await wait_for_end(offline_chat, await offline_chat.send("Add a task to buy milk"))
+    await wait_for_end(offline_chat, await offline_chat.retry(accepted.turn))
 
     assert await in_database(Task.objects.count) == 1
     assert "buy milk" in str((await page(offline_chat)).turns[0].reply).lower()
@@ -75,10 +75,10 @@ async def test_offline_model_does_not_add_the_same_task_again(offline_chat: Chat
 async def test_regenerated_offline_reply_lists_the_tasks_deleted_before(offline_chat: Chat, prompt: str) -> None:
     user = offline_chat.user
     await in_database(lambda: [tasks.create_task(user_id=user.pk, title=title) for title in ("Buy soap", "Fix bike")])
-    accepted, approval = await offline_chat.asked(prompt)
+    accepted, approval = await offline_chat.request_approval(prompt)
     await offline_chat.decide(accepted.turn, approval.call_id, True)
-    await ended(offline_chat, accepted)
-    await ended(offline_chat, await offline_chat.retry(accepted.turn))
+    await wait_for_end(offline_chat, accepted)
+    await wait_for_end(offline_chat, await offline_chat.retry(accepted.turn))
 
     (turn,) = (await page(offline_chat)).turns
     assert turn.reply is not None
@@ -89,13 +89,13 @@ async def test_regenerated_offline_reply_lists_the_tasks_deleted_before(offline_
 async def test_retry_of_a_failed_version_keeps_its_tool_calls(chat: Chat, script: ScriptedModel) -> None:
     script.extend([[function_call("create_task", {"title": "Milk"}, call_id="c1")], BROKEN])
     failed = await chat.send("Add milk")
-    await chat.log(failed.turn)
-    await chat.settled()
+    await chat.follow_to_end(failed.turn)
+    await chat.wait_until_idle()
     script.enqueue([assistant_message("Added.")])
-    new = await ended(chat, await chat.retry(failed.turn))
+    new = await wait_for_end(chat, await chat.retry(failed.turn))
 
     (turn,) = (await page(chat)).turns
     assert turn.versions == (failed.turn.pk, new.turn.pk)
     assert [call.call_id for call in turn.tools] == ["c1"]
     assert turn.kept == ()
-    assert await shown(chat, failed.turn.pk) == [("Add milk", None)]
+    assert await displayed_messages(chat, failed.turn.pk) == [("Add milk", None)]

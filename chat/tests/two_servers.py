@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from chat.tests.live import LiveSocket, open_socket, sign_in
-from chat.tests.model_server import ModelServer, says
+from chat.tests.model_server import ModelServer, text_reply
 from chat.tests.redis_server import RedisServer
 from config.tests.support import ServerProcess, eventually
 
@@ -16,7 +16,7 @@ REPLY = "".join(WORDS)
 
 
 @dataclass
-class Pair:
+class ServerPair:
     """Two servers on one database, their Redis, and their model's endpoint."""
 
     a: ServerProcess
@@ -26,7 +26,7 @@ class Pair:
     model: ModelServer
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[tuple[LiveSocket, LiveSocket]]:
+    async def open_sockets(self) -> AsyncIterator[tuple[LiveSocket, LiveSocket]]:
         """Open a conversation at both servers."""
         person, conversation_id = sign_in(self.a), uuid.uuid4()
         async with (
@@ -42,27 +42,27 @@ class Pair:
         async with ModelServer(port=self.endpoint_port) as model:
             self.model = model
             yield
-            model.play(*[says("Over.")] * 20)
+            model.play(*[text_reply("Over.")] * 20)
             model.release()
             active = "SELECT 1 FROM chat_turn WHERE status IN ('queued', 'running')"
             await asyncio.to_thread(eventually, lambda: not self.a.database.query(active), what="the end of all turns")
 
-    async def begun(self, socket: LiveSocket, words: int = 5) -> str:
+    async def start_turn(self, socket: LiveSocket, words: int = 5) -> str:
         """Send a message whose reply pauses after some words; return its turn's id."""
-        self.model.hold()
-        self.model.play(says(*WORDS))
+        self.model.pause()
+        self.model.play(text_reply(*WORDS))
         self.model.release(words)
         turn_id = str((await socket.accepted(await socket.message("Talk to me")))["turn"]["id"])
-        await has_text(socket, turn_id)
+        await wait_for_text(socket, turn_id)
         return turn_id
 
 
-async def has_text(socket: LiveSocket, turn_id: str, text: str = "word2") -> None:
+async def wait_for_text(socket: LiveSocket, turn_id: str, text: str = "word2") -> None:
     """Wait until a socket has received a part of a turn's reply."""
-    await socket.until(lambda _: text in shown(socket, turn_id))
+    await socket.until(lambda _: text in displayed_text(socket, turn_id))
 
 
-def shown(socket: LiveSocket, turn_id: str) -> str:
+def displayed_text(socket: LiveSocket, turn_id: str) -> str:
     """Return the text of a turn as a page shows it."""
     text = ""
     for frame in socket.log_of(turn_id):
@@ -73,7 +73,7 @@ def shown(socket: LiveSocket, turn_id: str) -> str:
     return text
 
 
-async def awaited_call(socket: LiveSocket, turn_id: str) -> str:
+async def pending_call_id(socket: LiveSocket, turn_id: str) -> str:
     """Return the id of a turn's call that awaits approval, from an event or from a list of tool calls."""
 
     def calls() -> list[str]:

@@ -13,15 +13,15 @@ from chat.turns.accept import Accepted
 from chat.turns.events import TurnFinished
 
 
-async def say(chat: Chat, script: ScriptedModel, text: str, reply: str) -> Accepted:
+async def exchange(chat: Chat, script: ScriptedModel, text: str, reply: str) -> Accepted:
     """Send a message that the script answers, and wait for the end of its turn."""
     script.enqueue([assistant_message(reply)])
-    return await ended(chat, await chat.send(text))
+    return await wait_for_end(chat, await chat.send(text))
 
 
-async def ended(chat: Chat, accepted: Accepted) -> Accepted:
-    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnFinished)
-    await chat.settled()
+async def wait_for_end(chat: Chat, accepted: Accepted) -> Accepted:
+    assert isinstance((await chat.follow_to_end(accepted.turn))[-1].event, TurnFinished)
+    await chat.wait_until_idle()
     return accepted
 
 
@@ -37,11 +37,11 @@ def texts(page: ChatPage) -> list[tuple[str, str | None]]:
     return [(turn.prompt.text, turn.reply.text if turn.reply else None) for turn in page.turns]
 
 
-async def shown(chat: Chat, version: object = None) -> list[tuple[str, str | None]]:
+async def displayed_messages(chat: Chat, version: object = None) -> list[tuple[str, str | None]]:
     return texts(await page(chat, version))
 
 
-async def remembered(chat: Chat) -> list[str]:
+async def session_texts(chat: Chat) -> list[str]:
     """Return the texts of the session, whose items must equal those of the recorded turns."""
     items = await chat.session()
     turns = await in_database(

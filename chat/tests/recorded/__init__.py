@@ -46,7 +46,7 @@ def shape_of(value: Any) -> Any:
     return type(value).__name__
 
 
-def missing(was: Any, now: Any, place: str = "") -> list[str]:
+def breaking_changes(was: Any, now: Any, place: str = "") -> list[str]:
     """Return the differences that break a client: removed keys and changed types."""
     if was in ("null", []) or now == "null":
         return []
@@ -54,10 +54,12 @@ def missing(was: Any, now: Any, place: str = "") -> list[str]:
         case dict(), dict():
             removed = [f"{place}.{key}" for key in was.keys() - now.keys()]
             return removed + [
-                found for key in was.keys() & now.keys() for found in missing(was[key], now[key], f"{place}.{key}")
+                found
+                for key in was.keys() & now.keys()
+                for found in breaking_changes(was[key], now[key], f"{place}.{key}")
             ]
         case list(), list():
-            return missing(was[0], now[0], f"{place}[]") if now else []
+            return breaking_changes(was[0], now[0], f"{place}[]") if now else []
     return [] if was == now else [f"{place}: {was} is {now}"]
 
 
@@ -84,7 +86,7 @@ class Client:
         exchange.shapes = {"": shape_of(data)}
         return data
 
-    async def play(self, email: str, password: str) -> list[Exchange]:
+    async def use_everything(self, email: str, password: str) -> list[Exchange]:
         """Use every entry point once."""
         login = await self.call("POST", "/api/auth/login", {"email": email, "password": password})
         self.http.headers["Authorization"] = f"Bearer {login['access_token']}"

@@ -8,5 +8,5 @@ from dataclasses import asdict
 from chat.tests.recorded import Client
 
 address, email, password = sys.argv[1:]
-exchanges = asyncio.run(Client(address).play(email, password))
+exchanges = asyncio.run(Client(address).use_everything(email, password))
 sys.stdout.write(json.dumps([asdict(each) for each in exchanges], indent=1) + "\n")
