@@ -42,7 +42,7 @@ __all__ = ["chat", "each_store", "offline_chat", "script", "start_runner"]
 OLD = timedelta(days=8)
 
 
-class GivenSession(Protocol):
+class MakeSession(Protocol):
     """Makes a conversation with a session that has been idle for a while."""
 
     def __call__(self, user: User, *, idle: timedelta = OLD, items: int = 4, title: str = "Party") -> AgentSession: ...
@@ -70,20 +70,20 @@ def session_file(store_kind: str, tmp_path: Path, settings: Settings) -> Path:
 
 
 @pytest.fixture
-def given_session(db: None, session_file: Path) -> GivenSession:
+def make_session(db: None, session_file: Path) -> MakeSession:
     """Make sessions as turns do: items in the store, then the metadata."""
 
     def make(user: User, *, idle: timedelta = OLD, items: int = 4, title: str = "Party") -> AgentSession:
         then = timezone.now() - idle
         conversation = Conversation.objects.create(user=user, title=title, updated_at=then)
-        size = remember(session_file, str(SessionId(user.pk, conversation.pk)), items)
+        size = append_items(session_file, str(SessionId(user.pk, conversation.pk)), items)
         update_metadata(SessionId(conversation.user_id, conversation.pk), size=size, now=then)
         return AgentSession.objects.get(conversation=conversation)
 
     return make
 
 
-def remember(path: Path, session_id: str, items: int) -> Size:
+def append_items(path: Path, session_id: str, items: int) -> Size:
     """Append items to a session through the store; return its size."""
     messages = [{"role": "user", "content": f"message {n} of the party – café"} for n in range(items)]
     return write(path, [Append(session_id, Fence(1, 1), messages)])
@@ -110,7 +110,7 @@ def write(path: Path, appends: Sequence[Append]) -> Size:
 
 
 @pytest.fixture
-def uncounted_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_machine_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Simulate a machine whose monotonic clock has no identifier; the test sets the wall clock."""
     monkeypatch.setattr(clocks, "BOOT_ID", Path("/nowhere"))
     clocks.machine_clock.cache_clear()
@@ -119,7 +119,7 @@ def uncounted_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def forgetful_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
+def sqlite_without_secure_delete(monkeypatch: pytest.MonkeyPatch) -> None:
     """Turn secure_delete off by default, as many builds of SQLite do: deleted data stays in the file."""
 
     def connect(*args: Any, **kwargs: Any) -> sqlite3.Connection:
@@ -131,7 +131,7 @@ def forgetful_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite3, "connect", connect)
 
 
-def stored(path: Path, session_id: object) -> list[int]:
+def count_rows(path: Path, session_id: object) -> list[int]:
     """Count a session's rows in each table of the store."""
     counts = []
     for table in ("agent_messages", "agent_sessions", "threadkeeper_turns"):
@@ -150,7 +150,7 @@ def sql(path: Path, statement: str, *values: object) -> list[tuple[object, ...]]
         return file.execute(statement, values).fetchall()
 
 
-def give_turn(session: AgentSession, status: Status) -> Turn:
+def create_turn(session: AgentSession, status: Status) -> Turn:
     """Add a turn with this status to the session's conversation."""
     accepted = accept(
         user_id=session.user_id,
@@ -164,12 +164,12 @@ def give_turn(session: AgentSession, status: Status) -> Turn:
     return accepted.turn
 
 
-def shown(page: str) -> str:
+def text_of(page: str) -> str:
     """Return the text of a page, without its markup."""
     return " ".join(re.sub("<[^>]*>", " ", page).split())
 
 
-def printed(name: str, *arguments: object) -> str:
+def command_output(name: str, *arguments: object) -> str:
     """Run a command; return what it prints."""
     out = StringIO()
     call_command(name, *map(str, arguments), stdout=out, stderr=StringIO())
@@ -212,14 +212,14 @@ class InThread:
 # Staff with limited permissions.
 
 
-class Hire(Protocol):
+class MakeStaffClient(Protocol):
     """Makes a client that is signed in as staff with these permissions."""
 
     def __call__(self, *codenames: str) -> Client: ...
 
 
 @pytest.fixture
-def hire(db: None) -> Hire:
+def make_staff_client(db: None) -> MakeStaffClient:
     """Create staff with permissions given by their code names."""
 
     def make(*codenames: str) -> Client:
@@ -234,28 +234,28 @@ def hire(db: None) -> Hire:
 
 
 @pytest.fixture
-def newcomer_client(hire: Hire) -> Client:
+def unprivileged_staff_client(make_staff_client: MakeStaffClient) -> Client:
     """Staff without permissions."""
-    return hire()
+    return make_staff_client()
 
 
 @pytest.fixture
-def viewer_client(hire: Hire) -> Client:
+def viewer_client(make_staff_client: MakeStaffClient) -> Client:
     """Staff who may view sessions and runs, and start none."""
-    return hire("view_agentsession", "view_cleanuprun")
+    return make_staff_client("view_agentsession", "view_cleanuprun")
 
 
 @pytest.fixture
-def manager_client(hire: Hire) -> Client:
+def manager_client(make_staff_client: MakeStaffClient) -> Client:
     """Staff who may view sessions and runs, and start clean-ups."""
-    return hire("view_agentsession", "view_cleanuprun", "run_cleanup")
+    return make_staff_client("view_agentsession", "view_cleanuprun", "run_cleanup")
 
 
-Browsers = Callable[[str], Client]
+ClientOf = Callable[[str], Client]
 
 
 @pytest.fixture
-def browser_of(request: pytest.FixtureRequest) -> Browsers:
+def client_of(request: pytest.FixtureRequest) -> ClientOf:
     """Return the client of a role by its name."""
 
     def give(role: str) -> Client:

@@ -18,7 +18,7 @@ from chat.models.turn import Status
 from sessions_admin.tests.conftest import write
 
 
-def talked(user: User, path: Path, *, turns: int = 3, idle: timedelta = timedelta(0)) -> AgentSession:
+def make_conversation(user: User, path: Path, *, turns: int = 3, idle: timedelta = timedelta(0)) -> AgentSession:
     """Make a conversation of some turns; return its `AgentSession`."""
     then = timezone.now() - idle
     conversation = Conversation.objects.create(

@@ -8,7 +8,7 @@ from config.tests.forked import Forked
 from config.tests.support import ROOT, SECONDS, LiveDatabase, clean_environment
 
 # The worker checks its schedule at its start and every 30 seconds.
-NEXT_LOOK = 120.0
+SCHEDULE_TIMEOUT = 120.0
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def worker(database: LiveDatabase, data_dir: Path, **variables: str) -> Iterator
         process.wait(SECONDS)
 
 
-def look_at(database: LiveDatabase, func: str) -> None:
+def make_due(database: LiveDatabase, func: str) -> None:
     """Make one schedule due, and no other."""
     database.query("UPDATE django_q_schedule SET next_run = now() + interval '1 day'")
     database.query("UPDATE django_q_schedule SET next_run = now() - interval '1 minute' WHERE func = %s", func)

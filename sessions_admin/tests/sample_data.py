@@ -41,7 +41,7 @@ FROM chat_turn t CROSS JOIN generate_series(1, 2) who
 TABLES = ("chat_user", "chat_conversation", "chat_agentsession", "chat_turn", "chat_message")
 
 
-def fill(*, people: int, sessions: int, turns: int) -> None:
+def insert_sample_data(*, people: int, sessions: int, turns: int) -> None:
     """Insert people, and sessions of `turns` turns with two messages each."""
     values = {"people": people, "sessions": sessions, "turns": turns}
     with transaction.atomic(), connection.cursor() as cursor:

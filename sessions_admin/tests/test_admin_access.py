@@ -17,11 +17,11 @@ from chat.models import AgentSession, User
 from config.tests.support import PASSWORD
 from sessions_admin.models import AuditRecord, CleanupRun, RunStatus, Trigger
 from sessions_admin.people.erase import erase_person
-from sessions_admin.tests.conftest import Browsers, GivenSession, Hire
+from sessions_admin.tests.conftest import ClientOf, MakeSession, MakeStaffClient
 
 NOT_STAFF = ("anonymous", "outsider", "owner")
-NEWCOMER, VIEWER, MANAGER, SUPERUSER = "newcomer", "viewer", "manager", "staff"
-ROLES = (*NOT_STAFF, NEWCOMER, VIEWER, MANAGER, SUPERUSER)
+UNPRIVILEGED_STAFF, VIEWER, MANAGER, SUPERUSER = "unprivileged_staff", "viewer", "manager", "staff"
+ROLES = (*NOT_STAFF, UNPRIVILEGED_STAFF, VIEWER, MANAGER, SUPERUSER)
 
 SESSIONS, RUNS, USERS = "/admin/chat/agentsession/", "/admin/sessions_admin/cleanuprun/", "/admin/chat/user/"
 AUDIT, TOKENS = "/admin/sessions_admin/auditrecord/", "/admin/chat/apitoken/"
@@ -66,9 +66,9 @@ PAGES = {
 
 
 @pytest.fixture
-def url_ids(given_session: GivenSession, owner: User) -> dict[str, object]:
+def url_ids(make_session: MakeSession, owner: User) -> dict[str, object]:
     """The ids in the URLs of the pages."""
-    session = given_session(owner)
+    session = make_session(owner)
     run = CleanupRun.objects.create(trigger=Trigger.ADMIN, status=RunStatus.DONE, ended_at=timezone.now())
     return {"session": session.pk, "run": run.pk, "owner": owner.pk}
 
@@ -79,8 +79,8 @@ def expected(role: str, allowed: tuple[str, ...]) -> int:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_page_opens_only_for_roles_with_permission(role: str, browser_of: Browsers, url_ids: dict[str, object]) -> None:
-    browser = browser_of(role)
+def test_page_opens_only_for_roles_with_permission(role: str, client_of: ClientOf, url_ids: dict[str, object]) -> None:
+    browser = client_of(role)
 
     responses = {page: browser.get(page.format(**url_ids)) for page in PAGES}
 
@@ -94,9 +94,9 @@ def test_page_opens_only_for_roles_with_permission(role: str, browser_of: Browse
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("button", ["run", "preview"])
 def test_run_and_preview_require_permission(
-    role: str, button: str, browser_of: Browsers, url_ids: dict[str, object]
+    role: str, button: str, client_of: ClientOf, url_ids: dict[str, object]
 ) -> None:
-    response = browser_of(role).post(f"{RUNS}{button}/")
+    response = client_of(role).post(f"{RUNS}{button}/")
 
     queued = CleanupRun.objects.filter(status=RunStatus.QUEUED)
     if role in RUNNERS:
@@ -107,9 +107,9 @@ def test_run_and_preview_require_permission(
         assert not queued.exists()
 
 
-@pytest.mark.parametrize("role", [*NOT_STAFF, NEWCOMER, VIEWER, MANAGER])
+@pytest.mark.parametrize("role", [*NOT_STAFF, UNPRIVILEGED_STAFF, VIEWER, MANAGER])
 def test_actions_without_permission_change_and_disclose_nothing(
-    role: str, browser_of: Browsers, url_ids: dict[str, object], owner: User
+    role: str, client_of: ClientOf, url_ids: dict[str, object], owner: User
 ) -> None:
     token = tokens.make(user=owner, name="My script", scopes=["tasks"]).token
     erased_id = User.objects.create_user("gone@example.com").pk
@@ -126,7 +126,7 @@ def test_actions_without_permission_change_and_disclose_nothing(
     ]
     forms += [(f"{SESSIONS}{url_ids['session']}/inspect/", form_data), ("/admin/compare/", form_data)]
     forms += [(f"{RUNS}{running.pk}/stop/", form_data)] if role not in RUNNERS else []
-    browser = browser_of(role)
+    browser = client_of(role)
 
     responses = [browser.post(page, form) for page, form in forms]
     responses += [browser.get(f"{USERS}{erased_id}/erased/"), browser.get(f"{TOKENS}{token.pk}/change/")]
@@ -141,8 +141,8 @@ def test_actions_without_permission_change_and_disclose_nothing(
 
 
 @pytest.mark.parametrize("role", [VIEWER, MANAGER, SUPERUSER])
-def test_sessions_and_runs_cannot_be_edited(role: str, browser_of: Browsers, url_ids: dict[str, object]) -> None:
-    browser = browser_of(role)
+def test_sessions_and_runs_cannot_be_edited(role: str, client_of: ClientOf, url_ids: dict[str, object]) -> None:
+    browser = client_of(role)
 
     for page in (f"{SESSIONS}{url_ids['session']}/change/", f"{RUNS}{url_ids['run']}/change/"):
         assert browser.post(page, {"item_count": 1, "status": "queued", "session_id": "x"}).status_code == 403
@@ -172,8 +172,8 @@ def test_form_without_csrf_token_is_rejected(page: str, staff: User, url_ids: di
     assert not AuditRecord.objects.exists()
 
 
-def test_queue_pages_require_superuser_despite_all_permissions(hire: Hire) -> None:
-    browser = hire()
+def test_queue_pages_require_superuser_despite_all_permissions(make_staff_client: MakeStaffClient) -> None:
+    browser = make_staff_client()
     worker_permissions = Permission.objects.filter(content_type__app_label__in=("django_q", "auth", "axes"))
     User.objects.get(is_staff=True).user_permissions.set(worker_permissions)
 
@@ -242,9 +242,11 @@ def test_sign_in_log_hides_form_data_and_is_read_only(staff_client: Client) -> N
 # Users.
 
 
-def test_user_managers_cannot_change_staff_or_see_password_hashes(hire: Hire, owner: User, staff: User) -> None:
+def test_user_managers_cannot_change_staff_or_see_password_hashes(
+    make_staff_client: MakeStaffClient, owner: User, staff: User
+) -> None:
     browser, colleague = (
-        hire("view_user", "change_user", "add_user"),
+        make_staff_client("view_user", "change_user", "add_user"),
         User.objects.create_user("c@example.com", PASSWORD),
     )
     for person, is_allowed in ((owner, True), (colleague, False), (staff, False)):
@@ -261,8 +263,8 @@ def test_user_managers_cannot_change_staff_or_see_password_hashes(hire: Hire, ow
         assert (person.password[-6:] in shown, "algorithm" in shown) == (False, is_allowed)
 
 
-def test_user_managers_cannot_escalate_privileges(hire: Hire, owner: User) -> None:
-    browser = hire("view_user", "change_user", "add_user")
+def test_user_managers_cannot_escalate_privileges(make_staff_client: MakeStaffClient, owner: User) -> None:
+    browser = make_staff_client("view_user", "change_user", "add_user")
     me = User.objects.get(is_staff=True)
     group = Group.objects.create(name="all of it")
     more = {"is_superuser": "on", "is_staff": "on", "groups": group.pk, "user_permissions": 1, "is_active": "on"}
@@ -282,8 +284,8 @@ def test_user_managers_cannot_escalate_privileges(hire: Hire, owner: User) -> No
     assert not group.permissions.exists()
 
 
-def test_deactivated_staff_lose_access(hire: Hire) -> None:
-    browser = hire("view_agentsession")
+def test_deactivated_staff_lose_access(make_staff_client: MakeStaffClient) -> None:
+    browser = make_staff_client("view_agentsession")
     assert browser.get(SESSIONS).status_code == 200
     User.objects.update(is_active=False)
     assert [browser.get(page).status_code for page in ("/admin/", SESSIONS)] == [302, 302]

@@ -19,16 +19,16 @@ from sessions_admin.admin.streams import attachment
 from sessions_admin.models import Action, AuditRecord
 from sessions_admin.people.erase import erase_person
 from sessions_admin.sessions.lifecycle import clear_session, hold_session, release_session
-from sessions_admin.tests.conftest import GivenSession, Hire
+from sessions_admin.tests.conftest import MakeSession, MakeStaffClient
 
 AUDIT = "/admin/sessions_admin/auditrecord/"
 FORMULA = '=HYPERLINK("http://bad.example")'
 
 
 @pytest.fixture
-def reader(hire: Hire) -> Client:
+def reader(make_staff_client: MakeStaffClient) -> Client:
     """Staff who may view the audit log, and nothing else."""
-    return hire("view_auditrecord")
+    return make_staff_client("view_auditrecord")
 
 
 def reasons(client: Client, **filters: str) -> list[str]:
@@ -59,8 +59,8 @@ def test_list_is_filtered_by_action_actor_person_session_and_date(
     assert reasons(reader, at__year="1999") == []
 
 
-def test_list_shows_the_outcome_of_each_action(reader: Client, owner: User, given_session: GivenSession) -> None:
-    session = given_session(owner)
+def test_list_shows_the_outcome_of_each_action(reader: Client, owner: User, make_session: MakeSession) -> None:
+    session = make_session(owner)
     hold_session(session.session_id, actor="os:root", reason="asked for")
     with pytest.raises(Conflict):
         clear_session(session.session_id, actor="os:root")
@@ -86,9 +86,9 @@ def test_search_by_email_finds_records_that_store_only_ids(reader: Client, owner
 
 
 def test_people_are_linked_by_email_without_a_query_per_record(
-    reader: Client, owner: User, given_session: GivenSession
+    reader: Client, owner: User, make_session: MakeSession
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
     audit.record(Action.HOLD, actor="os:root", person=owner.pk, session_id=session.session_id)
     with CaptureQueriesContext(connection) as one:
         page = reader.get(AUDIT).text
@@ -105,9 +105,9 @@ def test_people_are_linked_by_email_without_a_query_per_record(
 
 
 def test_session_and_user_pages_link_to_their_records(
-    staff_client: Client, owner: User, given_session: GivenSession
+    staff_client: Client, owner: User, make_session: MakeSession
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
 
     assert (
         f"{AUDIT}?session_id={session.session_id}"

@@ -13,21 +13,21 @@ from chat.models.turn import Status
 from sessions_admin.models import Action, AuditRecord
 from sessions_admin.sessions.lifecycle import hold_session
 from sessions_admin.sessions.previews import previews
-from sessions_admin.tests.conftest import GivenSession, Hire, give_turn, shown, stored
+from sessions_admin.tests.conftest import MakeSession, MakeStaffClient, count_rows, create_turn, text_of
 
 SESSIONS = "/admin/chat/agentsession/"
 
 
 @pytest.fixture
-def manager(hire: Hire) -> Client:
+def manager(make_staff_client: MakeStaffClient) -> Client:
     """Staff who manage sessions."""
-    return hire("manage_agentsession")
+    return make_staff_client("manage_agentsession")
 
 
 def post_action(client: Client, verb: str, *sessions: AgentSession, **more: str) -> str:
     """Choose an action for sessions; return the text of the page that follows."""
     chosen = {"action": verb, "_selected_action": [str(session.pk) for session in sessions]}
-    return shown(client.post(SESSIONS, {**chosen, **more}, follow=True).text)
+    return text_of(client.post(SESSIONS, {**chosen, **more}, follow=True).text)
 
 
 def preview_of(action: Action, session: AgentSession) -> tuple[int, int, str]:
@@ -36,10 +36,10 @@ def preview_of(action: Action, session: AgentSession) -> tuple[int, int, str]:
 
 
 def test_prune_page_shows_removed_and_kept_items(
-    manager: Client, given_session: GivenSession, owner: User, settings: Settings
+    manager: Client, make_session: MakeSession, owner: User, settings: Settings
 ) -> None:
     settings.AGENT_SESSION_MAX_MESSAGES = 3
-    session, small = given_session(owner, items=7), given_session(owner, items=2, title="Small")
+    session, small = make_session(owner, items=7), make_session(owner, items=2, title="Small")
 
     page = post_action(manager, "prune", session, small)
 
@@ -50,11 +50,11 @@ def test_prune_page_shows_removed_and_kept_items(
 
 @pytest.mark.parametrize("verb", ["clear", "expire"])
 def test_held_and_busy_sessions_are_shown_as_refused(
-    manager: Client, given_session: GivenSession, owner: User, verb: str
+    manager: Client, make_session: MakeSession, owner: User, verb: str
 ) -> None:
-    held, busy, free = (given_session(owner, title=title) for title in ("Held", "Busy", "Free"))
+    held, busy, free = (make_session(owner, title=title) for title in ("Held", "Busy", "Free"))
     hold_session(held.session_id, actor="os:tester", reason="asked for")
-    give_turn(busy, Status.WAITING)
+    create_turn(busy, Status.WAITING)
 
     page = post_action(manager, verb, held, busy, free)
 
@@ -67,28 +67,28 @@ def test_held_and_busy_sessions_are_shown_as_refused(
     assert [AgentSession.objects.get(pk=each.pk).gone_at is None for each in (held, busy, free)] == [True, True, False]
 
 
-def test_preview_of_each_action_matches_its_effect(given_session: GivenSession, owner: User) -> None:
-    session = given_session(owner)
+def test_preview_of_each_action_matches_its_effect(make_session: MakeSession, owner: User) -> None:
+    session = make_session(owner)
 
     assert preview_of(Action.REBUILD, session) == (4, 0, "")
     assert preview_of(Action.HOLD, session) == (4, 4, "")
     assert preview_of(Action.RELEASE, session) == (4, 4, "This session is not held.")
-    turn = give_turn(session, Status.DONE)
+    turn = create_turn(session, Status.DONE)
     Turn.objects.filter(pk=turn.pk).update(items=[{"role": "user", "content": "Hello again"}])
     assert preview_of(Action.REBUILD, session) == (4, 1, "")
     assert preview_of(Action.CLEAR, session) == preview_of(Action.EXPIRE, session) == (4, 0, "")
 
 
-def test_preview_reports_a_missing_session_file(given_session: GivenSession, owner: User, session_file: Path) -> None:
-    session = given_session(owner)
+def test_preview_reports_a_missing_session_file(make_session: MakeSession, owner: User, session_file: Path) -> None:
+    session = make_session(owner)
     for path in session_file.parent.glob("agent_sessions.db*"):
         path.unlink()
 
     assert preview_of(Action.CLEAR, session) == (4, 4, "There is no session file.")
 
 
-def test_hold_ends_after_its_last_day(manager: Client, given_session: GivenSession, owner: User) -> None:
-    session = given_session(owner)
+def test_hold_ends_after_its_last_day(manager: Client, make_session: MakeSession, owner: User) -> None:
+    session = make_session(owner)
     hold = {"confirmed": "yes", "reason": "The court asks"}
 
     assert "A hold cannot end in the past." in post_action(manager, "hold", session, until="2001-01-01", **hold)
@@ -105,8 +105,8 @@ def test_hold_ends_after_its_last_day(manager: Client, given_session: GivenSessi
     assert session.held_until is None
 
 
-def test_hold_until_today_is_active(manager: Client, given_session: GivenSession, owner: User) -> None:
-    session = given_session(owner)
+def test_hold_until_today_is_active(manager: Client, make_session: MakeSession, owner: User) -> None:
+    session = make_session(owner)
 
     post_action(
         manager, "hold", session, until=f"{timezone.localdate():%Y-%m-%d}", confirmed="yes", reason="Today only"
@@ -116,18 +116,18 @@ def test_hold_until_today_is_active(manager: Client, given_session: GivenSession
     assert session.is_held
 
 
-def test_invalid_form_keeps_the_entered_reason(manager: Client, given_session: GivenSession, owner: User) -> None:
+def test_invalid_form_keeps_the_entered_reason(manager: Client, make_session: MakeSession, owner: User) -> None:
     page = post_action(
-        manager, "hold", given_session(owner), until="2001-01-01", confirmed="yes", reason="The court asks"
+        manager, "hold", make_session(owner), until="2001-01-01", confirmed="yes", reason="The court asks"
     )
 
     assert "The court asks" in page
 
 
 def test_action_on_a_session_page_returns_to_that_page(
-    manager: Client, viewer_client: Client, given_session: GivenSession, owner: User, session_file: Path
+    manager: Client, viewer_client: Client, make_session: MakeSession, owner: User, session_file: Path
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
     page = f"{SESSIONS}{session.pk}/change/"
     assert 'value="expire"' in manager.get(page).text
     assert 'value="expire"' not in viewer_client.get(page).text
@@ -138,17 +138,17 @@ def test_action_on_a_session_page_returns_to_that_page(
     response = manager.post(SESSIONS, {**form, "confirmed": "yes"})
 
     assert response.headers["Location"] == page
-    assert stored(session_file, session.session_id)[0] == 0
+    assert count_rows(session_file, session.session_id)[0] == 0
     assert f"Session “{session.session_id}” expired, 4 items removed." in manager.get(page).text
 
 
 def test_messages_name_sessions_by_title_or_full_id(
-    hire: Hire, manager: Client, given_session: GivenSession, owner: User
+    make_staff_client: MakeStaffClient, manager: Client, make_session: MakeSession, owner: User
 ) -> None:
     """Django capitalises the first letter of a message, which would change an id."""
-    session = given_session(owner, title="groceries")
+    session = make_session(owner, title="groceries")
     hold_session(session.session_id, actor="os:tester", reason="asked for")
     form = {"action": "expire", "_selected_action": session.pk, "confirmed": "yes"}
-    reader = hire("manage_agentsession", "view_session_items")
+    reader = make_staff_client("manage_agentsession", "view_session_items")
     assert "Session “groceries”: This session is held" in reader.post(SESSIONS, form, follow=True).text
     assert f"Session “{session.session_id}”: This session is held" in manager.post(SESSIONS, form, follow=True).text

@@ -16,7 +16,7 @@ from config.tests.support import PASSWORD
 from sessions_admin.models import AuditRecord, Trigger
 from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.sessions.lifecycle import expire_session, hold_session
-from sessions_admin.tests.conftest import GivenSession, remember
+from sessions_admin.tests.conftest import MakeSession, append_items
 
 SESSIONS = "/admin/chat/agentsession/"
 LINK = re.compile(r'(?:href|action|src)="([^"]*)"')
@@ -36,21 +36,21 @@ def limited_client(db: None) -> Client:
 
 
 @pytest.fixture
-def secret_session(given_session: GivenSession, owner: User, session_file: Path) -> AgentSession:
+def secret_session(make_session: MakeSession, owner: User, session_file: Path) -> AgentSession:
     """A session of a user whose content contains “sekret” wherever it is stored."""
-    old = given_session(owner, title="sekret of long ago")
-    stored_turns.say(old.conversation, "The sekret said long ago")
+    old = make_session(owner, title="sekret of long ago")
+    stored_turns.add_turn(old.conversation, "The sekret said long ago")
     cleanup(trigger=Trigger.COMMAND, dry_run=True)
     cleanup(trigger=Trigger.COMMAND)
-    session = given_session(owner, title="sekret title")
-    stored_turns.say(session.conversation, "Buy the sekret cake", "Bought the sekret cake.", calls=1)
+    session = make_session(owner, title="sekret title")
+    stored_turns.add_turn(session.conversation, "Buy the sekret cake", "Bought the sekret cake.", calls=1)
     Conversation.objects.filter(pk=session.conversation_id).update(title="sekret title")
     Turn.objects.update(error_detail="sekret", warning="sekret")
     TurnStep.objects.update(output=[{"content": "sekret"}])
     ToolCall.objects.update(arguments={"title": "sekret"}, output="sekret")
     Task.objects.create(user=owner, number=TaskCounter.take(owner.pk), title="sekret", description="sekret")
     Quarantined.objects.create(session_id=session.session_id, row_id=1, content="sekret row", reason="holds no item")
-    remember(session_file, session.session_id, 2)
+    append_items(session_file, session.session_id, 2)
     hold_session(old.session_id, actor="os:root", reason="A court asked")
     expire_session(session.session_id, actor="os:root", reason="They asked")
     return session

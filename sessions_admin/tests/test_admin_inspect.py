@@ -13,22 +13,22 @@ from chat.models import AgentSession, User
 from chat.models.turn import Status
 from sessions_admin import audit
 from sessions_admin.models import Action, AuditRecord
-from sessions_admin.tests.conftest import GivenSession, Hire, give_turn, shown
+from sessions_admin.tests.conftest import MakeSession, MakeStaffClient, create_turn, text_of
 
 SESSIONS = "/admin/chat/agentsession/"
 WORDS = "message 2 of the party"
 
 
 @pytest.fixture
-def session(given_session: GivenSession, owner: User) -> AgentSession:
+def session(make_session: MakeSession, owner: User) -> AgentSession:
     """A session with messages of its owner."""
-    return given_session(owner, title="Summer party")
+    return make_session(owner, title="Summer party")
 
 
 @pytest.fixture
-def auditor(hire: Hire) -> Client:
+def auditor(make_staff_client: MakeStaffClient) -> Client:
     """Staff who may inspect sessions."""
-    return hire("view_agentsession", "view_session_items")
+    return make_staff_client("view_agentsession", "view_session_items")
 
 
 def inspect_url(session: AgentSession) -> str:
@@ -38,7 +38,7 @@ def inspect_url(session: AgentSession) -> str:
 def test_page_asks_for_a_reason_and_warns_that_the_user_sees_it(auditor: Client, session: AgentSession) -> None:
     response = auditor.get(inspect_url(session))
 
-    assert "the person can see in their settings when and why you inspected it" in shown(response.text)
+    assert "the person can see in their settings when and why you inspected it" in text_of(response.text)
     assert WORDS not in response.text
     assert not AuditRecord.objects.exists()
 
@@ -73,7 +73,7 @@ def test_page_is_not_cached_and_no_url_contains_its_content(auditor: Client, ses
 
 def test_session_content_is_html_escaped(auditor: Client, session: AgentSession, session_file: Path) -> None:
     page = "<img src=x onerror=alert(1)>"
-    turn = give_turn(session, Status.DONE)
+    turn = create_turn(session, Status.DONE)
     turn.messages.update(text=page)
     with opened(session_file) as file:
         file.replace(session.session_id, [{"role": "user", "content": page}], Fence(1, 1))
@@ -89,9 +89,9 @@ def test_unknown_session_gets_404(auditor: Client) -> None:
 
 
 def test_selected_sessions_are_exported_as_json(
-    auditor: Client, session: AgentSession, given_session: GivenSession, owner: User
+    auditor: Client, session: AgentSession, make_session: MakeSession, owner: User
 ) -> None:
-    other = given_session(owner, title="Work")
+    other = make_session(owner, title="Work")
     chosen = {"action": "export", "_selected_action": [session.pk, other.pk]}
     confirmation = auditor.post(SESSIONS, chosen)
     assert "Exported" in confirmation.text

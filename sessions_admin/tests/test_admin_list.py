@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from chat.models import AgentSession, User
 from sessions_admin.sessions.lifecycle import hold_session
-from sessions_admin.tests.conftest import GivenSession, Hire, queries_of
-from sessions_admin.tests.sample_data import fill
+from sessions_admin.tests.conftest import MakeSession, MakeStaffClient, queries_of
+from sessions_admin.tests.sample_data import insert_sample_data
 
 SESSIONS = "/admin/chat/agentsession/"
 
@@ -27,9 +27,9 @@ def found(client: Client, **filters: str) -> list[str]:
     [(0, ["week", "month"]), (5, ["week", "month"]), (20, ["month"]), (31, ["older"])],
 )
 def test_list_is_filtered_by_activity(
-    viewer_client: Client, given_session: GivenSession, owner: User, days: int, shown: list[str]
+    viewer_client: Client, make_session: MakeSession, owner: User, days: int, shown: list[str]
 ) -> None:
-    given_session(owner, idle=timedelta(days=days))
+    make_session(owner, idle=timedelta(days=days))
 
     windows = [window for window in ("week", "month", "older") if found(viewer_client, activity=window)]
 
@@ -49,20 +49,20 @@ def test_list_is_filtered_by_activity(
     ],
 )
 def test_list_is_filtered_by_size(
-    viewer_client: Client, given_session: GivenSession, owner: User, size: int, window: str
+    viewer_client: Client, make_session: MakeSession, owner: User, size: int, window: str
 ) -> None:
-    given_session(owner)
+    make_session(owner)
     AgentSession.objects.update(byte_count=size)
 
     assert [each for each in ("small", "middle", "large", "huge") if found(viewer_client, size=each)] == [window]
 
 
-def test_list_is_filtered_by_hold(viewer_client: Client, given_session: GivenSession, owner: User) -> None:
+def test_list_is_filtered_by_hold(viewer_client: Client, make_session: MakeSession, owner: User) -> None:
     ends = {"Soon": timedelta(days=6), "Later": timedelta(days=8), "For ever": None}
     for title, end in ends.items():
         until = timezone.now() + end if end else None
-        hold_session(given_session(owner, title=title).session_id, actor="os:tester", reason="asked", until=until)
-    given_session(owner, title="Free")
+        hold_session(make_session(owner, title=title).session_id, actor="os:tester", reason="asked", until=until)
+    make_session(owner, title="Free")
 
     assert set(found(viewer_client, hold="held")) == {"Soon", "Later", "For ever"}
     assert found(viewer_client, hold="ends") == ["Soon"]
@@ -70,10 +70,10 @@ def test_list_is_filtered_by_hold(viewer_client: Client, given_session: GivenSes
 
 
 def test_list_is_filtered_by_person_and_shows_the_filter(
-    viewer_client: Client, given_session: GivenSession, owner: User, outsider: User
+    viewer_client: Client, make_session: MakeSession, owner: User, outsider: User
 ) -> None:
-    given_session(owner, title="Mine")
-    given_session(outsider, title="Theirs")
+    make_session(owner, title="Mine")
+    make_session(outsider, title="Theirs")
 
     assert found(viewer_client, user__id__exact=str(owner.pk)) == ["Mine"]
     assert "By person" in viewer_client.get(SESSIONS, {"user__id__exact": str(owner.pk)}).text
@@ -83,10 +83,10 @@ def test_list_is_filtered_by_person_and_shows_the_filter(
 
 
 def test_search_matches_full_ids_and_email_prefixes(
-    viewer_client: Client, given_session: GivenSession, owner: User, outsider: User
+    viewer_client: Client, make_session: MakeSession, owner: User, outsider: User
 ) -> None:
-    session = given_session(owner, title="Mine")
-    given_session(outsider, title="Theirs")
+    session = make_session(owner, title="Mine")
+    make_session(outsider, title="Theirs")
 
     for term in (session.session_id, str(session.conversation_id), str(owner.pk), f" {owner.pk} ", "OWNER@ex"):
         assert found(viewer_client, q=term) == ["Mine"]
@@ -94,10 +94,10 @@ def test_search_matches_full_ids_and_email_prefixes(
 
 
 def test_date_hierarchy_leads_from_year_to_day_and_back(
-    viewer_client: Client, given_session: GivenSession, owner: User
+    viewer_client: Client, make_session: MakeSession, owner: User
 ) -> None:
     for day in (datetime(2024, 11, 3, tzinfo=UTC), datetime(2026, 1, 30, tzinfo=UTC), datetime(2026, 2, 2, tzinfo=UTC)):
-        session = given_session(owner, title=f"{day:%Y-%m-%d}")
+        session = make_session(owner, title=f"{day:%Y-%m-%d}")
         AgentSession.objects.filter(pk=session.pk).update(last_activity_at=day)
 
     def date_navigation(**filters: str) -> str:
@@ -120,9 +120,9 @@ def test_date_hierarchy_leads_from_year_to_day_and_back(
     assert found(viewer_client, **{f"{at}year": "2026"}) == ["2026-02-02", "2026-01-30"]
 
 
-def test_number_of_queries_does_not_grow_with_sessions(hire: Hire, owner: User) -> None:
-    viewer_client = hire("view_session_items")
-    fill(people=300, sessions=6_000, turns=0)  # the paginator counts at most 5,000
+def test_number_of_queries_does_not_grow_with_sessions(make_staff_client: MakeStaffClient, owner: User) -> None:
+    viewer_client = make_staff_client("view_session_items")
+    insert_sample_data(people=300, sessions=6_000, turns=0)  # the paginator counts at most 5,000
     pages = {
         "all": {},
         **{f"state {state}": {"state": state} for state in ("active", "idle", "due", "held", "quarantined", "gone")},

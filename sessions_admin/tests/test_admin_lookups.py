@@ -16,7 +16,7 @@ from chat.models import AgentSession, ApiToken, Quarantined, User
 from sessions_admin.models import Trigger
 from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.site import GuardedAdmin, GuardedChangeList
-from sessions_admin.tests.conftest import GivenSession
+from sessions_admin.tests.conftest import MakeSession
 
 MODELS = list(admin.site._registry)
 EVERY_MODEL = pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label_lower)
@@ -122,9 +122,9 @@ def test_unused_admin_views_are_disabled(staff: User, staff_client: Client) -> N
 
 @EVERY_MODEL
 def test_filter_links_of_a_list_return_200(
-    model: type[Model], staff_client: Client, given_session: GivenSession, owner: User
+    model: type[Model], staff_client: Client, make_session: MakeSession, owner: User
 ) -> None:
-    given_session(owner)
+    make_session(owner)
     page = staff_client.get(changelist(model)).context["cl"]
     links = [choice["query_string"] for spec in page.filter_specs for choice in spec.choices(page)]
 
@@ -167,7 +167,7 @@ def test_dates_out_of_range_cause_no_server_error(year: str, staff_client: Clien
 
 
 def test_odd_query_values_on_custom_pages_cause_no_server_error(
-    staff_client: Client, given_session: GivenSession
+    staff_client: Client, make_session: MakeSession
 ) -> None:
     run = cleanup(trigger=Trigger.COMMAND, dry_run=True).run_id
     names = ("page", "people", "conversations", "task", "e", "_to_field")

@@ -17,7 +17,7 @@ from sessions_admin import heartbeat
 from sessions_admin.admin.base import size
 from sessions_admin.models import CleanupRun, RunStatus, Trigger
 from sessions_admin.retention.cleanup import cleanup
-from sessions_admin.tests.conftest import GivenSession, Hire, queries_of, shown
+from sessions_admin.tests.conftest import MakeSession, MakeStaffClient, queries_of, text_of
 
 RUNS = "/admin/sessions_admin/cleanuprun/"
 
@@ -50,13 +50,13 @@ def run_queued_task() -> dict[str, object]:
 # Runs.
 
 
-def test_run_page_shows_totals_and_sessions(given_session: GivenSession, owner: User, viewer_client: Client) -> None:
-    session = given_session(owner, items=37)
+def test_run_page_shows_totals_and_sessions(make_session: MakeSession, owner: User, viewer_client: Client) -> None:
+    session = make_session(owner, items=37)
     report = cleanup(trigger=Trigger.COMMAND)
 
     page = viewer_client.get(f"{RUNS}{report.run_id}/change/").text
 
-    text = shown(page)
+    text = text_of(page)
     assert "1 of 1 session examined Sessions 1 Items 37 Memory " in text
     assert "0 on hold skipped. " in text
     size_text = " ".join(size(session.byte_count).split())
@@ -68,11 +68,11 @@ def test_run_page_shows_totals_and_sessions(given_session: GivenSession, owner: 
 
 
 def test_sessions_of_a_run_are_paginated(
-    given_session: GivenSession, owner: User, viewer_client: Client, monkeypatch: pytest.MonkeyPatch
+    make_session: MakeSession, owner: User, viewer_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sessions_admin.retention.run_results.PER_PAGE", 2)
     for items in (1, 2, 3):
-        given_session(owner, items=items)
+        make_session(owner, items=items)
     run = cleanup(trigger=Trigger.COMMAND).run_id
 
     pages = [viewer_client.get(f"{RUNS}{run}/change/", {"page": page}).context["sessions"] for page in (1, 2, "x", 99)]
@@ -86,11 +86,11 @@ def test_unknown_run_redirects_to_the_admin_index(viewer_client: Client) -> None
 
 
 def test_number_of_queries_does_not_grow_with_sessions(
-    given_session: GivenSession, owner: User, viewer_client: Client
+    make_session: MakeSession, owner: User, viewer_client: Client
 ) -> None:
     def run_one(sessions: int) -> tuple[int, int]:
         for _ in range(sessions):
-            given_session(owner)
+            make_session(owner)
         run = cleanup(trigger=Trigger.ADMIN, actor=owner).run_id
         page = f"{RUNS}{run}/change/"
         viewer_client.get(page)  # content types are queried once per process
@@ -107,13 +107,13 @@ def test_number_of_queries_does_not_grow_with_sessions(
 
 @pytest.mark.parametrize("button", ["run", "preview"])
 def test_confirmation_page_shows_what_would_be_removed(
-    given_session: GivenSession, owner: User, manager_client: Client, button: str
+    make_session: MakeSession, owner: User, manager_client: Client, button: str
 ) -> None:
-    given_session(owner, items=5)
-    given_session(owner, items=6)
+    make_session(owner, items=5)
+    make_session(owner, items=6)
     AgentSession.objects.update(byte_count=1024)
 
-    page = shown(manager_client.get(f"{RUNS}{button}/").text)
+    page = text_of(manager_client.get(f"{RUNS}{button}/").text)
 
     assert "2 sessions 11 items 2.0 KB of memory" in page
     assert not CleanupRun.objects.exists()
@@ -121,9 +121,9 @@ def test_confirmation_page_shows_what_would_be_removed(
 
 @pytest.mark.parametrize(("button", "removed"), [("run", True), ("preview", False)])
 def test_button_queues_a_run_and_redirects_to_its_page(
-    given_session: GivenSession, owner: User, manager_client: Client, button: str, removed: bool
+    make_session: MakeSession, owner: User, manager_client: Client, button: str, removed: bool
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
 
     response = manager_client.post(f"{RUNS}{button}/", follow=True)
     waiting = response.text
@@ -156,7 +156,7 @@ def test_requester_of_a_run_is_recorded(session_file: Path, staff: User, staff_c
     assert "Requested a clean-up." in staff_client.get(f"{RUNS}{run.pk}/history/").text
 
 
-def test_second_run_is_refused_with_a_message(given_session: GivenSession, manager_client: Client) -> None:
+def test_second_run_is_refused_with_a_message(make_session: MakeSession, manager_client: Client) -> None:
     given_run(RunStatus.RUNNING)
 
     page = manager_client.post(f"{RUNS}run/", follow=True)
@@ -173,7 +173,7 @@ def test_queued_run_shows_whether_a_worker_runs(viewer_client: Client) -> None:
     run = given_run(RunStatus.QUEUED)
 
     def progress_text() -> str:
-        return shown(viewer_client.get(f"{RUNS}{run.pk}/progress/").text)
+        return text_of(viewer_client.get(f"{RUNS}{run.pk}/progress/").text)
 
     assert "Waiting for the worker, but none is running." in progress_text()
     heartbeat.beat(uuid.uuid4(), pid=os.getpid(), passed=True)
@@ -189,8 +189,8 @@ def test_running_run_shows_progress_and_log(viewer_client: Client) -> None:
 
     for each in (page, fragment.text):
         assert '<progress max="4000" value="1000">' in each
-        assert "1,000 of 4,000 sessions examined Sessions 999 Items 29,970 Memory" in shown(each)
-        assert "12:00:00 Begun. 12:00:07 1,000 of 4,000 looked at." in shown(each)
+        assert "1,000 of 4,000 sessions examined Sessions 999 Items 29,970 Memory" in text_of(each)
+        assert "12:00:00 Begun. 12:00:07 1,000 of 4,000 looked at." in text_of(each)
         assert f'data-url="{RUNS}{run.pk}/progress/"' in each
     assert '<noscript><meta http-equiv="refresh" content="3"></noscript>' in page
     assert re.search(r'<script type="module" src="/static/sessions_admin/run[.\w]*.js">', page)
@@ -210,9 +210,9 @@ def test_page_of_an_ended_run_does_not_poll(manager_client: Client, status: RunS
 
 
 def test_run_page_links_existing_sessions_for_staff_with_permission(
-    given_session: GivenSession, owner: User, viewer_client: Client, hire: Hire
+    make_session: MakeSession, owner: User, viewer_client: Client, make_staff_client: MakeStaffClient
 ) -> None:
-    kept, purged = given_session(owner), given_session(owner)
+    kept, purged = make_session(owner), make_session(owner)
     run = cleanup(trigger=Trigger.COMMAND).run_id
     Conversation.objects.get(pk=purged.conversation_id).delete()
 
@@ -220,7 +220,7 @@ def test_run_page_links_existing_sessions_for_staff_with_permission(
 
     assert f'<a href="/admin/chat/agentsession/{kept.pk}/change/"><code>{kept.session_id}</code></a>' in page
     assert f"<td><code>{purged.session_id}</code></td>" in page
-    assert "/agentsession/" not in hire("run_cleanup").get(f"{RUNS}{run}/change/").text
+    assert "/agentsession/" not in make_staff_client("run_cleanup").get(f"{RUNS}{run}/change/").text
 
 
 # Stopping.

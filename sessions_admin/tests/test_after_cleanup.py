@@ -20,7 +20,7 @@ from sessions_admin.retention.cleanup import CleanupReport, cleanup
 
 async def clean_up_idle_conversation(chat: Chat, settings: Settings) -> CleanupReport:
     """Make the conversation idle for eight days, then clean up while the server has the file open."""
-    await chat.settled()
+    await chat.wait_until_idle()
     settings.AGENT_SESSION_DB_PATH = chat.session_file
     await in_database(AgentSession.objects.update, last_activity_at=timezone.now() - timedelta(days=8))
     async with asyncio.timeout(30):
@@ -38,8 +38,10 @@ async def test_next_turn_rebuilds_its_context_from_the_database(
     report = await clean_up_idle_conversation(chat, settings)
 
     accepted = await chat.send("what do you call me?")
-    warnings = [entry.event.code for entry in await chat.log(accepted.turn) if isinstance(entry.event, Warned)]
-    await chat.settled()
+    warnings = [
+        entry.event.code for entry in await chat.follow_to_end(accepted.turn) if isinstance(entry.event, Warned)
+    ]
+    await chat.wait_until_idle()
 
     assert (report.sessions, report.items) == (1, 2)
     assert warnings == ["context_rebuilt"]
@@ -63,7 +65,7 @@ async def test_turn_after_clearing_starts_with_an_empty_context(
     await in_database(lambda: Conversation.objects.update(memory_from=F("last_seq")))
 
     await chat.reply("what do you call me?")
-    await chat.settled()
+    await chat.wait_until_idle()
 
     last = script.last_call
     assert last is not None

@@ -10,10 +10,10 @@ from django_q.models import OrmQ
 from pytest_django import DjangoAssertNumQueries
 
 from chat.models import AgentSession, User
-from chat.tests.api import bearer, error_of
+from chat.tests.api import bearer, error_code
 from sessions_admin.models import Action, AuditRecord, CleanupRun
 from sessions_admin.retention.cleanup import execute
-from sessions_admin.tests.conftest import GivenSession
+from sessions_admin.tests.conftest import MakeSession
 from sessions_admin.tests.test_api_sessions import Headers, TokenOf, token_of, user_id_of
 
 __all__ = ["token_of"]
@@ -33,9 +33,9 @@ def request_run(client: Client, headers: Headers, **body: object) -> Any:
 
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_run_is_requested_and_its_result_is_read(
-    client: Client, runner: Headers, given_session: GivenSession, owner: User, dry_run: bool
+    client: Client, runner: Headers, make_session: MakeSession, owner: User, dry_run: bool
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
     response = request_run(client, runner, dry_run=dry_run)
 
     assert response.status_code == 202, response.content
@@ -76,20 +76,20 @@ def test_run_is_requested_and_its_result_is_read(
 def test_second_run_returns_409(client: Client, runner: Headers) -> None:
     request_run(client, runner, dry_run=False)
     refused = request_run(client, runner, dry_run=True)
-    assert error_of(refused, 409) == "conflict"
+    assert error_code(refused, 409) == "conflict"
     assert refused.json()["error"]["detail"] == "Another clean-up is already waiting for the worker."
     assert CleanupRun.objects.count() == AuditRecord.objects.count() == 1
 
 
 def test_dry_run_is_a_required_field(client: Client, runner: Headers) -> None:
     for wrong in ({}, {"dry_run": None}, {"dry_run": "perhaps"}):
-        assert error_of(request_run(client, runner, **wrong), 422) == "invalid"
+        assert error_code(request_run(client, runner, **wrong), 422) == "invalid"
     assert not CleanupRun.objects.exists()
 
 
 def test_unknown_run_returns_404(client: Client, runner: Headers) -> None:
-    assert error_of(client.get(f"{RUNS}/{uuid.uuid4()}", headers=runner), 404) == "not_found"
-    assert error_of(client.get(f"{RUNS}/x", headers=runner), 422) == "invalid"
+    assert error_code(client.get(f"{RUNS}/{uuid.uuid4()}", headers=runner), 404) == "not_found"
+    assert error_code(client.get(f"{RUNS}/x", headers=runner), 422) == "invalid"
 
 
 def test_view_permission_allows_reading_but_not_requesting_runs(
@@ -100,10 +100,10 @@ def test_view_permission_allows_reading_but_not_requesting_runs(
     assert client.get(f"{RUNS}/{run_id}", headers=viewer).status_code == 200
     with django_assert_num_queries(5):  # the token, two for permissions, the run, and its current state
         client.get(f"{RUNS}/{run_id}", headers=viewer)
-    assert error_of(request_run(client, viewer, dry_run=True), 403) == "forbidden"
+    assert error_code(request_run(client, viewer, dry_run=True), 403) == "forbidden"
 
 
-@pytest.mark.parametrize("role", ["anonymous", "owner", "newcomer", "no staff", "other scope"])
+@pytest.mark.parametrize("role", ["anonymous", "owner", "unprivileged staff", "no staff", "other scope"])
 def test_run_endpoints_require_permission_and_scope(
     client: Client, owner: User, token_of: TokenOf, runner: Headers, role: str
 ) -> None:
@@ -111,12 +111,12 @@ def test_run_endpoints_require_permission_and_scope(
     headers_by_role: dict[str, Callable[[], Headers]] = {
         "anonymous": lambda: {},
         "owner": lambda: bearer(owner),
-        "newcomer": lambda: token_of("manage_agentsession"),
+        "unprivileged staff": lambda: token_of("manage_agentsession"),
         "no staff": lambda: token_of("run_cleanup", is_staff=False),
         "other scope": lambda: token_of("run_cleanup", scopes=("chat",)),
     }
     headers = headers_by_role[role]()
     status = 401 if role == "anonymous" else 403
-    assert error_of(client.get(f"{RUNS}/{run_id}", headers=headers), status)
-    assert error_of(request_run(client, headers, dry_run=True), status)
+    assert error_code(client.get(f"{RUNS}/{run_id}", headers=headers), status)
+    assert error_code(request_run(client, headers, dry_run=True), status)
     assert CleanupRun.objects.count() == 1

@@ -15,12 +15,12 @@ from chat.accounts import tokens
 from chat.models import AgentSession, User
 from chat.models.turn import Status
 from chat.tests import stored_turns
-from chat.tests.api import bearer, error_of
+from chat.tests.api import bearer, error_code
 from config.tests.support import PASSWORD
 from sessions_admin.audit import staff_accesses
 from sessions_admin.models import Action, AuditRecord
 from sessions_admin.sessions.lifecycle import hold_session
-from sessions_admin.tests.conftest import GivenSession, give_turn, remember
+from sessions_admin.tests.conftest import MakeSession, append_items, create_turn
 
 pytestmark = pytest.mark.django_db
 SESSIONS = "/api/sessions"
@@ -57,9 +57,9 @@ def manager(token_of: TokenOf) -> Headers:
 
 
 @pytest.fixture
-def party(given_session: GivenSession, owner: User) -> AgentSession:
-    session = given_session(owner)
-    stored_turns.say(session.conversation, "Buy a cake", "Bought.", calls=1)
+def party(make_session: MakeSession, owner: User) -> AgentSession:
+    session = make_session(owner)
+    stored_turns.add_turn(session.conversation, "Buy a cake", "Bought.", calls=1)
     return session
 
 
@@ -111,9 +111,9 @@ def test_list_returns_the_metadata_of_sessions(client: Client, viewer: Headers, 
 
 
 def test_pages_are_complete_and_distinct_for_equal_timestamps(
-    client: Client, viewer: Headers, given_session: GivenSession, owner: User
+    client: Client, viewer: Headers, make_session: MakeSession, owner: User
 ) -> None:
-    made = [given_session(owner, items=1, title=f"Chat {n}") for n in range(5)]
+    made = [make_session(owner, items=1, title=f"Chat {n}") for n in range(5)]
     moment = timezone.now()
     AgentSession.objects.filter(pk__in=[row.pk for row in made[1:4]]).update(last_activity_at=moment)
     expected = [made[n].session_id for n in (3, 2, 1, 4, 0)]
@@ -131,12 +131,12 @@ def test_pages_are_complete_and_distinct_for_equal_timestamps(
 
 
 def test_list_is_filtered_by_state_user_and_inactive_days(
-    client: Client, viewer: Headers, given_session: GivenSession, owner: User, outsider: User
+    client: Client, viewer: Headers, make_session: MakeSession, owner: User, outsider: User
 ) -> None:
     old, fresh, theirs = (
-        given_session(owner),
-        given_session(owner, idle=timedelta(0)),
-        given_session(outsider, idle=timedelta(days=3)),
+        make_session(owner),
+        make_session(owner, idle=timedelta(0)),
+        make_session(outsider, idle=timedelta(days=3)),
     )
 
     def found(**filters: object) -> set[str]:
@@ -147,23 +147,23 @@ def test_list_is_filtered_by_state_user_and_inactive_days(
     assert found(inactive_days=2) == {old.session_id, theirs.session_id}
     assert found(inactive_days=2, user="outsider@example.com", state="idle") == {theirs.session_id}
     for wrong in ({"state": "asleep"}, {"inactive_days": 0}, {"limit": 101}):
-        assert error_of(get(client, SESSIONS, viewer, wrong), 422) == "invalid"
+        assert error_code(get(client, SESSIONS, viewer, wrong), 422) == "invalid"
     for after in ("x", "WzFd", "W10"):
-        assert error_of(get(client, SESSIONS, viewer, {"after": after}), 400) == "bad_cursor"
+        assert error_code(get(client, SESSIONS, viewer, {"after": after}), 400) == "bad_cursor"
 
 
 def test_number_of_queries_does_not_grow_with_sessions(
     client: Client,
     viewer: Headers,
-    given_session: GivenSession,
+    make_session: MakeSession,
     owner: User,
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    given_session(owner, items=1)
+    make_session(owner, items=1)
     client.get(SESSIONS, headers=viewer)  # records the use of the token
     for count in (1, 4):
         while AgentSession.objects.count() < count:
-            given_session(owner, items=1)
+            make_session(owner, items=1)
         with django_assert_num_queries(4):  # the token, two for permissions, the page
             assert len(client.get(SESSIONS, headers=viewer).json()["items"]) == count
 
@@ -187,9 +187,9 @@ def test_inspection_requires_permission_and_reason_and_is_audited(
 ) -> None:
     auditor = token_of("view_session_items")
     for headers in (viewer, manager):
-        assert error_of(get(client, session_path(party), headers, {"items": True, "reason": "curious"}), 403)
+        assert error_code(get(client, session_path(party), headers, {"items": True, "reason": "curious"}), 403)
     for reason in ({}, {"reason": "  "}):
-        assert error_of(get(client, session_path(party), auditor, {"items": True, **reason}), 400) == "bad_input"
+        assert error_code(get(client, session_path(party), auditor, {"items": True, **reason}), 400) == "bad_input"
     assert not AuditRecord.objects.exists()
 
     seen = get(client, session_path(party), auditor, {"items": True, "reason": "She asked"}).json()["inspection"]
@@ -211,9 +211,9 @@ def test_inspection_accepts_its_reason_in_the_body(
     client: Client, viewer: Headers, token_of: TokenOf, party: AgentSession
 ) -> None:
     auditor = token_of("view_session_items")
-    assert error_of(post(client, session_path(party, "inspect"), viewer, reason="curious"), 403)
-    assert error_of(post(client, session_path(party, "inspect"), auditor), 422)
-    assert error_of(post(client, session_path(party, "inspect"), auditor, reason="  "), 400) == "bad_input"
+    assert error_code(post(client, session_path(party, "inspect"), viewer, reason="curious"), 403)
+    assert error_code(post(client, session_path(party, "inspect"), auditor), 422)
+    assert error_code(post(client, session_path(party, "inspect"), auditor, reason="  "), 400) == "bad_input"
     assert not AuditRecord.objects.exists()
 
     seen = post(client, session_path(party, "inspect"), auditor, reason="Sie fragte „warum“").json()
@@ -232,7 +232,7 @@ def test_each_action_changes_the_session_and_is_audited(
 ) -> None:
     body: dict[str, object] = {"reason": "She asked"}
     if verb == "prune":
-        remember(session_file, party.session_id, 300)
+        append_items(session_file, party.session_id, 300)
     if verb == "release":
         hold_session(party.session_id, actor="os:root", reason="Fraud")
     response = post(client, session_path(party, verb), manager, **body)
@@ -260,15 +260,15 @@ def test_reason_is_optional_for_actions_other_than_hold(
 
 def test_hold_requires_a_reason_and_a_future_end(client: Client, manager: Headers, party: AgentSession) -> None:
     now = timezone.now()
-    assert error_of(post_without_body(client, session_path(party, "hold"), manager), 422) == "invalid"
-    assert error_of(post(client, session_path(party, "hold"), manager, reason="x" * 1001), 422) == "invalid"
+    assert error_code(post_without_body(client, session_path(party, "hold"), manager), 422) == "invalid"
+    assert error_code(post(client, session_path(party, "hold"), manager, reason="x" * 1001), 422) == "invalid"
     assert (
-        error_of(post(client, session_path(party, "hold"), manager, reason="Why", until="2030-01-01T00:00"), 422)
+        error_code(post(client, session_path(party, "hold"), manager, reason="Why", until="2030-01-01T00:00"), 422)
         == "invalid"
     )
-    assert error_of(post(client, session_path(party, "hold"), manager, reason=" "), 400) == "bad_input"
+    assert error_code(post(client, session_path(party, "hold"), manager, reason=" "), 400) == "bad_input"
     assert (
-        error_of(post(client, session_path(party, "hold"), manager, reason="Why", until=now.isoformat()), 400)
+        error_code(post(client, session_path(party, "hold"), manager, reason="Why", until=now.isoformat()), 400)
         == "bad_input"
     )
     end = now + timedelta(days=3)
@@ -280,14 +280,14 @@ def test_hold_requires_a_reason_and_a_future_end(client: Client, manager: Header
 def test_action_refused_by_hold_or_running_turn_returns_409(
     client: Client, manager: Headers, party: AgentSession
 ) -> None:
-    assert error_of(post_without_body(client, session_path(party, "release"), manager), 409) == "conflict"
+    assert error_code(post_without_body(client, session_path(party, "release"), manager), 409) == "conflict"
     hold_session(party.session_id, actor="os:root", reason="Fraud")
     refused = post_without_body(client, session_path(party, "clear"), manager)
-    assert error_of(refused, 409) == "conflict"
+    assert error_code(refused, 409) == "conflict"
     assert refused.json()["error"]["detail"] == "This session is held; release it first."
-    give_turn(party, Status.RUNNING)
+    create_turn(party, Status.RUNNING)
     for verb in ("prune", "clear", "rebuild"):
-        assert error_of(post_without_body(client, session_path(party, verb), manager), 409) == "conflict"
+        assert error_code(post_without_body(client, session_path(party, verb), manager), 409) == "conflict"
     assert post(client, session_path(party, "hold"), manager, reason="Longer").status_code == 200
 
 
@@ -295,11 +295,11 @@ def test_unknown_session_returns_404(client: Client, manager: Headers, token_of:
     auditor = token_of("view_session_items")
     for session_id in ("x", "user_1_conv_2", "%00", "é"):
         response = client.get(f"{SESSIONS}/{session_id}", headers=auditor)
-        assert error_of(response, 400 if session_id == "%00" else 404) in ("not_found", "bad_request")
+        assert error_code(response, 400 if session_id == "%00" else 404) in ("not_found", "bad_request")
         if session_id != "%00":
-            assert error_of(client.get(f"{SESSIONS}/{session_id}?items=1&reason=x", headers=auditor), 404)
+            assert error_code(client.get(f"{SESSIONS}/{session_id}?items=1&reason=x", headers=auditor), 404)
             for verb in VERBS:
-                assert error_of(post(client, f"{SESSIONS}/{session_id}/{verb}", manager, reason="x"), 404)
+                assert error_code(post(client, f"{SESSIONS}/{session_id}/{verb}", manager, reason="x"), 404)
     assert not AuditRecord.objects.exists()
 
 
@@ -308,7 +308,7 @@ def test_unusable_session_file_returns_503(
 ) -> None:
     session_file.write_bytes(b"this is no database at all, only text" * 100)
     for verb in ("prune", "clear", "rebuild"):
-        assert error_of(post_without_body(client, session_path(party, verb), manager), 503) == "context_unavailable"
+        assert error_code(post_without_body(client, session_path(party, verb), manager), 503) == "context_unavailable"
     failed = [record.result["failed"] for record in AuditRecord.objects.all()]
     assert [sentence.startswith("The session store cannot be used") for sentence in failed] == [True] * 3
 
@@ -324,7 +324,7 @@ def all_endpoints(session: AgentSession) -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize("role", ["anonymous", "owner", "outsider", "newcomer", "no staff", "other scope"])
+@pytest.mark.parametrize("role", ["anonymous", "owner", "outsider", "unprivileged staff", "no staff", "other scope"])
 def test_endpoints_require_permission_and_scope(
     client: Client, owner: User, outsider: User, token_of: TokenOf, party: AgentSession, role: str
 ) -> None:
@@ -333,7 +333,7 @@ def test_endpoints_require_permission_and_scope(
         "anonymous": lambda: {},
         "owner": lambda: bearer(owner),
         "outsider": lambda: bearer(outsider),
-        "newcomer": lambda: token_of(),
+        "unprivileged staff": lambda: token_of(),
         "no staff": lambda: token_of(*all_permissions, is_staff=False),
         "other scope": lambda: token_of(*all_permissions, scopes=("chat", "tasks")),
     }
@@ -341,7 +341,7 @@ def test_endpoints_require_permission_and_scope(
 
     for method, path in all_endpoints(party):
         response = client.get(path, headers=headers) if method == "get" else post(client, path, headers, reason="x")
-        assert error_of(response, 401 if role == "anonymous" else 403)
+        assert error_code(response, 401 if role == "anonymous" else 403)
         assert party.session_id not in response.content.decode()
     assert not AuditRecord.objects.exists()
 
@@ -353,7 +353,7 @@ def test_view_permissions_allow_no_action(
     headers = token_of(permission)
     assert [client.get(path, headers=headers).status_code for path in (SESSIONS, session_path(party))] == [200, 200]
     for verb in VERBS:
-        assert error_of(post(client, session_path(party, verb), headers, reason="x"), 403) == "forbidden"
+        assert error_code(post(client, session_path(party, verb), headers, reason="x"), 403) == "forbidden"
     assert not AuditRecord.objects.exists()
 
 
@@ -363,6 +363,6 @@ def test_login_session_needs_the_csrf_header_for_actions(
     assert staff_client.get(session_path(party)).json()["items"] == 4
     csrf_client = Client(enforce_csrf_checks=True)
     csrf_client.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
-    assert error_of(csrf_client.post(session_path(party, "clear")), 403) == "csrf_failed"
+    assert error_code(csrf_client.post(session_path(party, "clear")), 403) == "csrf_failed"
     party.refresh_from_db()
     assert party.item_count == 4

@@ -7,15 +7,15 @@ from django.test import Client
 from chat.models import User
 from sessions_admin.models import AuditRecord
 from sessions_admin.sessions import lifecycle
-from sessions_admin.tests.conftest import GivenSession
+from sessions_admin.tests.conftest import MakeSession
 
 AUDIT = "/admin/sessions_admin/auditrecord/"
 
 
 @pytest.fixture
-def record(given_session: GivenSession, owner: User) -> AuditRecord:
+def record(make_session: MakeSession, owner: User) -> AuditRecord:
     """The record of a hold."""
-    lifecycle.hold_session(given_session(owner).session_id, actor="os:tester", reason="asked for")
+    lifecycle.hold_session(make_session(owner).session_id, actor="os:tester", reason="asked for")
     return AuditRecord.objects.get()
 
 

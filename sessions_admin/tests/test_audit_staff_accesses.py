@@ -8,11 +8,11 @@ from django.test.utils import CaptureQueriesContext
 from chat.models import User
 from sessions_admin import audit
 from sessions_admin.models import Action
-from sessions_admin.tests.conftest import GivenSession
+from sessions_admin.tests.conftest import MakeSession
 
 
-def test_access_has_time_conversation_and_reason(given_session: GivenSession, owner: User) -> None:
-    session = given_session(owner, title="Summer party")
+def test_access_has_time_conversation_and_reason(make_session: MakeSession, owner: User) -> None:
+    session = make_session(owner, title="Summer party")
     owner_id, inspected_id = owner.pk, session.session_id
     read = audit.record(
         Action.INSPECT, actor="os:a", person=owner_id, session_id=inspected_id, reason="She asked for help"
@@ -36,8 +36,8 @@ def test_actions_without_content_and_own_actions_are_not_listed(owner: User, out
     assert len(audit.staff_accesses(outsider.pk)) == 1
 
 
-def test_access_stays_listed_after_the_conversation_is_deleted(given_session: GivenSession, owner: User) -> None:
-    session = given_session(owner)
+def test_access_stays_listed_after_the_conversation_is_deleted(make_session: MakeSession, owner: User) -> None:
+    session = make_session(owner)
     audit.record(Action.INSPECT, actor="os:tester", person=owner.pk, session_id=session.session_id)
     audit.record(Action.EXPORT, actor="os:tester", person=owner.pk)
     session.conversation.delete()
@@ -50,8 +50,8 @@ def test_access_stays_listed_after_the_conversation_is_deleted(given_session: Gi
     ]
 
 
-def test_newest_accesses_take_two_queries(given_session: GivenSession, owner: User) -> None:
-    ids = [given_session(owner, title=str(n)).session_id for n in range(3)]
+def test_newest_accesses_take_two_queries(make_session: MakeSession, owner: User) -> None:
+    ids = [make_session(owner, title=str(n)).session_id for n in range(3)]
     for session_id in ids:
         audit.record(Action.INSPECT, actor="os:tester", person=owner.pk, session_id=session_id)
 

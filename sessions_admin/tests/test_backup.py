@@ -40,7 +40,7 @@ from sessions_admin.stores.backup import backup, tables
 from sessions_admin.stores.checking import check
 from sessions_admin.stores.reconcile import reconcile
 from sessions_admin.stores.restore import restore
-from sessions_admin.tests.conftest import BOTH_STORES, GivenSession, printed, remember
+from sessions_admin.tests.conftest import BOTH_STORES, MakeSession, append_items, command_output
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -49,10 +49,10 @@ Manifest = dict[str, Any]
 
 
 @pytest.fixture
-def party(transactional_db: None, owner: User, given_session: GivenSession) -> AgentSession:
+def party(transactional_db: None, owner: User, make_session: MakeSession) -> AgentSession:
     """A conversation with a session, and a task."""
-    session = given_session(owner, title="Party – café\twith\nlines \\ and ends")
-    stored_turns.say(session.conversation, "Buy a cake", "Bought.", calls=2)
+    session = make_session(owner, title="Party – café\twith\nlines \\ and ends")
+    stored_turns.add_turn(session.conversation, "Buy a cake", "Bought.", calls=2)
     Task.objects.create(user=owner, number=TaskCounter.take(owner.pk), title="Buy a cake")
     return session
 
@@ -81,7 +81,7 @@ def stored_items(session_id: str) -> list[object]:
         return list(store.items(session_id))
 
 
-def rewrite(path: Path, change: Callable[[Manifest, dict[str, bytes]], None]) -> Path:
+def rewrite_backup(path: Path, change: Callable[[Manifest, dict[str, bytes]], None]) -> Path:
     """Change the content of a backup and update its checksums."""
     with ZipFile(path) as old:
         members = {name: old.read(name) for name in old.namelist()}
@@ -130,7 +130,7 @@ def test_restore_brings_back_exactly_the_backup(
     assert [row.action for row in AuditRecord.objects.all()] == ["restore"]  # a backup does not contain its own record
     assert Task.objects.create(user=owner, number=TaskCounter.take(owner.pk), title="Next").number == 2
     newest = ToolCall.objects.latest("pk").pk
-    again = stored_turns.say(Conversation.objects.get(), "Hello again", calls=1)
+    again = stored_turns.add_turn(Conversation.objects.get(), "Hello again", calls=1)
     assert again.tool_calls.get().pk > newest  # sequences continue
 
 
@@ -190,7 +190,7 @@ def test_incomplete_backup_with_valid_checksums_is_rejected(
     copy: Path, damage: Callable[[Manifest, dict[str, bytes]], None]
 ) -> None:
     with pytest.raises(BadInput, match="damaged"):
-        restore(rewrite(copy, damage), actor="os:root", force=True)
+        restore(rewrite_backup(copy, damage), actor="os:root", force=True)
 
 
 def test_changed_content_fails_its_checksum(copy: Path) -> None:
@@ -213,7 +213,7 @@ def test_inconsistent_backup_leaves_both_stores_unchanged(party: AgentSession, c
     session_file.with_name("marker").write_text("")
 
     with pytest.raises(Conflict, match="nothing was changed"):
-        restore(rewrite(copy, without_people), actor="os:root", force=True)
+        restore(rewrite_backup(copy, without_people), actor="os:root", force=True)
 
     assert rows_by_table() == before
     assert len(stored_items(party.session_id)) == 4
@@ -226,7 +226,7 @@ def test_failed_commit_brings_back_the_old_sessions(
 ) -> None:
     with opened() as store:
         store.remove([party.session_id])
-    remember(session_file, party.session_id, 3)
+    append_items(session_file, party.session_id, 3)
     with connection.cursor() as cursor:  # raises only when the transaction commits
         cursor.execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'No.'; END $$;"
@@ -252,7 +252,7 @@ def test_newer_backup_is_refused(copy: Path) -> None:
 
     for change in (newer, unknown):
         with pytest.raises(Conflict, match="restore it with that version or a later one"):
-            restore(rewrite(copy, change), actor="os:root", force=True)
+            restore(rewrite_backup(copy, change), actor="os:root", force=True)
 
 
 def without_column(manifest: Manifest, members: dict[str, bytes], table: str, column: str) -> None:
@@ -277,7 +277,7 @@ def test_older_backup_is_migrated(party: AgentSession, copy: Path, session_file:
     before = rows_by_table()
     change_everything()
 
-    assert restore(rewrite(copy, older), actor="os:root", force=True).version == "0.2.9"
+    assert restore(rewrite_backup(copy, older), actor="os:root", force=True).version == "0.2.9"
 
     now = rows_by_table()
     changed_by_migrations = {"django_migrations", "auth_group", "auth_group_permissions"}
@@ -301,11 +301,11 @@ def test_restore_over_existing_users_requires_force(copy: Path, session_file: Pa
     Conversation.objects.update(title="As it is now")
     for options in ([], ["--dry-run"]):
         with pytest.raises(CommandError, match="This database already has users"):
-            printed("restore", copy, *options)
-    assert "Could restore the backup of" in printed("restore", copy, "--force", "--dry-run")
+            command_output("restore", copy, *options)
+    assert "Could restore the backup of" in command_output("restore", copy, "--force", "--dry-run")
     assert Conversation.objects.get().title == "As it is now"
 
-    assert "Restored the backup of" in printed("restore", copy, "--force")
+    assert "Restored the backup of" in command_output("restore", copy, "--force")
     assert Conversation.objects.get().title.startswith("Party")
 
 
@@ -333,7 +333,7 @@ async def test_restore_is_refused_while_a_server_uses_the_database(
 
 def test_restore_is_refused_while_a_turn_runs_without_a_server_lock(copy: Path, party: AgentSession) -> None:
     """Behind a connection pooler, a server holds no lock."""
-    turn = stored_turns.say(Conversation.objects.get(), "Buy candles", None, status=Status.RUNNING)
+    turn = stored_turns.add_turn(Conversation.objects.get(), "Buy candles", None, status=Status.RUNNING)
     with pytest.raises(Conflict, match="A server uses this database"):
         restore(copy, actor="os:root", force=True)
 
@@ -362,10 +362,10 @@ async def test_chats_continue_from_a_backup_made_during_turns(
 
     async def keep_chatting(chat: Chat) -> None:
         for n in range(5):
-            await chat.say(f"Add a task to call number {n}")
+            await chat.run_turn(f"Add a task to call number {n}")
 
     chatting = asyncio.gather(*map(keep_chatting, chats))
-    await chats[0].say("Add a task to begin")
+    await chats[0].run_turn("Add a task to begin")
     made = await in_database(backup, tmp_path / "copy.zip", actor="os:root")
     assert not chatting.done()
     await chatting
@@ -377,7 +377,7 @@ async def test_chats_continue_from_a_backup_made_during_turns(
     runner = await start_runner()
     for chat in chats:
         chat.runner = runner
-        await chat.say("Add a task to end")
+        await chat.run_turn("Add a task to end")
         remembered = await in_database(rebuild, chat.conversation_id, before=2**31 - 1, limit=200)
         assert await chat.session() == remembered.items
         assert len(remembered.items) >= 4
@@ -390,13 +390,13 @@ async def test_chats_continue_from_a_backup_made_during_turns(
 def test_backup_file_is_private_and_overwritten_only_by_force(party: AgentSession, tmp_path: Path) -> None:
     path = tmp_path / "copy.zip"
 
-    made = json.loads(printed("backup", path, "--json"))
+    made = json.loads(command_output("backup", path, "--json"))
 
     assert (stat.S_IMODE(path.stat().st_mode), made["bytes"]) == (0o600, path.stat().st_size)
     assert (made["sessions"], made["items"]) == (1, 4)
     with pytest.raises(CommandError, match="exists; --force"):
-        printed("backup", path)
-    assert "The copy was verified." in printed("backup", path, "--force")
+        command_output("backup", path)
+    assert "The copy was verified." in command_output("backup", path, "--force")
     assert [(row.action, row.actor) for row in AuditRecord.objects.all()] == [("backup", shell_actor())] * 2
     assert [left.name for left in tmp_path.iterdir() if left.name.startswith(".")] == []
 
@@ -425,7 +425,7 @@ def test_damaged_session_file_is_not_backed_up(party: AgentSession, tmp_path: Pa
     session_file.write_bytes(damaged)
 
     with pytest.raises((CommandError, BadInput)):
-        printed("backup", tmp_path / "copy.zip")
+        command_output("backup", tmp_path / "copy.zip")
     assert not (tmp_path / "copy.zip").exists()
 
 

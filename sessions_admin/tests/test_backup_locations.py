@@ -23,7 +23,7 @@ from chat.tests.live import open_socket, sign_in
 from config.runtime.processes import spawn
 from config.tests.support import LiveDatabase, ServerProcess, database, eventually, free_port, run
 from sessions_admin import schedules, tasks
-from sessions_admin.tests.conftest import printed
+from sessions_admin.tests.conftest import command_output
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +63,12 @@ def test_keep_leaves_the_newest_backups_in_a_folder(tmp_path: Path) -> None:
     (tmp_path / "mine.zip").touch()
     for day in (1, 2, 3):
         with travel(timezone.now().replace(day=day), tick=True):
-            made = printed("backup", str(tmp_path), "--keep", "2", "--json")
+            made = command_output("backup", str(tmp_path), "--keep", "2", "--json")
     names = sorted(path.name for path in tmp_path.iterdir())
     assert len(names) == 3 and names[0] == "mine.zip", "a file with another name was deleted or counted as a backup"
     assert json.loads(made)["file"] == str(tmp_path / names[-1])
     with pytest.raises(CommandError, match="--keep must be at least 1"):
-        printed("backup", str(tmp_path), "--keep", "0")
+        command_output("backup", str(tmp_path), "--keep", "0")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -96,14 +96,14 @@ def test_invalid_backup_locations_are_rejected(bucket: str, tmp_path: Path) -> N
         f"{tmp_path}/none/": "is no folder",
     }.items():
         with pytest.raises(CommandError, match=reason):
-            printed("backup", location)
-    printed("backup", f"{bucket}one.zip")
+            command_output("backup", location)
+    command_output("backup", f"{bucket}one.zip")
     with pytest.raises(CommandError, match="exists; --force overwrites it"):
-        printed("backup", f"{bucket}one.zip")
+        command_output("backup", f"{bucket}one.zip")
     with pytest.raises(CommandError, match="There is no backup s3://backups/site/two.zip"):
-        printed("restore", f"{bucket}two.zip")
+        command_output("restore", f"{bucket}two.zip")
     with pytest.raises(CommandError, match="There is no backup in"):
-        printed("restore_drill", str(tmp_path))
+        command_output("restore_drill", str(tmp_path))
 
 
 @pytest.mark.service
@@ -120,7 +120,7 @@ async def drill_beside_a_site(record: LiveDatabase, sessions: LiveDatabase, tmp_
     env = {"DATABASE_URL": record.url, "DATA_DIR": str(tmp_path), **store, **credentials(storage)}
     with ServerProcess(record, tmp_path, **store) as server:
         async with open_socket(server, sign_in(server), uuid.uuid4()) as socket_:
-            await socket_.say("Add a task to buy milk")
+            await socket_.send_and_wait("Add a task to buy milk")
         boto3.client("s3", endpoint_url=storage, aws_access_key_id="key", aws_secret_access_key="hidden").create_bucket(
             Bucket="drills"
         )

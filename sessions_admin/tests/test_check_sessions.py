@@ -15,13 +15,13 @@ from chat.models import AgentSession, User
 from chat.models.turn import Status
 from sessions_admin.models import AuditRecord
 from sessions_admin.stores.checking import Fault, check
-from sessions_admin.tests.conftest import BOTH_STORES, give_turn, sql
-from sessions_admin.tests.conversations import talked
+from sessions_admin.tests.conftest import BOTH_STORES, create_turn, sql
+from sessions_admin.tests.conversations import make_conversation
 
 pytestmark = pytest.mark.django_db
 
 
-def run(name: str, *options: str) -> tuple[str, str]:
+def run_command(name: str, *options: str) -> tuple[str, str]:
     """Run a command; return its output and its error message."""
     printed, failed = StringIO(), ""
     try:
@@ -32,7 +32,7 @@ def run(name: str, *options: str) -> tuple[str, str]:
 
 
 def report(name: str, *options: str) -> Any:
-    return json.loads(run(name, "--json", *options)[0])
+    return json.loads(run_command(name, "--json", *options)[0])
 
 
 def details() -> list[str]:
@@ -41,9 +41,9 @@ def details() -> list[str]:
 
 @BOTH_STORES
 def test_sound_store_is_reported(owner: User, session_file: Path) -> None:
-    talked(owner, session_file)
+    make_conversation(owner, session_file)
 
-    assert run("check_sessions") == ("1 sessions, 6 items: sound.\n", "")
+    assert run_command("check_sessions") == ("1 sessions, 6 items: sound.\n", "")
     assert report("check_sessions") == {
         "exists": True,
         "sessions": 1,
@@ -72,13 +72,13 @@ def spoil_third_row(path: Path) -> int:
 
 @BOTH_STORES
 def test_invalid_items_are_reported_by_row(owner: User, session_file: Path) -> None:
-    session = talked(owner, session_file)
+    session = make_conversation(owner, session_file)
     first = spoil_third_row(session_file)
     output = json.dumps({"type": "function_call_output", "call_id": "c", "output": ""})
     insert = "INSERT INTO agent_messages (session_id, message_data) VALUES (?, ?)"
     sql(session_file, insert, session.session_id, output)
 
-    printed, failed = run("check_sessions")
+    printed, failed = run_command("check_sessions")
 
     assert f"{session.session_id}: row {first + 2} holds no item; row {first + 6} answers no open call\n" in printed
     assert failed == "1 fault. `reconcile_sessions --repair` repairs those of sessions."
@@ -86,9 +86,9 @@ def test_invalid_items_are_reported_by_row(owner: User, session_file: Path) -> N
 
 @BOTH_STORES
 def test_busy_session_is_not_checked(owner: User, session_file: Path) -> None:
-    session = talked(owner, session_file)
+    session = make_conversation(owner, session_file)
     spoil_third_row(session_file)
-    give_turn(session, Status.RUNNING)
+    create_turn(session, Status.RUNNING)
 
     assert (check().busy, check().is_sound) == (1, True)
 
@@ -108,14 +108,14 @@ FAULTS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("detail", FAULTS)
 def test_fault_of_the_file_is_reported(owner: User, session_file: Path, detail: str) -> None:
-    talked(owner, session_file)
+    make_conversation(owner, session_file)
     FAULTS[detail](session_file)
 
     assert [found[: len(detail)] for found in details()] == [detail]
 
 
 def test_corrupt_page_is_reported(owner: User, session_file: Path) -> None:
-    talked(owner, session_file, turns=40)
+    make_conversation(owner, session_file, turns=40)
     with closing(sqlite3.connect(session_file)) as file:
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         file.execute("PRAGMA journal_mode=DELETE")
@@ -129,7 +129,7 @@ def test_corrupt_page_is_reported(owner: User, session_file: Path) -> None:
 
 
 def test_items_without_a_session_row_are_reported(owner: User, session_file: Path) -> None:
-    session = talked(owner, session_file)
+    session = make_conversation(owner, session_file)
     sql(session_file, "DELETE FROM agent_sessions")
 
     assert check().faults == (Fault(session.session_id, "has items, but no row in agent_sessions"),)
@@ -140,15 +140,15 @@ def test_items_without_a_session_row_are_reported(owner: User, session_file: Pat
 
 @BOTH_STORES
 def test_reconcile_sessions_fails_until_differences_are_repaired(owner: User, session_file: Path) -> None:
-    session = talked(owner, session_file)
+    session = make_conversation(owner, session_file)
     AgentSession.objects.update(item_count=9)
 
-    printed, failed = run("reconcile_sessions")
+    printed, failed = run_command("reconcile_sessions")
     assert f"{session.session_id}: The metadata has other counts of items or bytes\n" in printed
     assert "1 sessions in the store and 1 conversations compared; 1 differ.\n" in printed
     assert "reconcile_sessions --repair" in failed
 
-    assert run("reconcile_sessions", "--repair", "--reason", "a drill")[0].endswith("1 differ, 1 repaired.\n")
+    assert run_command("reconcile_sessions", "--repair", "--reason", "a drill")[0].endswith("1 differ, 1 repaired.\n")
     found = report("reconcile_sessions", "--dry-run")
     assert (found["drifted"], found["is_clean"], found["findings"]) == (0, True, [])
     repaired = AuditRecord.objects.get(session_id=session.session_id)
@@ -158,7 +158,7 @@ def test_reconcile_sessions_fails_until_differences_are_repaired(owner: User, se
 
 @BOTH_STORES
 def test_reconcile_sessions_prints_findings_as_json(owner: User, session_file: Path) -> None:
-    session = talked(owner, session_file)
+    session = make_conversation(owner, session_file)
     AgentSession.objects.update(item_count=9)
 
     assert report("reconcile_sessions", "--repair")["findings"] == [

@@ -13,21 +13,21 @@ from chat.models import AgentSession, User
 from chat.models.turn import Status
 from sessions_admin.models import CleanedSession, CleanupRun, RunStatus, Trigger
 from sessions_admin.retention.cleanup import cleanup, forecast
-from sessions_admin.tests.conftest import BOTH_STORES, GivenSession, give_turn, sql, stored
+from sessions_admin.tests.conftest import BOTH_STORES, MakeSession, count_rows, create_turn, sql
 
 
 @BOTH_STORES
 def test_session_idle_for_eight_days_is_removed_and_marked_as_gone(
-    given_session: GivenSession, session_file: Path, owner: User
+    make_session: MakeSession, session_file: Path, owner: User
 ) -> None:
-    session = given_session(owner, items=4)
+    session = make_session(owner, items=4)
     old_size = session.byte_count
-    assert stored(session_file, session) == [4, 1, 1]
+    assert count_rows(session_file, session) == [4, 1, 1]
 
     report = cleanup(trigger=Trigger.COMMAND)
 
     assert (report.sessions, report.items, report.bytes) == (1, 4, old_size)
-    assert stored(session_file, session) == [0, 0, 0]
+    assert count_rows(session_file, session) == [0, 0, 0]
     session.refresh_from_db()
     assert session.gone_at is not None
     assert (session.item_count, session.byte_count, session.pruned_count) == (0, 0, 4)
@@ -35,11 +35,11 @@ def test_session_idle_for_eight_days_is_removed_and_marked_as_gone(
 
 @BOTH_STORES
 def test_session_expires_exactly_when_its_retention_ends(
-    given_session: GivenSession, owner: User, settings: Settings
+    make_session: MakeSession, owner: User, settings: Settings
 ) -> None:
     settings.AGENT_SESSION_RETENTION_DAYS = 3
     with time_machine.travel("2026-05-01 12:00:00+00:00", tick=False):
-        given_session(owner, idle=timedelta(0))
+        make_session(owner, idle=timedelta(0))
     with time_machine.travel("2026-05-04 11:59:59+00:00", tick=False):
         assert cleanup(trigger=Trigger.COMMAND).sessions == 0
     with time_machine.travel("2026-05-04 12:00:00+00:00", tick=False):
@@ -49,19 +49,19 @@ def test_session_expires_exactly_when_its_retention_ends(
 @BOTH_STORES
 @pytest.mark.parametrize("status", Status)
 def test_session_with_an_unfinished_turn_is_kept(
-    given_session: GivenSession, session_file: Path, owner: User, status: Status
+    make_session: MakeSession, session_file: Path, owner: User, status: Status
 ) -> None:
-    session = given_session(owner)
-    give_turn(session, status)
+    session = make_session(owner)
+    create_turn(session, status)
     has_ended = status not in (Status.QUEUED, Status.RUNNING, Status.WAITING)
 
     assert cleanup(trigger=Trigger.COMMAND).examined == has_ended
-    assert stored(session_file, session) == ([0, 0, 0] if has_ended else [4, 1, 1])
+    assert count_rows(session_file, session) == ([0, 0, 0] if has_ended else [4, 1, 1])
 
 
 @BOTH_STORES
-def test_run_is_recorded_with_its_sessions(given_session: GivenSession, owner: User, staff: User) -> None:
-    session = given_session(owner)
+def test_run_is_recorded_with_its_sessions(make_session: MakeSession, owner: User, staff: User) -> None:
+    session = make_session(owner)
     old_size = (session.item_count, session.byte_count)
 
     report = cleanup(trigger=Trigger.ADMIN, actor=staff)
@@ -79,14 +79,20 @@ def test_run_is_recorded_with_its_sessions(given_session: GivenSession, owner: U
 
 @BOTH_STORES
 def test_preview_changes_nothing_and_reports_the_same_counts(
-    given_session: GivenSession, session_file: Path, owner: User, outsider: User
+    make_session: MakeSession, session_file: Path, owner: User, outsider: User
 ) -> None:
-    sessions = [given_session(owner), given_session(outsider, items=7), given_session(owner, idle=timedelta(days=1))]
-    before = [stored(session_file, session) for session in sessions], list(AgentSession.objects.order_by("pk").values())
+    sessions = [make_session(owner), make_session(outsider, items=7), make_session(owner, idle=timedelta(days=1))]
+    before = (
+        [count_rows(session_file, session) for session in sessions],
+        list(AgentSession.objects.order_by("pk").values()),
+    )
 
     expected = forecast()
     preview = cleanup(trigger=Trigger.COMMAND, dry_run=True)
-    after = [stored(session_file, session) for session in sessions], list(AgentSession.objects.order_by("pk").values())
+    after = (
+        [count_rows(session_file, session) for session in sessions],
+        list(AgentSession.objects.order_by("pk").values()),
+    )
     real = cleanup(trigger=Trigger.COMMAND)
 
     assert before == after
@@ -99,9 +105,9 @@ def test_preview_changes_nothing_and_reports_the_same_counts(
 
 @BOTH_STORES
 def test_session_missing_from_the_store_is_marked_as_gone(
-    given_session: GivenSession, session_file: Path, owner: User
+    make_session: MakeSession, session_file: Path, owner: User
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
     sql(session_file, "DELETE FROM agent_messages")
 
     report = cleanup(trigger=Trigger.COMMAND)
@@ -113,11 +119,11 @@ def test_session_missing_from_the_store_is_marked_as_gone(
 
 @BOTH_STORES
 def test_all_batches_are_removed_and_progress_is_reported(
-    owner: User, given_session: GivenSession, monkeypatch: pytest.MonkeyPatch
+    owner: User, make_session: MakeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sessions_admin.retention.cleanup.BATCH", 2)
     for _ in range(3):
-        given_session(owner)
+        make_session(owner)
     progress: list[tuple[int, int]] = []
 
     report = cleanup(trigger=Trigger.COMMAND, on_progress=lambda done, total: progress.append((done, total)))
@@ -128,9 +134,9 @@ def test_all_batches_are_removed_and_progress_is_reported(
 
 
 def test_store_failure_fails_the_run_and_keeps_the_session(
-    given_session: GivenSession, session_file: Path, owner: User
+    make_session: MakeSession, session_file: Path, owner: User
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
     session_file.write_bytes(b"this is no database at all, only text" * 100)
 
     with pytest.raises(MemoryUnavailable):
@@ -145,8 +151,8 @@ def test_store_failure_fails_the_run_and_keeps_the_session(
 
 
 @BOTH_STORES
-def test_interruption_fails_the_run(given_session: GivenSession, owner: User) -> None:
-    given_session(owner)
+def test_interruption_fails_the_run(make_session: MakeSession, owner: User) -> None:
+    make_session(owner)
 
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
@@ -164,9 +170,9 @@ def _runs() -> list[CleanupRun]:
 
 @BOTH_STORES
 def test_sessions_changed_by_another_program_are_logged(
-    given_session: GivenSession, session_file: Path, owner: User
+    make_session: MakeSession, session_file: Path, owner: User
 ) -> None:
-    given_session(owner, idle=timedelta(0))
+    make_session(owner, idle=timedelta(0))
     cleanup(trigger=Trigger.COMMAND)
     sql(session_file, "UPDATE agent_messages SET message_data = upper(message_data)")
     cleanup(trigger=Trigger.COMMAND)

@@ -21,75 +21,75 @@ from chat.models.turn import Status
 from config.tests.support import eventually
 from sessions_admin.models import CleanupRun, RunStatus, Trigger
 from sessions_admin.retention.cleanup import AlreadyRunning, HeartbeatLost, cleanup
-from sessions_admin.tests.conftest import GivenSession, InThread, give_turn, stored
+from sessions_admin.tests.conftest import InThread, MakeSession, count_rows, create_turn
 
 SELECT_SESSIONS = 'SELECT "chat_agentsession"."conversation_id"'
 LOCK_SESSIONS = "FOR NO KEY UPDATE"
 
 
-def test_session_active_after_selection_is_kept(given_session: GivenSession, session_file: Path, owner: User) -> None:
-    active, inactive = given_session(owner), given_session(owner)
+def test_session_active_after_selection_is_kept(make_session: MakeSession, session_file: Path, owner: User) -> None:
+    active, inactive = make_session(owner), make_session(owner)
     active_row = AgentSession.objects.filter(pk=active.pk)
 
     with call_once(lambda: active_row.update(last_activity_at=timezone.now()), before=LOCK_SESSIONS):
         report = cleanup(trigger=Trigger.COMMAND)
 
     assert (report.examined, report.sessions) == (2, 1)
-    assert stored(session_file, active) == [4, 1, 1]
-    assert stored(session_file, inactive) == [0, 0, 0]
+    assert count_rows(session_file, active) == [4, 1, 1]
+    assert count_rows(session_file, inactive) == [0, 0, 0]
     assert active_row.get().gone_at is None
 
 
 def test_session_with_a_turn_begun_after_selection_is_kept(
-    given_session: GivenSession, session_file: Path, owner: User
+    make_session: MakeSession, session_file: Path, owner: User
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
 
-    with call_once(lambda: give_turn(session, Status.RUNNING), before=LOCK_SESSIONS):
+    with call_once(lambda: create_turn(session, Status.RUNNING), before=LOCK_SESSIONS):
         report = cleanup(trigger=Trigger.COMMAND)
 
     assert (report.examined, report.sessions) == (1, 0)
-    assert stored(session_file, session) == [4, 1, 1]
+    assert count_rows(session_file, session) == [4, 1, 1]
 
 
 @pytest.mark.django_db(transaction=True)
 def test_locked_conversation_is_skipped_without_waiting(
-    given_session: GivenSession, session_file: Path, owner: User
+    make_session: MakeSession, session_file: Path, owner: User
 ) -> None:
-    busy, inactive = given_session(owner), given_session(owner)
+    busy, inactive = make_session(owner), make_session(owner)
 
     with locked_elsewhere(Conversation.objects.filter(pk=busy.conversation_id)):
         report = cleanup(trigger=Trigger.COMMAND)
 
     assert (report.examined, report.sessions) == (2, 1)
-    assert stored(session_file, busy) == [4, 1, 1]
-    assert stored(session_file, inactive) == [0, 0, 0]
+    assert count_rows(session_file, busy) == [4, 1, 1]
+    assert count_rows(session_file, inactive) == [0, 0, 0]
 
 
 @pytest.mark.django_db(transaction=True)
 def test_new_turn_waits_until_the_session_is_removed(
-    given_session: GivenSession, session_file: Path, owner: User, long_file_timeout: None
+    make_session: MakeSession, session_file: Path, owner: User, long_file_timeout: None
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
     with file_locked(session_file):
         cleaning = InThread(cleanup, trigger=Trigger.COMMAND)
         eventually(session_locks_are_held, what="the locks of the clean-up")
-        sending = InThread(give_turn, session, Status.RUNNING)
+        sending = InThread(create_turn, session, Status.RUNNING)
         # There is no event to wait for: the turn must not begin.
         sending.thread.join(0.3)
         assert sending.thread.is_alive()
     cleaning.join()
     sending.join()
 
-    assert stored(session_file, session) == [0, 0, 0]
+    assert count_rows(session_file, session) == [0, 0, 0]
     session.refresh_from_db()
     assert session.gone_at is not None
 
 
 def test_server_with_the_file_open_continues_reading_and_writing(
-    given_session: GivenSession, session_file: Path, owner: User
+    make_session: MakeSession, session_file: Path, owner: User
 ) -> None:
-    session, kept = given_session(owner), given_session(owner, idle=timedelta(0))
+    session, kept = make_session(owner), make_session(owner, idle=timedelta(0))
 
     async def serve() -> tuple[int, int, int]:
         store = FileStore(session_file)
@@ -108,9 +108,9 @@ def test_server_with_the_file_open_continues_reading_and_writing(
 
 @pytest.mark.django_db(transaction=True)
 def test_concurrent_cleanup_is_refused(
-    given_session: GivenSession, session_file: Path, owner: User, long_file_timeout: None
+    make_session: MakeSession, session_file: Path, owner: User, long_file_timeout: None
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
     with file_locked(session_file):
         first = InThread(cleanup, trigger=Trigger.SCHEDULE)
         eventually(CleanupRun.objects.filter(status=RunStatus.RUNNING).exists, what="the first run")
@@ -119,7 +119,7 @@ def test_concurrent_cleanup_is_refused(
             cleanup(trigger=Trigger.COMMAND)
 
     assert first.join().sessions == 1
-    assert stored(session_file, session) == [0, 0, 0]
+    assert count_rows(session_file, session) == [0, 0, 0]
     assert dict(CleanupRun.objects.values_list("trigger", "status")) == {"schedule": "done", "command": "failed"}
     refused = CleanupRun.objects.get(status=RunStatus.FAILED)
     assert (refused.error, refused.started_at) == ("Another clean-up is running.", None)
@@ -128,9 +128,9 @@ def test_concurrent_cleanup_is_refused(
 
 @pytest.mark.parametrize(("age", "status"), [(121, RunStatus.FAILED), (60, RunStatus.RUNNING)])
 def test_run_without_heartbeat_for_two_minutes_does_not_block(
-    given_session: GivenSession, owner: User, age: int, status: RunStatus
+    make_session: MakeSession, owner: User, age: int, status: RunStatus
 ) -> None:
-    given_session(owner)
+    make_session(owner)
     stale_run = _running(age)
 
     if status == RunStatus.FAILED:
@@ -145,9 +145,9 @@ def test_run_without_heartbeat_for_two_minutes_does_not_block(
 
 
 def test_run_that_lost_its_heartbeat_removes_nothing(
-    given_session: GivenSession, session_file: Path, owner: User
+    make_session: MakeSession, session_file: Path, owner: User
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
 
     def mark_failed() -> None:
         CleanupRun.objects.update(status=RunStatus.FAILED, ended_at=timezone.now(), error="buried")
@@ -155,7 +155,7 @@ def test_run_that_lost_its_heartbeat_removes_nothing(
     with call_once(mark_failed, after=SELECT_SESSIONS), pytest.raises(HeartbeatLost):
         cleanup(trigger=Trigger.COMMAND)
 
-    assert stored(session_file, session) == [4, 1, 1]
+    assert count_rows(session_file, session) == [4, 1, 1]
     assert CleanupRun.objects.get().error == "buried"
 
 

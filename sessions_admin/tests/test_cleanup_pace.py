@@ -13,13 +13,13 @@ from chat.models.turn import Status
 from sessions_admin.models import Trigger
 from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.retention.pace import PAUSE, Pace
-from sessions_admin.tests.conftest import GivenSession, give_turn
+from sessions_admin.tests.conftest import MakeSession, create_turn
 
 
 @pytest.fixture
-def running_turn(given_session: GivenSession, owner: User) -> Turn:
+def running_turn(make_session: MakeSession, owner: User) -> Turn:
     """A turn that runs in another conversation."""
-    return give_turn(given_session(owner), Status.RUNNING)
+    return create_turn(make_session(owner), Status.RUNNING)
 
 
 def trace_transactions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -44,7 +44,7 @@ def trace_transactions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ids=["all at once", "one each when slow", "few beside a turn"],
 )
 def test_sessions_per_transaction_depend_on_speed_and_running_turns(
-    given_session: GivenSession,
+    make_session: MakeSession,
     session_file: Path,
     owner: User,
     monkeypatch: pytest.MonkeyPatch,
@@ -55,9 +55,9 @@ def test_sessions_per_transaction_depend_on_speed_and_running_turns(
     monkeypatch.setattr("chat.memory.sync_file.SECONDS_IF_QUIET", seconds)
     monkeypatch.setattr("sessions_admin.retention.pace.PAUSE", 0)
     if has_turn:
-        give_turn(given_session(owner), Status.RUNNING)
+        create_turn(make_session(owner), Status.RUNNING)
     for _ in range(12):
-        given_session(owner)
+        make_session(owner)
     transactions_begun = trace_transactions(monkeypatch)
 
     assert cleanup(trigger=Trigger.COMMAND).sessions == 12

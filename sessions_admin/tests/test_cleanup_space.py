@@ -14,7 +14,7 @@ from chat.memory.sync_file import opened
 from chat.models import User
 from sessions_admin.models import CleanupRun, RunStatus, StoreSample, Trigger
 from sessions_admin.retention.cleanup import cleanup
-from sessions_admin.tests.conftest import GivenSession, remember, stored
+from sessions_admin.tests.conftest import MakeSession, append_items, count_rows
 
 
 def pragma(path: Path, name: str) -> int:
@@ -23,8 +23,8 @@ def pragma(path: Path, name: str) -> int:
         return int(db.execute(f"PRAGMA {name}").fetchone()[0])
 
 
-def test_file_shrinks_by_the_reported_bytes(given_session: GivenSession, session_file: Path, owner: User) -> None:
-    old, kept = given_session(owner, items=3000), given_session(owner, items=20, idle=timedelta(0))
+def test_file_shrinks_by_the_reported_bytes(make_session: MakeSession, session_file: Path, owner: User) -> None:
+    old, kept = make_session(owner, items=3000), make_session(owner, items=20, idle=timedelta(0))
     before = file.size_on_disk(session_file)
 
     report = cleanup(trigger=Trigger.COMMAND)
@@ -33,17 +33,17 @@ def test_file_shrinks_by_the_reported_bytes(given_session: GivenSession, session
     assert session_file.stat().st_size < 100_000
     assert pragma(session_file, "freelist_count") == 0
     assert not file.log_of(session_file).exists() or file.log_of(session_file).stat().st_size == 0
-    assert (stored(session_file, old), stored(session_file, kept)) == ([0, 0, 0], [20, 1, 1])
+    assert (count_rows(session_file, old), count_rows(session_file, kept)) == ([0, 0, 0], [20, 1, 1])
     sample = StoreSample.objects.get()
     assert (sample.sessions, sample.file_bytes) == (1, file.size_on_disk(session_file))
     log_messages = [sentence for _, sentence in CleanupRun.objects.get().log]
     assert f"{report.freed_bytes:,} bytes returned to the disk." in log_messages
 
 
-def test_preview_frees_no_space(given_session: GivenSession, session_file: Path, owner: User) -> None:
-    given_session(owner, items=300)
+def test_preview_frees_no_space(make_session: MakeSession, session_file: Path, owner: User) -> None:
+    make_session(owner, items=300)
     with opened(session_file) as sessions:
-        remember(session_file, "other", 300)
+        append_items(session_file, "other", 300)
         sessions.remove(["other"])
 
     report = cleanup(trigger=Trigger.COMMAND, dry_run=True)
@@ -79,15 +79,15 @@ def create_sdk_file(path: Path) -> None:
 def test_small_file_without_incremental_vacuum_is_rewritten(tmp_path: Path) -> None:
     path = tmp_path / "file.db"
     create_sdk_file(path)
-    remember(path, "one", 2000)
-    remember(path, "two", 1)
+    append_items(path, "one", 2000)
+    append_items(path, "two", 1)
     with opened(path) as sessions:
         sessions.remove(["one"])
         list(sessions.free_space())
 
     assert path.stat().st_size < 100_000
     assert pragma(path, "auto_vacuum") == 2
-    assert stored(path, "two") == [1, 1, 1]
+    assert count_rows(path, "two") == [1, 1, 1]
 
 
 def test_large_file_without_incremental_vacuum_is_not_rewritten(
@@ -96,7 +96,7 @@ def test_large_file_without_incremental_vacuum_is_not_rewritten(
     monkeypatch.setattr("chat.memory.sync_file.MAX_REWRITE_BYTES", 10_000)
     path = tmp_path / "file.db"
     create_sdk_file(path)
-    remember(path, "one", 2000)
+    append_items(path, "one", 2000)
     with opened(path) as sessions:
         sessions.remove(["one"])
         list(sessions.free_space())
@@ -108,23 +108,23 @@ def test_large_file_without_incremental_vacuum_is_not_rewritten(
 def test_other_connections_write_between_vacuum_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chat.memory.sync_file.PAGES_PER_STEP", 16)
     path = tmp_path / "file.db"
-    remember(path, "one", 3000)
+    append_items(path, "one", 3000)
     with opened(path) as sessions:
         sessions.remove(["one"])
         steps = sessions.free_space()
         left = next(steps)
-        remember(path, "two", 1)
+        append_items(path, "two", 1)
         assert 10 < left - next(steps) < 30  # 16 pages per step, plus or minus what was written
         list(steps)
 
-    assert stored(path, "two") == [1, 1, 1]
+    assert count_rows(path, "two") == [1, 1, 1]
     assert pragma(path, "freelist_count") == 0
 
 
 def test_removal_commits_whole_sessions_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, connect = tmp_path / "file.db", sqlite3.connect
     for n in range(25):
-        remember(path, f"session {n:02}", 2)
+        append_items(path, f"session {n:02}", 2)
     steps: list[list[int]] = []
     with closing(connect(path)) as other:
 
@@ -146,8 +146,8 @@ def test_removal_commits_whole_sessions_in_steps(tmp_path: Path, monkeypatch: py
     assert steps == [[50, 25], [30, 15], [10, 5]]
 
 
-def test_stop_request_ends_the_freeing_of_space(given_session: GivenSession, session_file: Path, owner: User) -> None:
-    given_session(owner, items=3000)
+def test_stop_request_ends_the_freeing_of_space(make_session: MakeSession, session_file: Path, owner: User) -> None:
+    make_session(owner, items=3000)
     removed = CleanupRun.objects.filter(removed_sessions=1)
 
     report = cleanup(trigger=Trigger.COMMAND, should_stop=removed.exists)

@@ -14,7 +14,7 @@ from sessions_admin.models import Action, AuditRecord, CleanupRun, RunStatus, Tr
 from sessions_admin.retention import runs
 from sessions_admin.retention.cleanup import AlreadyRunning, cleanup, execute
 from sessions_admin.retention.runs import HeartbeatLost, StopRequested
-from sessions_admin.tests.conftest import GivenSession, stored
+from sessions_admin.tests.conftest import MakeSession, count_rows
 
 
 @pytest.fixture(autouse=True)
@@ -24,9 +24,9 @@ def batch_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_stopped_run_ends_after_the_current_batch(
-    given_session: GivenSession, session_file: Path, owner: User, staff: User
+    make_session: MakeSession, session_file: Path, owner: User, staff: User
 ) -> None:
-    sessions = [given_session(owner, idle=timedelta(days=days)) for days in (10, 9, 8)]
+    sessions = [make_session(owner, idle=timedelta(days=days)) for days in (10, 9, 8)]
 
     def request_stop(done: int, total: int) -> None:
         if done == 1:
@@ -35,15 +35,15 @@ def test_stopped_run_ends_after_the_current_batch(
     report = cleanup(trigger=Trigger.SCHEDULE, on_progress=request_stop)
 
     assert (report.status, report.total, report.examined, report.sessions) == (RunStatus.STOPPED, 3, 1, 1)
-    assert [stored(session_file, session)[0] for session in sessions] == [0, 4, 4]
+    assert [count_rows(session_file, session)[0] for session in sessions] == [0, 4, 4]
     run = CleanupRun.objects.get()
     assert (run.status, run.stopped_by, run.error) == (RunStatus.STOPPED, staff, "")
     assert run.ended_at is not None
     assert [message for _, message in run.log][-2:] == ["Stop requested.", "Stopped."]
 
 
-def test_stop_is_audited_once(given_session: GivenSession, owner: User, staff: User) -> None:
-    given_session(owner)
+def test_stop_is_audited_once(make_session: MakeSession, owner: User, staff: User) -> None:
+    make_session(owner)
     run = schedules.request_cleanup(actor=owner, dry_run=False)
     CleanupRun.objects.update(status=RunStatus.RUNNING, heartbeat_at=timezone.now())
 
@@ -54,16 +54,16 @@ def test_stop_is_audited_once(given_session: GivenSession, owner: User, staff: U
 
 
 def test_stopped_queued_run_never_begins(
-    given_session: GivenSession, session_file: Path, owner: User, staff: User
+    make_session: MakeSession, session_file: Path, owner: User, staff: User
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
     run = schedules.request_cleanup(actor=owner, dry_run=False)
 
     assert runs.stop(run.pk, actor=staff) == RunStatus.STOPPED
     report = execute(run.pk)
 
     assert (report.status, report.sessions) == (RunStatus.STOPPED, 0)
-    assert stored(session_file, session) == [4, 1, 1]
+    assert count_rows(session_file, session) == [4, 1, 1]
     run.refresh_from_db()
     assert (run.started_at, run.stopped_by) == (None, staff)
 
@@ -94,9 +94,9 @@ def test_unknown_run_cannot_be_stopped(staff: User) -> None:
         runs.stop(uuid.uuid4(), actor=staff)
 
 
-def test_should_stop_callback_stops_the_run(given_session: GivenSession, owner: User) -> None:
+def test_should_stop_callback_stops_the_run(make_session: MakeSession, owner: User) -> None:
     for days in (10, 9, 8):
-        given_session(owner, idle=timedelta(days=days))
+        make_session(owner, idle=timedelta(days=days))
     answers = iter([False, False, True])
 
     report = cleanup(trigger=Trigger.COMMAND, should_stop=lambda: next(answers))
@@ -169,8 +169,8 @@ def test_second_request_is_refused_with_a_message(staff: User, status: RunStatus
     assert CleanupRun.objects.count() == 1
 
 
-def test_stale_run_does_not_block_a_request(given_session: GivenSession, owner: User, staff: User) -> None:
-    given_session(owner)
+def test_stale_run_does_not_block_a_request(make_session: MakeSession, owner: User, staff: User) -> None:
+    make_session(owner)
     CleanupRun.objects.create(
         trigger=Trigger.COMMAND, status=RunStatus.RUNNING, heartbeat_at=timezone.now() - timedelta(minutes=3)
     )
@@ -184,8 +184,8 @@ def test_stale_run_does_not_block_a_request(given_session: GivenSession, owner: 
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_each_run_is_audited_with_its_requester(given_session: GivenSession, owner: User, dry_run: bool) -> None:
-    given_session(owner)
+def test_each_run_is_audited_with_its_requester(make_session: MakeSession, owner: User, dry_run: bool) -> None:
+    make_session(owner)
     run_ids = [
         schedules.request_cleanup(actor=owner, dry_run=dry_run).pk,
         cleanup(trigger=Trigger.COMMAND, dry_run=dry_run).run_id,

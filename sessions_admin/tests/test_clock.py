@@ -17,17 +17,17 @@ from config.runtime import clocks
 from sessions_admin import clock, tasks
 from sessions_admin.models import UNDER_WAY, Action, AuditRecord, CleanupRun, ClockReference, RunStatus, Trigger
 from sessions_admin.retention.cleanup import CleanupReport, ClockDoubted, cleanup, resume_stale
-from sessions_admin.tests.conftest import GivenSession, Hire, printed
+from sessions_admin.tests.conftest import MakeSession, MakeStaffClient, command_output
 
 WEEK = timedelta(days=8)
 CONFIRM = "/admin/sessions_admin/cleanuprun/confirm-clock/"
 
 
 @pytest.fixture
-def session(owner: User, given_session: GivenSession) -> AgentSession:
+def session(owner: User, make_session: MakeSession) -> AgentSession:
     """A session active yesterday, on a machine whose clock has been measured."""
     clock.measure()
-    return given_session(owner, idle=timedelta(days=1))
+    return make_session(owner, idle=timedelta(days=1))
 
 
 def is_kept(session: AgentSession) -> bool:
@@ -124,9 +124,9 @@ def test_clock_doubt_survives_a_reboot(session: AgentSession, reboot: Callable[[
 
 
 @pytest.mark.django_db(transaction=True)
-def test_clock_jump_during_a_run_stops_it(owner: User, given_session: GivenSession, session_file: Path) -> None:
+def test_clock_jump_during_a_run_stops_it(owner: User, make_session: MakeSession, session_file: Path) -> None:
     clock.measure()
-    session = given_session(owner)
+    session = make_session(owner)
     Conversation.objects.update(updated_at=timezone.now() - timedelta(days=25))
     with time_machine.travel(datetime.now().astimezone()) as traveller:
         calls: list[datetime] = []
@@ -165,9 +165,9 @@ def test_scheduled_task_returns_the_refusal_instead_of_failing(session: AgentSes
 
 
 def test_dashboard_shows_the_doubt_and_staff_with_permission_confirm(
-    session: AgentSession, viewer_client: Client, hire: Hire
+    session: AgentSession, viewer_client: Client, make_staff_client: MakeStaffClient
 ) -> None:
-    runner_client = hire("view_agentsession", "run_cleanup")
+    runner_client = make_staff_client("view_agentsession", "run_cleanup")
     AgentSession.objects.update(last_activity_at=timezone.now() + WEEK)
 
     assert "behind the newest row" in viewer_client.get("/admin/").text
@@ -186,7 +186,7 @@ def test_command_requires_confirm_clock_for_a_doubtful_clock(session: AgentSessi
     AgentSession.objects.update(last_activity_at=timezone.now() + WEEK)
     with pytest.raises(CommandError, match="--confirm-clock"):
         call_command("cleanup_sessions")
-    assert "The clock is" in printed("session_stats")
+    assert "The clock is" in command_output("session_stats")
 
     call_command("cleanup_sessions", "--confirm-clock", stdout=StringIO())
 

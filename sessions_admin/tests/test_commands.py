@@ -14,7 +14,7 @@ from chat.models import AgentSession, User
 from config.tests.support import LiveDatabase, run
 from sessions_admin.management.shell import duration
 from sessions_admin.models import AuditRecord, CleanupRun, RunStatus, Trigger
-from sessions_admin.tests.conftest import GivenSession
+from sessions_admin.tests.conftest import MakeSession
 
 
 def output(*arguments: str) -> str:
@@ -32,9 +32,9 @@ class Terminal(StringIO):
         return True
 
 
-def test_cleanup_sessions_removes_sessions_and_prints_counts(given_session: GivenSession, owner: User) -> None:
-    given_session(owner)
-    given_session(owner, idle=timedelta(days=1))
+def test_cleanup_sessions_removes_sessions_and_prints_counts(make_session: MakeSession, owner: User) -> None:
+    make_session(owner)
+    make_session(owner, idle=timedelta(days=1))
     AgentSession.objects.update(byte_count=0)
 
     assert output("cleanup_sessions").startswith("Removed 1 session: 4 items, ")
@@ -42,23 +42,23 @@ def test_cleanup_sessions_removes_sessions_and_prints_counts(given_session: Give
     assert (run.trigger, run.status, run.removed_sessions) == (Trigger.COMMAND, RunStatus.DONE, 1)
 
 
-def test_dry_run_prints_what_would_be_removed(given_session: GivenSession, owner: User) -> None:
-    given_session(owner)
-    given_session(owner)
+def test_dry_run_prints_what_would_be_removed(make_session: MakeSession, owner: User) -> None:
+    make_session(owner)
+    make_session(owner)
 
     assert output("cleanup_sessions", "--dry-run").startswith("Would remove 2 sessions: 8 items, ")
     assert AgentSession.objects.filter(gone_at=None).count() == 2
 
 
-def test_older_than_sets_the_age(given_session: GivenSession, owner: User) -> None:
-    given_session(owner, idle=timedelta(hours=13))
+def test_older_than_sets_the_age(make_session: MakeSession, owner: User) -> None:
+    make_session(owner, idle=timedelta(hours=13))
 
     assert output("cleanup_sessions", "--older-than", "14h").startswith("Removed 0 sessions")
     assert output("cleanup_sessions", "--older-than", "12h").startswith("Removed 1 session:")
 
 
-def test_cleanup_sessions_prints_json(given_session: GivenSession, owner: User) -> None:
-    given_session(owner)
+def test_cleanup_sessions_prints_json(make_session: MakeSession, owner: User) -> None:
+    make_session(owner)
 
     report = json.loads(output("cleanup_sessions", "--json"))
 
@@ -92,8 +92,8 @@ def test_cleanup_sessions_prints_json(given_session: GivenSession, owner: User) 
     }
 
 
-def test_progress_bar_is_drawn_on_a_terminal(given_session: GivenSession, owner: User) -> None:
-    given_session(owner)
+def test_progress_bar_is_drawn_on_a_terminal(make_session: MakeSession, owner: User) -> None:
+    make_session(owner)
     terminal = Terminal()
 
     call_command("cleanup_sessions", stdout=StringIO(), stderr=terminal)
@@ -146,12 +146,12 @@ def test_invalid_arguments_are_printed_as_json(capsys: pytest.CaptureFixture[str
     ],
 )
 def test_list_sessions_filters_by_state_user_and_age(
-    given_session: GivenSession, owner: User, outsider: User, arguments: list[str], found: list[str]
+    make_session: MakeSession, owner: User, outsider: User, arguments: list[str], found: list[str]
 ) -> None:
-    given_session(owner, title="New", idle=timedelta(0))
-    given_session(owner, title="Quiet", idle=timedelta(days=3))
-    given_session(owner, title="Old", idle=timedelta(days=9))
-    given_session(outsider, title="Theirs", idle=timedelta(hours=2))
+    make_session(owner, title="New", idle=timedelta(0))
+    make_session(owner, title="Quiet", idle=timedelta(days=3))
+    make_session(owner, title="Old", idle=timedelta(days=9))
+    make_session(outsider, title="Theirs", idle=timedelta(hours=2))
 
     listed = json.loads(output("list_sessions", "--json", *arguments))
 
@@ -159,8 +159,8 @@ def test_list_sessions_filters_by_state_user_and_age(
     assert len(output("list_sessions", *arguments).splitlines()) == len(found)
 
 
-def test_list_sessions_prints_the_metadata_of_a_session(given_session: GivenSession, owner: User) -> None:
-    session = given_session(owner)
+def test_list_sessions_prints_the_metadata_of_a_session(make_session: MakeSession, owner: User) -> None:
+    session = make_session(owner)
 
     assert output("list_sessions").split() == [
         "due",
@@ -194,8 +194,8 @@ def test_invalid_duration_is_rejected_with_an_example(text: str) -> None:
         call_command("cleanup_sessions", f"--older-than={text}")
 
 
-def test_commands_hold_and_release_a_session(given_session: GivenSession, owner: User) -> None:
-    session = given_session(owner)
+def test_commands_hold_and_release_a_session(make_session: MakeSession, owner: User) -> None:
+    session = make_session(owner)
 
     held = json.loads(output("hold_session", session.session_id, "--reason", "asked for", "--for", "7d", "--json"))
     assert (held["session_id"], held["action"], held["items"]) == (session.session_id, "hold", 4)
@@ -211,23 +211,23 @@ def test_commands_hold_and_release_a_session(given_session: GivenSession, owner:
 
 
 @pytest.mark.parametrize("command", ["clear_session", "rebuild_session"])
-def test_commands_clear_and_rebuild_a_session(given_session: GivenSession, owner: User, command: str) -> None:
-    session = given_session(owner)
+def test_commands_clear_and_rebuild_a_session(make_session: MakeSession, owner: User, command: str) -> None:
+    session = make_session(owner)
 
     assert output(command, session.session_id).endswith("4 items before, 0 now.\n")
     assert AuditRecord.objects.get().action == command.removesuffix("_session")
 
 
 @pytest.mark.parametrize("command", ["clear_session", "rebuild_session", "release_session"])
-def test_unknown_session_raises_command_error(given_session: GivenSession, command: str) -> None:
+def test_unknown_session_raises_command_error(make_session: MakeSession, command: str) -> None:
     with pytest.raises(CommandError, match="There is no session user_x"):
         output(command, "user_x")
 
 
 def test_prune_sessions_prunes_all_sessions_over_their_limit(
-    given_session: GivenSession, owner: User, settings: Settings
+    make_session: MakeSession, owner: User, settings: Settings
 ) -> None:
-    long, short = given_session(owner, items=9), given_session(owner, items=3)
+    long, short = make_session(owner, items=9), make_session(owner, items=3)
     settings.AGENT_SESSION_MAX_MESSAGES = 5
 
     assert output("prune_sessions", "--dry-run") == f"{long.session_id}\n"

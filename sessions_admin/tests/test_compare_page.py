@@ -11,8 +11,8 @@ from django_q.models import OrmQ, Task
 from chat.models import AgentSession, User
 from sessions_admin.models import AuditRecord
 from sessions_admin.stores.comparisons import COMPARE
-from sessions_admin.tests.conftest import Hire
-from sessions_admin.tests.conversations import talked
+from sessions_admin.tests.conftest import MakeStaffClient
+from sessions_admin.tests.conversations import make_conversation
 from sessions_admin.tests.test_admin_pages import INLINE
 from sessions_admin.tests.test_admin_runs import run_queued_task
 
@@ -20,8 +20,8 @@ PAGE = "/admin/compare/"
 
 
 @pytest.fixture
-def manager(hire: Hire) -> Client:
-    return hire("view_agentsession", "manage_agentsession")
+def manager(make_staff_client: MakeStaffClient) -> Client:
+    return make_staff_client("view_agentsession", "manage_agentsession")
 
 
 def submit(client: Client, **form: str) -> str:
@@ -39,7 +39,7 @@ def run_comparison(url: str) -> None:
 
 
 def test_differences_are_shown_and_repaired_on_request(owner: User, session_file: Path, manager: Client) -> None:
-    session = talked(owner, session_file)
+    session = make_conversation(owner, session_file)
     AgentSession.objects.update(item_count=99)
 
     compare_url = submit(manager)
@@ -65,7 +65,7 @@ def test_differences_are_shown_and_repaired_on_request(owner: User, session_file
 
 
 def test_agreement_of_the_stores_is_shown(owner: User, session_file: Path, manager: Client) -> None:
-    talked(owner, session_file)
+    make_conversation(owner, session_file)
 
     url = submit(manager)
     run_comparison(url)

@@ -91,7 +91,7 @@ async def test_items_added_by_another_program_are_not_lost(held: HeldSession, wr
     for operation in (edit, retry, rebuild):
         for _ in range(5):
             await operation(held)
-            await held.chat.settled()
+            await held.chat.wait_until_idle()
     written = writer.stop()
 
     found = {match for item in await in_database(held.all_items) for match in re.findall(r"pair \d+ of \w+", item)}

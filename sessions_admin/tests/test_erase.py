@@ -48,32 +48,39 @@ from sessions_admin.people.erase import erase_person
 from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.sessions.lifecycle import expire_session, hold_session, release_session
 from sessions_admin.stores.checking import check
-from sessions_admin.tests.conftest import BOTH_STORES, GivenSession, Hire, printed, remember, stored
+from sessions_admin.tests.conftest import (
+    BOTH_STORES,
+    MakeSession,
+    MakeStaffClient,
+    append_items,
+    command_output,
+    count_rows,
+)
 
 PEOPLE = "/admin/chat/user/"
 Fill = Callable[[User], AgentSession]
 
 
 @pytest.fixture
-def fill(given_session: GivenSession, session_file: Path) -> Fill:
+def fill(make_session: MakeSession, session_file: Path) -> Fill:
     """Create data of every kind for a person."""
 
     def create_data(person: User) -> AgentSession:
         for email in (f"{person.pk.hex}@old.example.com", person.email):
             User.objects.filter(pk=person.pk).update(email=email)
-        given_session(person)
+        make_session(person)
         run = CleanupRun.objects.get(pk=cleanup(trigger=Trigger.ADMIN, actor=person).run_id)
-        session = given_session(person, title=f"A party of {person.email}")
-        stored_turns.say(session.conversation, "Buy the sekret cake", "Bought.", calls=2).steps.create(
+        session = make_session(person, title=f"A party of {person.email}")
+        stored_turns.add_turn(session.conversation, "Buy the sekret cake", "Bought.", calls=2).steps.create(
             n=1, output=[], usage={}, duration_ms=1
         )
-        stored_turns.say(session.conversation, "And then", None, status=Status.QUEUED)
+        stored_turns.add_turn(session.conversation, "And then", None, status=Status.QUEUED)
         CleanedConversation.objects.create(
             run=run, user=person, conversation_id=uuid.uuid4(), is_purged=True, messages=2, updated_at=timezone.now()
         )
         AdoptedItems.objects.create(conversation=session.conversation, after_turn=0, items='["sekret"]')
         Quarantined.objects.create(session_id=session.session_id, content="sekret", reason="holds no item")
-        remember(session_file, f"user_{person.pk}_conv_{uuid.uuid4()}", 3)  # a session without a conversation
+        append_items(session_file, f"user_{person.pk}_conv_{uuid.uuid4()}", 3)  # a session without a conversation
         create_task(user_id=person.pk, title="Buy the sekret cake")
         ModelUsage.objects.create(
             user=person, day=timezone.now(), model="fast", responses=1, input_tokens=1, output_tokens=1
@@ -157,15 +164,15 @@ def test_only_the_audit_is_left(owner: User, outsider: User, fill: Fill, session
 
 
 @BOTH_STORES
-@pytest.mark.usefixtures("forgetful_sqlite")
+@pytest.mark.usefixtures("sqlite_without_secure_delete")
 @pytest.mark.parametrize("items", [2, 300])
 @pytest.mark.parametrize("before", ["remembered", "expired", "cleaned up", "unknown"])
 def test_erased_content_is_unreadable_between_remaining_rows(
-    owner: User, outsider: User, given_session: GivenSession, session_file: Path, before: str, items: int
+    owner: User, outsider: User, make_session: MakeSession, session_file: Path, before: str, items: int
 ) -> None:
     for _ in range(3):
-        given_session(outsider, items=2, idle=timedelta(0))
-        session = given_session(owner, items=items)
+        make_session(outsider, items=2, idle=timedelta(0))
+        session = make_session(owner, items=items)
         if before == "expired":
             expire_session(session.session_id, actor="os:root")
         elif before == "unknown":  # a session without a conversation
@@ -201,7 +208,7 @@ def test_data_of_former_emails_is_removed_unless_another_account_used_them(
     former = AccessLog.objects.create(username="Owner@example.com", ip_address="203.0.113.1")
     AccessLog.objects.filter(pk=former.pk).update(attempt_time=timezone.now() - timedelta(days=1))
     AccessLog.objects.create(username="anna@example.com", ip_address="203.0.113.1")
-    stored_turns.say(stored_turns.conversation(outsider), "Write to owner@example.com, now ANNA@example.com.")
+    stored_turns.add_turn(stored_turns.conversation(outsider), "Write to owner@example.com, now ANNA@example.com.")
 
     report = erase_person(owner.pk, actor="os:root", reason="owner@example.com asked: anna@example.com")
 
@@ -215,11 +222,11 @@ def test_data_of_former_emails_is_removed_unless_another_account_used_them(
 
 @BOTH_STORES
 def test_held_conversation_stays_and_the_rest_is_removed(
-    owner: User, fill: Fill, given_session: GivenSession, session_file: Path
+    owner: User, fill: Fill, make_session: MakeSession, session_file: Path
 ) -> None:
     held = fill(owner)
     hold_session(held.session_id, actor="os:root", reason="a court asked")
-    fresh = given_session(owner)
+    fresh = make_session(owner)
 
     report = erase_person(owner.pk, actor="os:root", reason="asked for it")
 
@@ -228,8 +235,8 @@ def test_held_conversation_stays_and_the_rest_is_removed(
         "account", "former addresses", "conversations", "messages", "turns", "model responses", "tool calls",
         "sessions' metadata", "quarantined rows", "sessions", "items", "items of other programs",
     }  # fmt: skip
-    assert stored(session_file, held.session_id)[0] == 4
-    assert stored(session_file, fresh.session_id) == [0, 0, 0]
+    assert count_rows(session_file, held.session_id)[0] == 4
+    assert count_rows(session_file, fresh.session_id) == [0, 0, 0]
     assert Conversation.objects.get().title.startswith("A party")
     owner.refresh_from_db()
     assert (owner.email, owner.is_active, owner.has_usable_password()) == ("owner@example.com", False, False)
@@ -242,9 +249,9 @@ def test_held_conversation_stays_and_the_rest_is_removed(
 
 @BOTH_STORES
 def test_interrupted_erasure_is_finished_by_the_next(
-    owner: User, given_session: GivenSession, session_file: Path, monkeypatch: pytest.MonkeyPatch
+    owner: User, make_session: MakeSession, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sessions = [given_session(owner) for _ in range(3)]
+    sessions = [make_session(owner) for _ in range(3)]
     monkeypatch.setattr(erase, "BATCH", 1)
 
     def interrupt(done: int, total: int) -> None:
@@ -260,14 +267,14 @@ def test_interrupted_erasure_is_finished_by_the_next(
 
     before = {line.kind: line.before for line in report.lines}
     assert (report.left, before["conversations"], before["items"]) == (0, 3, 12)  # of both attempts
-    assert [stored(session_file, session.session_id) for session in sessions] == [[0, 0, 0]] * 3
+    assert [count_rows(session_file, session.session_id) for session in sessions] == [[0, 0, 0]] * 3
     assert not User.objects.filter(pk=owner.pk).exists()
 
 
 def test_interruption_between_the_stores_keeps_the_session_metadata(
-    owner: User, given_session: GivenSession, session_file: Path, monkeypatch: pytest.MonkeyPatch
+    owner: User, make_session: MakeSession, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
 
     def interrupt(*args: Any, **kwargs: Any) -> None:
         remove_for_good(*args, **kwargs)
@@ -277,7 +284,7 @@ def test_interruption_between_the_stores_keeps_the_session_metadata(
         patched.setattr(erase, "remove_for_good", interrupt)
         erase_person(owner.pk, actor="os:root", reason="asked for it")
 
-    assert stored(session_file, session.session_id) == [0, 0, 0]
+    assert count_rows(session_file, session.session_id) == [0, 0, 0]
     assert AgentSession.objects.get().session_id == session.session_id
     assert erase_person(owner.pk, actor="os:root", reason="asked for it").left == 0
 
@@ -286,7 +293,7 @@ def test_interruption_between_the_stores_keeps_the_session_metadata(
 def test_turn_that_does_not_stop_blocks_the_erasure(
     owner: User, monkeypatch: pytest.MonkeyPatch, session_file: Path
 ) -> None:
-    running = stored_turns.say(stored_turns.conversation(owner), "Slowly", None, status=Status.RUNNING)
+    running = stored_turns.add_turn(stored_turns.conversation(owner), "Slowly", None, status=Status.RUNNING)
     monkeypatch.setattr(erase, "TURN_TIMEOUT", timedelta(0))
 
     with pytest.raises(Conflict, match="still running"):
@@ -369,7 +376,7 @@ def test_dry_run_removes_nothing(owner: User, fill: Fill, session_file: Path) ->
     fill(owner)
     before = counted(owner)
 
-    report = json.loads(printed("erase_user", owner.email, "--dry-run", "--json"))
+    report = json.loads(command_output("erase_user", owner.email, "--dry-run", "--json"))
 
     assert report["dry_run"]
     assert report["left"] == sum(count.there for count in before) > 20
@@ -382,19 +389,19 @@ def test_command_asks_for_the_email_first(owner: User, session_file: Path, monke
     for answer in ("no\n", ""):
         monkeypatch.setattr("sys.stdin", StringIO(answer))
         with pytest.raises(CommandError):
-            printed("erase_user", owner.email)
+            command_output("erase_user", owner.email)
     assert User.objects.count() == 1
 
     monkeypatch.setattr("sys.stdin", StringIO(f"{owner.email}\n"))
-    assert "Only the audit is left." in printed("erase_user", owner.email)
+    assert "Only the audit is left." in command_output("erase_user", owner.email)
     assert not User.objects.exists()
     with pytest.raises(CommandError, match="No user has the e-mail address or the id"):
-        printed("erase_user", owner.email, "--yes")
+        command_output("erase_user", owner.email, "--yes")
 
 
 @BOTH_STORES
 def test_command_accepts_a_user_id(owner: User, session_file: Path) -> None:
-    printed("erase_user", str(owner.pk), "--yes")
+    command_output("erase_user", str(owner.pk), "--yes")
     assert not User.objects.exists()
 
 
@@ -406,9 +413,11 @@ def press(client: Client, *people: User, **more: str) -> str:
     return client.post(PEOPLE, {"action": "erase", **chosen, **more}, follow=True).content.decode()
 
 
-def test_staff_confirm_with_the_email_and_get_a_report(hire: Hire, owner: User, fill: Fill, staff: User) -> None:
+def test_staff_confirm_with_the_email_and_get_a_report(
+    make_staff_client: MakeStaffClient, owner: User, fill: Fill, staff: User
+) -> None:
     fill(owner)
-    helper, email = hire("erase_user"), owner.email
+    helper, email = make_staff_client("erase_user"), owner.email
 
     assert "permanently removed from both stores" in press(helper, owner)
     for typed in ({}, {"email": "other@example.com"}, {"email": email, "reason": " "}):

@@ -26,21 +26,21 @@ from sessions_admin.people import export
 from sessions_admin.people.export import export_person
 from sessions_admin.sessions.lifecycle import hold_session
 from sessions_admin.stores.files import new_file
-from sessions_admin.tests.conftest import GivenSession, Hire, printed, remember
+from sessions_admin.tests.conftest import MakeSession, MakeStaffClient, append_items, command_output
 
 PEOPLE = "/admin/chat/user/"
 
 
 @pytest.fixture
-def party(given_session: GivenSession, owner: User, session_file: Path) -> AgentSession:
+def party(make_session: MakeSession, owner: User, session_file: Path) -> AgentSession:
     """A conversation with an earlier version and tool calls, a task, and other data of the owner."""
-    session = given_session(owner, title="Party: cake/drinks")
-    first = stored_turns.say(session.conversation, "Buy a cake – café", "Bought.", calls=1)
-    stored_turns.say(session.conversation, "", "Bought anew.", retry_of=first)
+    session = make_session(owner, title="Party: cake/drinks")
+    first = stored_turns.add_turn(session.conversation, "Buy a cake – café", "Bought.", calls=1)
+    stored_turns.add_turn(session.conversation, "", "Bought anew.", retry_of=first)
     Message.objects.filter(turn=first, role=Role.ASSISTANT).update(position=None)
     Task.objects.create(user=owner, number=TaskCounter.take(owner.pk), title="Buy a cake")
     Quarantined.objects.create(session_id=session.session_id, content="a broken row", reason="holds no item")
-    remember(session_file, f"user_{owner.pk}_conv_{uuid.uuid4()}", 2)
+    append_items(session_file, f"user_{owner.pk}_conv_{uuid.uuid4()}", 2)
     hold_session(session.session_id, actor="os:root", reason="a secret of staff")
     return session
 
@@ -109,10 +109,10 @@ def test_reason_of_a_legal_hold_is_not_exported(owner: User, party: AgentSession
     assert "a secret of staff" not in json.dumps(document) + str(texts)
 
 
-def test_data_of_other_users_is_not_exported(owner: User, outsider: User, given_session: GivenSession) -> None:
-    stored_turns.say(given_session(outsider, title="Zanzibar").conversation, "Fly to Zanzibar")
+def test_data_of_other_users_is_not_exported(owner: User, outsider: User, make_session: MakeSession) -> None:
+    stored_turns.add_turn(make_session(outsider, title="Zanzibar").conversation, "Fly to Zanzibar")
     Task.objects.create(user=outsider, number=1, title="Zanzibar")
-    given_session(owner)
+    make_session(owner)
 
     document, texts = exported(owner)
 
@@ -124,8 +124,8 @@ def test_page_size_does_not_change_the_export(
     owner: User, party: AgentSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(5):
-        stored_turns.say(party.conversation, f"And {n}")
-        stored_turns.say(stored_turns.conversation(owner, f"Chat {n}"), "Hello")
+        stored_turns.add_turn(party.conversation, f"And {n}")
+        stored_turns.add_turn(stored_turns.conversation(owner, f"Chat {n}"), "Hello")
     at_once = exported(owner)
     monkeypatch.setattr(export, "PAGE_SIZE", 1)
 
@@ -183,9 +183,11 @@ def test_export_by_staff_is_audited_and_own_export_is_not(owner: User, staff: Us
     assert (["failed" in record.result for record in failed], len(done)) == ([True], 1)
 
 
-def test_staff_with_export_permission_can_download_the_file(hire: Hire, owner: User, party: AgentSession) -> None:
+def test_staff_with_export_permission_can_download_the_file(
+    make_staff_client: MakeStaffClient, owner: User, party: AgentSession
+) -> None:
     form = {"action": "export", "_selected_action": str(owner.pk), "confirmed": "yes", "reason": "asked for by post"}
-    staff_client = hire("export_user")
+    staff_client = make_staff_client("export_user")
 
     assert "You download a file" in staff_client.get(f"{PEOPLE}{owner.pk}/do/export/").content.decode()
     response = staff_client.post(PEOPLE, form)
@@ -202,7 +204,7 @@ def test_staff_with_export_permission_can_download_the_file(hire: Hire, owner: U
 def test_command_writes_a_file_that_only_its_owner_can_read(owner: User, party: AgentSession, tmp_path: Path) -> None:
     path = tmp_path / "owner.zip"
 
-    assert json.loads(printed("export_user", owner.email, path, "--json"))["messages"] == 3
+    assert json.loads(command_output("export_user", owner.email, path, "--json"))["messages"] == 3
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert ZipFile(path).testzip() is None
@@ -214,13 +216,13 @@ def test_command_overwrites_an_existing_file_only_with_force(owner: User, sessio
     path.write_text("something else")
 
     with pytest.raises(CommandError, match="exists; --force"):
-        printed("export_user", owner.email, path)
+        command_output("export_user", owner.email, path)
     with pytest.raises(CommandError, match="No user has the e-mail address or the id"):
-        printed("export_user", "nobody@example.com", path, "--force")
+        command_output("export_user", "nobody@example.com", path, "--force")
     assert path.read_text() == "something else"
     assert not AuditRecord.objects.exists()
 
-    printed("export_user", owner.email, path, "--force")
+    command_output("export_user", owner.email, path, "--force")
     assert ZipFile(path).testzip() is None
     assert [leftover.name for leftover in tmp_path.iterdir() if leftover.name.startswith(".")] == []
 

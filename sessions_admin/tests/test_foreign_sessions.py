@@ -22,9 +22,9 @@ from sessions_admin.stores import checking
 from sessions_admin.stores import reconcile as reconciling
 from sessions_admin.stores.checking import check
 from sessions_admin.stores.reconcile import reconcile
-from sessions_admin.tests.conftest import GivenSession, sql
-from sessions_admin.tests.conversations import talked
-from sessions_admin.tests.test_check_sessions import run
+from sessions_admin.tests.conftest import MakeSession, sql
+from sessions_admin.tests.conversations import make_conversation
+from sessions_admin.tests.test_check_sessions import run_command
 
 pytestmark = pytest.mark.django_db
 
@@ -71,24 +71,24 @@ def test_foreign_sessions_are_counted_and_not_changed(
 ) -> None:
     for module in (checking, reconciling):
         monkeypatch.setattr(module, "PAGE_SIZE", page)
-    talked(owner, session_file)
+    make_conversation(owner, session_file)
     session_file.chmod(0o600)
     before = rows(session_file)
 
     assert check().faults == ()
     assert (check().sessions, check().foreign) == (1, FOREIGN)
-    printed, failed = run("check_sessions")
+    printed, failed = run_command("check_sessions")
     assert (f"{FOREIGN} sessions of other programs, not checked." in printed, failed) == (True, "")
     report = reconcile(repair=True, actor="os:root")
     assert (report.foreign, report.sessions, report.drifted) == (FOREIGN, FOREIGN + 1, 0)
-    assert run("reconcile_sessions")[1] == ""
+    assert run_command("reconcile_sessions")[1] == ""
     assert rows(session_file) == before
 
 
 @pytest.mark.usefixtures("foreign_sessions")
 def test_foreign_sessions_survive_the_erasure_of_a_user(owner: User, session_file: Path) -> None:
     before = rows(session_file)
-    talked(owner, session_file)
+    make_conversation(owner, session_file)
 
     assert erase_person(owner.pk, actor="os:root", reason="asked for it").left == 0
     assert rows(session_file) == before
@@ -118,9 +118,9 @@ async def add_item_as(name: str, path: Path) -> None:
 
 @pytest.mark.parametrize("spelled", SPELLINGS)
 def test_sessions_of_a_user_are_found_in_any_spelling_of_the_id(
-    spelled: Callable[[str], str], owner: User, outsider: User, session_file: Path, given_session: GivenSession
+    spelled: Callable[[str], str], owner: User, outsider: User, session_file: Path, make_session: MakeSession
 ) -> None:
-    session, other = given_session(owner), given_session(outsider)
+    session, other = make_session(owner), make_session(outsider)
     for each in (session, other):
         asyncio.run(add_item_as(spelled(each.session_id), session_file))
     assert len(rows(session_file)) == 10
@@ -139,9 +139,9 @@ def test_sessions_of_a_user_are_found_in_any_spelling_of_the_id(
 
 
 def test_legal_hold_applies_to_the_id_in_any_letter_case(
-    owner: User, session_file: Path, given_session: GivenSession
+    owner: User, session_file: Path, make_session: MakeSession
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
     hold_session(session.session_id, actor="os:root", reason="a court asked")
     asyncio.run(add_item_as(session.session_id.upper(), session_file))
 

@@ -55,8 +55,8 @@ class HeldSession:
     async def say(self, text: str) -> None:
         """Send a message and wait for the reply."""
         self.script.enqueue([assistant_message(f"reply to {text}")])
-        await self.chat.say(text)
-        await self.chat.settled()
+        await self.chat.run_turn(text)
+        await self.chat.wait_until_idle()
 
     async def attempt(self, verb: Callable[..., object], *args: object, **kwargs: object) -> None:
         """Call a function in a database thread; it may refuse."""
@@ -168,7 +168,7 @@ async def an_earlier_message_edited(held: HeldSession) -> None:
     first = await in_database(lambda: Message.objects.filter(position=1).get())
     held.script.enqueue([assistant_message("otherwise")])
     await held.chat.edit(first.pk, "Something else")
-    await held.chat.settled()
+    await held.chat.wait_until_idle()
 
 
 @remover
@@ -176,7 +176,7 @@ async def the_reply_regenerated(held: HeldSession) -> None:
     newest = await in_database(lambda: Turn.objects.order_by("-seq").select_related("user")[0])
     held.script.enqueue([assistant_message("anew")])
     await held.chat.retry(newest)
-    await held.chat.settled()
+    await held.chat.wait_until_idle()
 
 
 @remover
@@ -191,7 +191,7 @@ async def the_reply_regenerated_after_rows_of_another_program(held: HeldSession)
 @remover
 async def the_same_message_again(held: HeldSession) -> None:
     held.script.enqueue(ModelStep.raise_error(ValueError("no answer")))
-    await held.chat.say("Fourth")
+    await held.chat.run_turn("Fourth")
     await held.say("Fourth")
     await held.say("Fifth")
     assert await in_database(lambda: AgentSession.objects.get().last_error) == "", "no item is in quarantine"
@@ -296,6 +296,6 @@ async def test_held_session_loses_no_items(held: HeldSession, name: str) -> None
     assert len(before) >= 6
 
     await REMOVERS[name](held)
-    await held.chat.settled()
+    await held.chat.wait_until_idle()
 
     assert before - await in_database(held.all_items) == Counter()

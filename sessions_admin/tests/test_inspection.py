@@ -21,7 +21,7 @@ from chat.models.turn import Status
 from sessions_admin.models import Action, AuditRecord
 from sessions_admin.sessions.inspection import Inspection, NextMemory, export_session, inspect
 from sessions_admin.sessions.lifecycle import clear_session, expire_session
-from sessions_admin.tests.conftest import BOTH_STORES, GivenSession, give_turn, sql
+from sessions_admin.tests.conftest import BOTH_STORES, MakeSession, create_turn, sql
 
 CALL = {"type": "function_call", "call_id": "c1", "name": "create_task", "arguments": '{"title": "Cake"}'}
 OTHER = {"type": "function_call", "call_id": "c2", "name": "list_tasks", "arguments": "{}"}
@@ -49,10 +49,10 @@ def store_items(session: AgentSession, items: Sequence[dict[str, Any]], *, turn:
 
 
 @pytest.fixture
-def session(given_session: GivenSession, owner: User, session_file: Path) -> AgentSession:
+def session(make_session: MakeSession, owner: User, session_file: Path) -> AgentSession:
     """A session after one turn with a tool call."""
-    session = given_session(owner)
-    turn = give_turn(session, Status.DONE)
+    session = make_session(owner)
+    turn = create_turn(session, Status.DONE)
     store_items(session, [ASKED, CALL, OTHER, OUTPUT, OTHER_OUTPUT, DONE], turn=turn)
     TurnStep.objects.create(turn=turn, n=1, output=[CALL], usage={"input_tokens": 7}, duration_ms=80)
     ToolCall.objects.create(turn=turn, call_id="c1", name="create_task", arguments={"title": "Cake"}, output="{}")
@@ -147,7 +147,7 @@ def test_cleared_session_shows_that_the_next_turn_starts_empty(session: AgentSes
 
 @BOTH_STORES
 def test_inspection_marks_the_message_where_memory_begins(session: AgentSession, session_file: Path) -> None:
-    later = give_turn(session, Status.DONE)
+    later = create_turn(session, Status.DONE)
     store_items(session, [ASKED, DONE], turn=later)
     AgentSession.objects.update(pruned_count=6)
 
@@ -167,7 +167,7 @@ def test_quarantined_rows_are_shown_with_their_content(session: AgentSession) ->
 
 @BOTH_STORES
 def test_open_call_of_a_waiting_turn_is_no_fault(session: AgentSession, session_file: Path) -> None:
-    turn = give_turn(session, Status.WAITING)
+    turn = create_turn(session, Status.WAITING)
     store_items(session, [ASKED, CALL], turn=turn)
     ToolCall.objects.create(turn=turn, call_id="c1", name="create_task", arguments={}, decision="awaiting")
 

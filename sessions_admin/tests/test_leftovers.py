@@ -21,7 +21,7 @@ from sessions_admin.stores.checking import check
 from sessions_admin.stores.files import new_file
 from sessions_admin.stores.leftovers import find_leftovers, remove_leftovers
 from sessions_admin.stores.temporary import all_notes, temporary_folder
-from sessions_admin.tests.conftest import GivenSession, remember, stored
+from sessions_admin.tests.conftest import MakeSession, append_items, count_rows
 
 ROOT = Path(__file__).parents[2]
 KILLED_BACKUP = """
@@ -153,13 +153,13 @@ class KilledRestore:
 def killed_restore(
     transactional_db: None,
     owner: User,
-    given_session: GivenSession,
+    make_session: MakeSession,
     live_database: LiveDatabase,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[KilledRestore, AgentSession]]:
-    session, folder = given_session(owner), tmp_path_factory.mktemp("restored")
+    session, folder = make_session(owner), tmp_path_factory.mktemp("restored")
     backup(folder / "copy.zip", actor="os:root")
-    remember(folder / "agent_sessions.db", "as it was", 3)
+    append_items(folder / "agent_sessions.db", "as it was", 3)
     yield KilledRestore(live_database, folder / "copy.zip", folder), session
 
 
@@ -181,7 +181,7 @@ def test_restore_killed_while_waiting_keeps_its_copy_until_the_next_start(
     restore.prepare_startup()
 
     assert restore.leftovers() == []
-    assert stored(restore.path, "as it was")[0] == 3
+    assert count_rows(restore.path, "as it was")[0] == 3
 
 
 @pytest.mark.service
@@ -202,7 +202,7 @@ def test_restore_killed_during_commit_is_completed_or_undone_at_startup(
             eventually(lambda: restore.is_waiting_in("COMMIT%%"), what="the commit to wait for the lock")
             process.kill()
         (folder,) = restore.leftovers()
-        assert stored(folder / "old-agent_sessions.db", "as it was")[0] == 3
+        assert count_rows(folder / "old-agent_sessions.db", "as it was")[0] == 3
         if not is_committed:
             committing = "datname = current_database() AND query LIKE 'COMMIT%'"
             gate.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {committing}")  # noqa: S608
@@ -212,7 +212,7 @@ def test_restore_killed_during_commit_is_completed_or_undone_at_startup(
 
     people = {email for (email,) in restore.database.query("SELECT email FROM chat_user")}
     assert ("owner@example.com" in people) is is_committed
-    assert (stored(restore.path, session.session_id)[0], stored(restore.path, "as it was")[0]) == (
+    assert (count_rows(restore.path, session.session_id)[0], count_rows(restore.path, "as it was")[0]) == (
         (4, 0) if is_committed else (0, 3)
     )
     assert restore.leftovers() == []

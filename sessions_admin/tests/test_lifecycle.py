@@ -23,7 +23,7 @@ from chat.turns.accept import accept_edit
 from sessions_admin.models import AuditRecord, Trigger
 from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.sessions import lifecycle
-from sessions_admin.tests.conftest import BOTH_STORES, GivenSession, give_turn, stored
+from sessions_admin.tests.conftest import BOTH_STORES, MakeSession, count_rows, create_turn
 
 BY = "os:tester"
 REMOVING = (lifecycle.clear_session, lifecycle.expire_session)
@@ -37,9 +37,9 @@ def state_of(session: AgentSession) -> str:
 
 @BOTH_STORES
 def test_a_session_is_pruned_to_its_limit(
-    given_session: GivenSession, owner: User, session_file: Path, settings: Settings
+    make_session: MakeSession, owner: User, session_file: Path, settings: Settings
 ) -> None:
-    session = given_session(owner, items=10)
+    session = make_session(owner, items=10)
     settings.AGENT_SESSION_MAX_MESSAGES = 4
 
     outcome = lifecycle.prune_session(session.session_id, actor=BY, reason="too long")
@@ -47,7 +47,7 @@ def test_a_session_is_pruned_to_its_limit(
     assert (outcome.items_before, outcome.items) == (10, 4)
     session.refresh_from_db()
     assert (session.item_count, session.pruned_count) == (4, 6)
-    assert stored(session_file, session.session_id)[0] == 4
+    assert count_rows(session_file, session.session_id)[0] == 4
     record = AuditRecord.objects.get()
     assert (record.action, record.actor, record.reason) == ("prune", BY, "too long")
     assert (record.session_id, record.result["items_before"]) == (session.session_id, 10)
@@ -55,13 +55,13 @@ def test_a_session_is_pruned_to_its_limit(
 
 @BOTH_STORES
 def test_expired_session_is_deleted_from_both_stores(
-    given_session: GivenSession, owner: User, session_file: Path
+    make_session: MakeSession, owner: User, session_file: Path
 ) -> None:
-    session = given_session(owner, idle=timedelta(0))
+    session = make_session(owner, idle=timedelta(0))
 
     assert lifecycle.expire_session(session.session_id, actor=BY).items == 0
 
-    assert stored(session_file, session.session_id) == [0, 0, 0]
+    assert count_rows(session_file, session.session_id) == [0, 0, 0]
     assert state_of(session) == State.GONE
     session.refresh_from_db()
     assert (session.item_count, session.pruned_count) == (0, 4)
@@ -70,15 +70,15 @@ def test_expired_session_is_deleted_from_both_stores(
 @BOTH_STORES
 @pytest.mark.parametrize("verb", REMOVING)
 def test_held_session_cannot_be_removed(
-    given_session: GivenSession, owner: User, session_file: Path, verb: Callable[..., Any]
+    make_session: MakeSession, owner: User, session_file: Path, verb: Callable[..., Any]
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
     lifecycle.hold_session(session.session_id, actor=BY, reason="asked for by the court")
 
     with pytest.raises(Conflict, match="held"):
         verb(session.session_id, actor=BY)
     assert cleanup(trigger=Trigger.COMMAND).sessions == 0
-    assert stored(session_file, session.session_id)[0] == 4
+    assert count_rows(session_file, session.session_id)[0] == 4
     assert state_of(session) == State.HELD
 
     lifecycle.release_session(session.session_id, actor=BY)
@@ -89,8 +89,8 @@ def test_held_session_cannot_be_removed(
 
 
 @BOTH_STORES
-def test_hold_ends_at_its_end_date(given_session: GivenSession, owner: User) -> None:
-    session = given_session(owner)
+def test_hold_ends_at_its_end_date(make_session: MakeSession, owner: User) -> None:
+    session = make_session(owner)
     lifecycle.hold_session(session.session_id, actor=BY, reason="wait", until=timezone.now() + timedelta(days=1))
     assert cleanup(trigger=Trigger.COMMAND).sessions == 0
 
@@ -100,8 +100,8 @@ def test_hold_ends_at_its_end_date(given_session: GivenSession, owner: User) -> 
 
 
 @BOTH_STORES
-def test_invalid_hold_is_refused(given_session: GivenSession, owner: User) -> None:
-    session = given_session(owner)
+def test_invalid_hold_is_refused(make_session: MakeSession, owner: User) -> None:
+    session = make_session(owner)
     with pytest.raises(BadInput, match="reason"):
         lifecycle.hold_session(session.session_id, actor=BY, reason=" ")
     with pytest.raises(BadInput, match="past"):
@@ -122,14 +122,14 @@ def test_invalid_hold_is_refused(given_session: GivenSession, owner: User) -> No
 @pytest.mark.parametrize("verb", CHANGING)
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.WAITING])
 def test_open_turn_blocks_changes_to_its_session(
-    given_session: GivenSession, owner: User, session_file: Path, verb: Callable[..., Any], status: Status
+    make_session: MakeSession, owner: User, session_file: Path, verb: Callable[..., Any], status: Status
 ) -> None:
-    session = given_session(owner)
-    give_turn(session, status)
+    session = make_session(owner)
+    create_turn(session, status)
 
     with pytest.raises(Conflict, match="turn of this conversation is running"):
         verb(session.session_id, actor=BY)
-    assert stored(session_file, session.session_id)[0] == 4
+    assert count_rows(session_file, session.session_id)[0] == 4
     assert "is running" in AuditRecord.objects.get().result["failed"]
 
 
@@ -147,7 +147,7 @@ async def send_message(chat: Chat, script: ScriptedModel, text: str) -> list[str
     """Send a message; return the user messages in the input of the model."""
     script.enqueue([assistant_message(f"Yes, {text}.")])
     await chat.reply(text)
-    await chat.settled()
+    await chat.wait_until_idle()
     call = script.last_call
     assert call is not None
     return [item["content"] for item in call.input if item.get("role") == "user"]
@@ -193,7 +193,7 @@ async def test_rebuild_restores_deleted_items_without_a_warning_in_the_next_turn
     assert await chat.session() == before
     script.enqueue([assistant_message("Yes.")])
     accepted = await chat.send("three")
-    log = await chat.log(accepted.turn)
+    log = await chat.follow_to_end(accepted.turn)
     assert "warning" not in [entry.event.type for entry in log], "the next turn emits no warning"
 
 
@@ -203,7 +203,7 @@ async def test_rebuild_drops_items_of_turns_that_an_edit_replaced(
     await send_message(chat, script, "one")
     script.enqueue([assistant_message("Yes.")])
     second = await chat.send("two")
-    await chat.log(second.turn)
+    await chat.follow_to_end(second.turn)
     await send_message(chat, script, "three")
     await chat.runner.drain(0)
     await in_database(lambda: accept_edit_of(chat, str(second.message.id)))

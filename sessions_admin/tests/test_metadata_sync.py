@@ -18,8 +18,8 @@ from chat.tests.conftest import Chat
 from chat.turns.stop import request_stop
 from sessions_admin.sessions import lifecycle
 from sessions_admin.stores.reconcile import reconcile
-from sessions_admin.tests.conftest import give_turn
-from sessions_admin.tests.conversations import talked
+from sessions_admin.tests.conftest import create_turn
+from sessions_admin.tests.conversations import make_conversation
 
 BY = "os:tester"
 
@@ -41,7 +41,7 @@ async def test_metadata_matches_the_store_after_random_operations(
         n = next(numbers)
         script.enqueue([assistant_message(f"reply {n}")])
         await chat.reply(f"message {n}")
-        await chat.settled()
+        await chat.wait_until_idle()
 
     async def send_while_the_store_fails() -> None:
         away = path.parent.with_name("away")
@@ -61,8 +61,8 @@ async def test_metadata_matches_the_store_after_random_operations(
         n = next(numbers)
         script.enqueue([assistant_message(f"reply {n}")])
         edited = await chat.edit(turn.prompt_id, f"message {n}")
-        await chat.log(edited.turn)
-        await chat.settled()
+        await chat.follow_to_end(edited.turn)
+        await chat.wait_until_idle()
 
     def verb(function: Callable[..., object]) -> Callable[[], Awaitable[None]]:
         async def do() -> None:
@@ -87,7 +87,7 @@ async def test_metadata_matches_the_store_after_random_operations(
 @pytest.fixture
 def pruned(owner: User, session_file: Path) -> AgentSession:
     """A session after pruning removed four of its six items, with metadata that is not updated yet."""
-    session = talked(owner, session_file)
+    session = make_conversation(owner, session_file)
     lifecycle.prune_session(session.session_id, actor=BY, limit=2)
     AgentSession.objects.update(item_count=6, byte_count=600, pruned_count=0)
     return session
@@ -115,8 +115,8 @@ def test_late_metadata_update_after_pruning_keeps_staff_changes(
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.WAITING])
 def test_stopping_a_queued_or_waiting_turn_counts_as_activity(status: Status, owner: User, session_file: Path) -> None:
-    session = talked(owner, session_file)
-    turn = give_turn(session, status)
+    session = make_conversation(owner, session_file)
+    turn = create_turn(session, status)
 
     request_stop(user_id=owner.pk, conversation_id=session.conversation_id, turn_id=turn.pk)
 

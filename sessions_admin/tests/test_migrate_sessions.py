@@ -23,15 +23,15 @@ from chat.memory.sync_store import RawSession, SyncStore
 from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat, StartRunner
-from config.tests.support import LiveDatabase, database, prepare, with_name
+from config.tests.support import LiveDatabase, create_tables, database, with_name
 from config.tests.support import run as run_process
 from sessions_admin.models import Action, AuditRecord
 from sessions_admin.people.erase import erase_person
 from sessions_admin.stores.checking import check
 from sessions_admin.stores.migrate import migrate
 from sessions_admin.stores.reconcile import reconcile
-from sessions_admin.tests.conftest import GivenSession, give_turn, printed, sql, stored
-from sessions_admin.tests.conversations import talked
+from sessions_admin.tests.conftest import MakeSession, command_output, count_rows, create_turn, sql
+from sessions_admin.tests.conversations import make_conversation
 
 DIRECTIONS = pytest.mark.parametrize(
     ("store_kind", "to"), [(FILE, DATABASE), (DATABASE, FILE)], indirect=["store_kind"]
@@ -39,7 +39,7 @@ DIRECTIONS = pytest.mark.parametrize(
 
 
 def run(*arguments: object) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(printed("migrate_sessions", *arguments, "--json"))
+    result: dict[str, Any] = json.loads(command_output("migrate_sessions", *arguments, "--json"))
     return result
 
 
@@ -56,7 +56,7 @@ def raw_sessions(name: str) -> dict[str, RawSession]:
 def test_all_rows_and_the_last_turn_of_each_session_are_copied(
     owner: User, session_file: Path, settings: Settings, to: str
 ) -> None:
-    sessions = [talked(owner, session_file, turns=turns) for turns in (1, 2, 3)]
+    sessions = [make_conversation(owner, session_file, turns=turns) for turns in (1, 2, 3)]
     sql(
         session_file,
         "UPDATE agent_messages SET message_data = 'no item' WHERE id = (SELECT max(id) FROM agent_messages)",
@@ -77,7 +77,7 @@ def test_all_rows_and_the_last_turn_of_each_session_are_copied(
 
 @DIRECTIONS
 def test_second_run_copies_changes_and_deletions(owner: User, session_file: Path, to: str) -> None:
-    changed, removed, same = (talked(owner, session_file) for _ in range(3))
+    changed, removed, same = (make_conversation(owner, session_file) for _ in range(3))
     run("--to", to)
     sql(session_file, "DELETE FROM agent_messages WHERE session_id = ?", changed.session_id)
     with opened() as store:
@@ -92,11 +92,11 @@ def test_second_run_copies_changes_and_deletions(owner: User, session_file: Path
 
 @DIRECTIONS
 def test_only_a_running_turn_keeps_a_session_from_being_copied(
-    given_session: GivenSession, owner: User, session_file: Path, to: str
+    make_session: MakeSession, owner: User, session_file: Path, to: str
 ) -> None:
-    running, waiting = given_session(owner), given_session(owner)
-    give_turn(running, Status.RUNNING)
-    give_turn(waiting, Status.WAITING)
+    running, waiting = make_session(owner), make_session(owner)
+    create_turn(running, Status.RUNNING)
+    create_turn(waiting, Status.WAITING)
 
     report = run("--to", to)
 
@@ -105,9 +105,9 @@ def test_only_a_running_turn_keeps_a_session_from_being_copied(
 
 @DIRECTIONS
 def test_a_dry_run_copies_nothing(owner: User, session_file: Path, to: str) -> None:
-    talked(owner, session_file)
+    make_conversation(owner, session_file)
 
-    assert "Would copy 1 session" in printed("migrate_sessions", "--to", to, "--dry-run")
+    assert "Would copy 1 session" in command_output("migrate_sessions", "--to", to, "--dry-run")
 
     assert raw_sessions(to) == {}
 
@@ -116,21 +116,21 @@ def test_a_dry_run_copies_nothing(owner: User, session_file: Path, to: str) -> N
 def test_old_store_can_be_emptied_only_after_the_switch(
     owner: User, session_file: Path, settings: Settings, to: str
 ) -> None:
-    session = talked(owner, session_file)
+    session = make_conversation(owner, session_file)
     sql(session_file, "INSERT INTO agent_sessions (session_id) VALUES ('somebody’s own')")
     before = configured.AGENT_SESSION_STORE
-    printed("migrate_sessions", "--to", to)
+    command_output("migrate_sessions", "--to", to)
     with pytest.raises(CommandError, match="in use"):
-        printed("migrate_sessions", "--remove", before)
+        command_output("migrate_sessions", "--remove", before)
     settings.AGENT_SESSION_STORE = to
     with pytest.raises(CommandError, match="already"):
-        printed("migrate_sessions", "--to", to)
+        command_output("migrate_sessions", "--to", to)
 
-    assert "Would remove 1 session" in printed("migrate_sessions", "--remove", before, "--dry-run")
-    assert "Removed 1 session" in printed("migrate_sessions", "--remove", before)
+    assert "Would remove 1 session" in command_output("migrate_sessions", "--remove", before, "--dry-run")
+    assert "Removed 1 session" in command_output("migrate_sessions", "--remove", before)
 
     assert set(raw_sessions(before)) == {"somebody’s own"}
-    assert stored(session_file, session.session_id) == [6, 1, 1]
+    assert count_rows(session_file, session.session_id) == [6, 1, 1]
     assert check().is_sound
 
 
@@ -150,7 +150,7 @@ def erase(session: AgentSession) -> None:
 def test_deletion_also_removes_the_copy_in_the_other_store(
     owner: User, outsider: User, session_file: Path, to: str, delete: Callable[[AgentSession], None]
 ) -> None:
-    session, other = talked(owner, session_file), talked(outsider, session_file)
+    session, other = make_conversation(owner, session_file), make_conversation(outsider, session_file)
     run("--to", to)
 
     delete(session)
@@ -159,8 +159,8 @@ def test_deletion_also_removes_the_copy_in_the_other_store(
 
 
 def test_session_with_undecodable_row_is_not_copied(owner: User, session_file: Path) -> None:
-    session = talked(owner, session_file)
-    talked(owner, session_file)
+    session = make_conversation(owner, session_file)
+    make_conversation(owner, session_file)
     corrupt = "UPDATE agent_messages SET message_data = CAST(? AS TEXT) WHERE id = 1"
     sql(session_file, corrupt, b"\xff\xfe")
 
@@ -172,13 +172,13 @@ def test_session_with_undecodable_row_is_not_copied(owner: User, session_file: P
 
 def test_unknown_store_name_is_refused(session_file: Path, db: None) -> None:
     with pytest.raises(CommandError, match="must be file, database, or the URL"):
-        printed("migrate_sessions", "--to", "redis")
+        command_output("migrate_sessions", "--to", "redis")
 
 
 @pytest.mark.service
 @pytest.mark.django_db(transaction=True)
 def test_tables_are_created_in_another_postgresql_and_used(owner: User, session_file: Path, tmp_path: Path) -> None:
-    session, server = talked(owner, session_file), os.environ["DATABASE_URL"]
+    session, server = make_conversation(owner, session_file), os.environ["DATABASE_URL"]
     with database(server) as (_, other):
         environment = {
             "DATABASE_URL": with_name(server, connection.settings_dict["NAME"]),
@@ -194,13 +194,13 @@ def test_tables_are_created_in_another_postgresql_and_used(owner: User, session_
     report = json.loads(moved.stdout)
     assert (report["copied"], report["target"], items) == (1, "another PostgreSQL", 6)
     assert (json.loads(checked.stdout)["sessions"], json.loads(checked.stdout)["is_sound"]) == (1, True)
-    assert stored(session_file, session.session_id) == [6, 1, 1]
+    assert count_rows(session_file, session.session_id) == [6, 1, 1]
 
 
 @pytest.mark.service
 @pytest.mark.django_db(transaction=True)
 def test_store_in_use_is_recognised_under_another_url(owner: User, session_file: Path, tmp_path: Path) -> None:
-    session, server = talked(owner, session_file), os.environ["DATABASE_URL"]
+    session, server = make_conversation(owner, session_file), os.environ["DATABASE_URL"]
     run("--to", DATABASE)
     own = with_name(server, connection.settings_dict["NAME"])
     environment = {
@@ -226,7 +226,7 @@ def test_restore_into_a_used_store_requires_force_and_keeps_foreign_sessions(
     server = os.environ["DATABASE_URL"]
     with database(server) as (_, sessions), database(server) as (_, first), database(server) as (_, second):
         store = {"AGENT_SESSION_STORE": sessions}
-        prepare(first, tmp_path)
+        create_tables(first, tmp_path)
         session_database = LiveDatabase(sessions)
         at_first = {"DATABASE_URL": first, "DATA_DIR": str(tmp_path / "first")} | store
         assert run_process("manage.py", "backup", str(tmp_path / "b.zip"), **at_first).returncode == 0
@@ -272,9 +272,9 @@ async def test_turns_during_migration_are_kept_in_the_new_store(
 
     async def keep_chatting(chat: Chat) -> None:
         for n in range(4):
-            await chat.say(f"Add a task to call number {n}")
+            await chat.run_turn(f"Add a task to call number {n}")
 
-    await chats[0].say("Add a task to begin")
+    await chats[0].run_turn("Add a task to begin")
     talking = asyncio.gather(*map(keep_chatting, chats))
     report = await in_database(migrate, to, actor="os:root")
     assert not talking.done()
@@ -286,7 +286,7 @@ async def test_turns_during_migration_are_kept_in_the_new_store(
     runner = await start_runner()
     for chat in chats:
         chat.runner = runner
-        await chat.say("Add a task to end")
+        await chat.run_turn("Add a task to end")
         rebuilt = await in_database(rebuild, chat.conversation_id, before=2**31 - 1, limit=200)
         assert await chat.session() == rebuilt.items
     assert await in_database(AgentSession.objects.filter(item_count__gt=0).count) == 3

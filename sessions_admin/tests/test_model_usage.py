@@ -10,7 +10,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from chat.models import ModelUsage, User
-from sessions_admin.tests.conftest import Hire, printed, shown
+from sessions_admin.tests.conftest import MakeStaffClient, command_output, text_of
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 3, 13, 10, tzinfo=UTC)
@@ -37,7 +37,7 @@ def test_settings_show_usage_of_the_month_per_model(owner: User, settings: Setti
     client.force_login(owner)
 
     with time_machine.travel(NOW, tick=False):
-        page = shown(client.get("/settings/").text)
+        page = text_of(client.get("/settings/").text)
 
     assert "fast 4 2,000,000 200,000 1.7500 EUR slow 2 10 1 –" in page
     assert "99" not in page and "12.00" not in page
@@ -51,7 +51,7 @@ def test_settings_hide_usage_of_a_user_without_model_calls() -> None:
 
 def run(*arguments: str) -> str:
     with time_machine.travel(NOW, tick=False):
-        return printed("model_usage", *arguments)
+        return command_output("model_usage", *arguments)
 
 
 def test_command_sums_usage_per_user_and_day(owner: User, outsider: User) -> None:
@@ -68,8 +68,8 @@ def test_command_sums_usage_per_user_and_day(owner: User, outsider: User) -> Non
     assert first == ["2026-03-13", "2", "responses", "20", "in", "2", "out", "12.00", "USD", outsider.email]
 
 
-def test_staff_with_view_user_permission_see_daily_usage(hire: Hire, owner: User) -> None:
-    client = hire("view_user")
+def test_staff_with_view_user_permission_see_daily_usage(make_staff_client: MakeStaffClient, owner: User) -> None:
+    client = make_staff_client("view_user")
 
     page = client.get(ADMIN, {"q": owner.email})
 

@@ -22,7 +22,7 @@ from config.tests.support import PASSWORD, ServerProcess
 from sessions_admin.audit import user_actor
 from sessions_admin.models import AuditRecord
 from sessions_admin.people.accounts import check_demotion, deactivate_person, reactivate_person
-from sessions_admin.tests.conftest import Hire
+from sessions_admin.tests.conftest import MakeStaffClient
 
 __all__ = ["shared_server"]
 
@@ -93,11 +93,11 @@ def test_login_reports_a_closed_account_only_with_the_right_password(owner: User
 def test_closing_an_account_stops_its_open_turns(owner: User) -> None:
     one, other = stored_turns.conversation(owner), stored_turns.conversation(owner)
     turns = [
-        stored_turns.say(one, "Delete it all", None, status=Status.WAITING),
-        stored_turns.say(one, "And then", None, status=Status.QUEUED),
-        stored_turns.say(other, "Hello", None, status=Status.QUEUED),
+        stored_turns.add_turn(one, "Delete it all", None, status=Status.WAITING),
+        stored_turns.add_turn(one, "And then", None, status=Status.QUEUED),
+        stored_turns.add_turn(other, "Hello", None, status=Status.QUEUED),
     ]
-    running = stored_turns.say(stored_turns.conversation(owner), "Slowly", None, status=Status.RUNNING)
+    running = stored_turns.add_turn(stored_turns.conversation(owner), "Slowly", None, status=Status.RUNNING)
 
     assert deactivate_person(owner.pk, actor="os:root", reason="left").turns == 4
 
@@ -128,7 +128,7 @@ async def test_turns_of_this_server_stop_at_once(chat: Chat, owner: User, monkey
 
     form = {"action": "deactivate", "_selected_action": str(owner.pk), "confirmed": "yes", "reason": "left"}
     assert (await browser.post(PEOPLE, form)).status_code == 302
-    await chat.settled()
+    await chat.wait_until_idle()
 
     ended = {turn.pk: turn.status async for turn in Turn.objects.all()}
     await sync_to_async(connections.close_all)()  # of the thread that served the page
@@ -173,8 +173,10 @@ def test_closing_an_account_requires_a_reason(owner: User) -> None:
     assert owner.is_active
 
 
-def test_only_administrators_can_close_an_administrator_account(staff: User, hire: Hire) -> None:
-    staff_browser = hire("deactivate_user")
+def test_only_administrators_can_close_an_administrator_account(
+    staff: User, make_staff_client: MakeStaffClient
+) -> None:
+    staff_browser = make_staff_client("deactivate_user")
     User.objects.create_superuser("second@example.com")
 
     assert "Only an administrator" in run_action(staff_browser, "deactivate", staff, confirmed="yes", reason="why not")
@@ -224,8 +226,8 @@ def test_two_administrators_cannot_both_demote_each_other(staff: User) -> None:
         check_demotion(second.pk, actor=user_actor(staff))
 
 
-def test_action_pages_ask_for_confirmation_and_name_the_user(hire: Hire, owner: User) -> None:
-    staff_browser = hire("deactivate_user")
+def test_action_pages_ask_for_confirmation_and_name_the_user(make_staff_client: MakeStaffClient, owner: User) -> None:
+    staff_browser = make_staff_client("deactivate_user")
 
     assert f"{PEOPLE}{owner.pk}/do/deactivate/" in staff_browser.get(f"{PEOPLE}{owner.pk}/change/").content.decode()
     for page in (

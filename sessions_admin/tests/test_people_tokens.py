@@ -11,7 +11,7 @@ from chat.exceptions import BadInput, Conflict, NotFound
 from chat.models import User
 from sessions_admin.models import AuditRecord
 from sessions_admin.people.tokens import revoke_token
-from sessions_admin.tests.conftest import Hire
+from sessions_admin.tests.conftest import MakeStaffClient
 
 pytestmark = pytest.mark.django_db
 TOKENS = "/admin/chat/apitoken/"
@@ -50,17 +50,21 @@ def test_revocation_requires_a_reason_and_an_active_token(new_token: NewToken) -
     assert [record.result.get("failed") is None for record in AuditRecord.objects.order_by("at")] == [True, False]
 
 
-def test_only_administrators_can_revoke_an_administrators_token(hire: Hire, staff: User) -> None:
+def test_only_administrators_can_revoke_an_administrators_token(
+    make_staff_client: MakeStaffClient, staff: User
+) -> None:
     created = tokens.make(user=staff, name="Theirs", scopes=["tasks"])
-    hire("deactivate_user")
+    make_staff_client("deactivate_user")
     manager = User.objects.exclude(pk=staff.pk).get(is_staff=True)
     with pytest.raises(Conflict):
         revoke_token(created.token.pk, actor=str(manager.pk), reason="why not")
     assert tokens.holds(created.token.pk)
 
 
-def test_staff_with_permission_can_see_and_revoke_tokens(hire: Hire, new_token: NewToken) -> None:
-    browser = hire("deactivate_user")
+def test_staff_with_permission_can_see_and_revoke_tokens(
+    make_staff_client: MakeStaffClient, new_token: NewToken
+) -> None:
+    browser = make_staff_client("deactivate_user")
     for path in (TOKENS, f"{TOKENS}{new_token.token.pk}/change/"):
         page = browser.get(path).content.decode()
         assert "My script" in page and f"{new_token.token.beginning}…" in page

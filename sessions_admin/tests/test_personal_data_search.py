@@ -19,7 +19,7 @@ from config.tests.support import PASSWORD
 from sessions_admin.people import personal_data, remains
 from sessions_admin.people.remains import Search, search
 from sessions_admin.people.terms import Terms, unpacked
-from sessions_admin.tests.conftest import GivenSession
+from sessions_admin.tests.conftest import MakeSession
 
 COLUMNS = {
     "text": "t::text",
@@ -144,9 +144,9 @@ def test_unreadable_table_is_reported_as_unsearched(owner: User, session_file: P
 
 
 def test_email_and_id_are_found_in_rows_free_pages_and_wal(
-    owner: User, given_session: GivenSession, session_file: Path
+    owner: User, make_session: MakeSession, session_file: Path
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
     column_counts = counts_by_place(owner, session_file)
     assert column_counts["agent_sessions.db: agent_messages.session_id"] == (0, 4)
     assert column_counts["agent_sessions.db: agent_sessions.session_id"] == (0, 1)

@@ -20,15 +20,15 @@ from config.tests.support import PASSWORD
 from sessions_admin import audit
 from sessions_admin.models import Action, AuditRecord
 from sessions_admin.sessions.lifecycle import hold_session
-from sessions_admin.tests.conftest import GivenSession, stored
+from sessions_admin.tests.conftest import MakeSession, count_rows
 
 PAGE, EXPORT, DELETE = "/settings/data/", "/settings/data/export/", "/settings/data/delete/"
 
 
 def test_page_lists_staff_accesses_with_date_and_reason(
-    owner: User, owner_client: Client, outsider_client: Client, given_session: GivenSession, staff: User
+    owner: User, owner_client: Client, outsider_client: Client, make_session: MakeSession, staff: User
 ) -> None:
-    session = given_session(owner, title="Summer party")
+    session = make_session(owner, title="Summer party")
     assert "No administrator has viewed your chats." in owner_client.get(PAGE).content.decode()
     audit.record(
         Action.INSPECT, actor=str(staff.pk), person=owner.pk, session_id=session.session_id, reason="It got <stuck>"
@@ -60,9 +60,9 @@ def test_settings_mention_a_staff_access_for_30_days(owner: User, owner_client: 
 
 
 def test_download_contains_own_data_and_requires_post(
-    owner: User, owner_client: Client, given_session: GivenSession
+    owner: User, owner_client: Client, make_session: MakeSession
 ) -> None:
-    given_session(owner, title="Summer party")
+    make_session(owner, title="Summer party")
     response = owner_client.post(EXPORT)
     with ZipFile(BytesIO(b"".join(response.streaming_content))) as archive:  # type: ignore[attr-defined]
         assert b"Summer party" in archive.read("everything.json")
@@ -85,9 +85,9 @@ async def test_asgi_server_streams_the_download(owner: User, session_file: Path)
 
 
 def test_account_is_deleted_after_password_confirmation(
-    owner: User, owner_client: Client, given_session: GivenSession, session_file: Path
+    owner: User, owner_client: Client, make_session: MakeSession, session_file: Path
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
     Task.objects.create(user=owner, number=TaskCounter.take(owner.pk), title="Buy a cake")
 
     refused = owner_client.post(DELETE, {"current_password": "wrong"})
@@ -100,7 +100,7 @@ def test_account_is_deleted_after_password_confirmation(
     assert deleted.cookies["sessionid"].value == ""
     assert (User.objects.count(), Conversation.objects.count(), Task.objects.count()) == (0, 0, 0)
     assert not Session.objects.exists()
-    assert stored(session_file, session.session_id) == [0, 0, 0]
+    assert count_rows(session_file, session.session_id) == [0, 0, 0]
     assert owner_client.get("/").status_code == 302
     record = AuditRecord.objects.first()
     assert record is not None
@@ -108,17 +108,17 @@ def test_account_is_deleted_after_password_confirmation(
 
 
 def test_account_with_a_held_session_is_closed_and_other_data_deleted(
-    owner: User, owner_client: Client, given_session: GivenSession, session_file: Path
+    owner: User, owner_client: Client, make_session: MakeSession, session_file: Path
 ) -> None:
-    held, other = given_session(owner), given_session(owner)
+    held, other = make_session(owner), make_session(owner)
     hold_session(held.session_id, actor="os:root", reason="a court asked")
 
     page = owner_client.post(DELETE, {"current_password": PASSWORD}).content.decode()
 
     assert "has placed a hold on one of your chats" in page
     assert "a court asked" not in page
-    assert stored(session_file, held.session_id)[0] == 4
-    assert stored(session_file, other.session_id)[0] == 0
+    assert count_rows(session_file, held.session_id)[0] == 4
+    assert count_rows(session_file, other.session_id)[0] == 0
     owner.refresh_from_db()
     assert not owner.is_active
 

@@ -21,8 +21,8 @@ from sessions_admin.models import Action, AuditRecord
 from sessions_admin.sessions import lifecycle
 from sessions_admin.stores.drift import Drift
 from sessions_admin.stores.reconcile import ReconcileReport, reconcile
-from sessions_admin.tests.conftest import BOTH_STORES, OLD, give_turn, sql, stored
-from sessions_admin.tests.conversations import talked
+from sessions_admin.tests.conftest import BOTH_STORES, OLD, count_rows, create_turn, sql
+from sessions_admin.tests.conversations import make_conversation
 
 BY = "os:tester"
 Damage = Callable[[AgentSession, Path], None]
@@ -64,7 +64,7 @@ def emptied(session: AgentSession, path: Path) -> None:
 
 
 def one_more_turn(session: AgentSession, path: Path) -> None:
-    give_turn(session, Status.DONE)
+    create_turn(session, Status.DONE)
     Turn.objects.filter(seq=4).update(items=[HELLO])
 
 
@@ -97,32 +97,38 @@ NEWEST = "id = (SELECT max(id) FROM agent_messages)"
 
 UNLISTED = "no row in agent_sessions"
 DAMAGES: dict[str, tuple[Damage, set[Drift]]] = {
-    "the mirror names somebody else": (moved_to_another_user, {Drift.OWNER}),
-    "the mirror is not there": (without_metadata, {Drift.UNMIRRORED}),
-    "nothing in the file": (emptied, {Drift.MISSING}),
-    "gone, but there": (metadata(**GONE), {Drift.NOT_GONE}),
-    "counts items wrongly": (metadata(item_count=7), {Drift.COUNTS}),
-    "counts bytes wrongly": (metadata(byte_count=7), {Drift.COUNTS}),
-    "active later": (metadata(last_activity_at=timezone.now() - OLD), {Drift.STALE}),
-    "an older attempt": (in_store("UPDATE threadkeeper_turns SET turn = 2 WHERE session_id = ?"), {Drift.BEHIND}),
-    "no attempt": (in_store("DELETE FROM threadkeeper_turns WHERE session_id = ?"), {Drift.BEHIND}),
-    "a later attempt": (in_store("UPDATE threadkeeper_turns SET attempt = 2 WHERE session_id = ?"), {Drift.AHEAD}),
-    "the record went on": (one_more_turn, {Drift.BEHIND, Drift.STALE}),
-    "cleared, but there": (cleared, {Drift.AHEAD}),
-    "the store missed a reply": (reply_not_stored, {Drift.BEHIND, Drift.ALTERED}),
-    "a row lost in the middle": (
+    "metadata has another user": (moved_to_another_user, {Drift.OWNER}),
+    "no metadata": (without_metadata, {Drift.UNMIRRORED}),
+    "no items in the store": (emptied, {Drift.MISSING}),
+    "marked as deleted, but has items": (metadata(**GONE), {Drift.NOT_GONE}),
+    "wrong item count": (metadata(item_count=7), {Drift.COUNTS}),
+    "wrong byte count": (metadata(byte_count=7), {Drift.COUNTS}),
+    "outdated last activity": (metadata(last_activity_at=timezone.now() - OLD), {Drift.STALE}),
+    "older turn in the store": (
+        in_store("UPDATE threadkeeper_turns SET turn = 2 WHERE session_id = ?"),
+        {Drift.BEHIND},
+    ),
+    "no turn in the store": (in_store("DELETE FROM threadkeeper_turns WHERE session_id = ?"), {Drift.BEHIND}),
+    "newer attempt in the store": (
+        in_store("UPDATE threadkeeper_turns SET attempt = 2 WHERE session_id = ?"),
+        {Drift.AHEAD},
+    ),
+    "one more turn in the record": (one_more_turn, {Drift.BEHIND, Drift.STALE}),
+    "cleared conversation with items": (cleared, {Drift.AHEAD}),
+    "reply missing in the store": (reply_not_stored, {Drift.BEHIND, Drift.ALTERED}),
+    "row missing in the middle": (
         in_store("DELETE FROM agent_messages WHERE id = (SELECT max(id) - 3 FROM agent_messages) AND session_id = ?"),
         {Drift.COUNTS, Drift.BEHIND, Drift.ALTERED},
     ),
-    "a row that is no item": (
+    "row with invalid JSON": (
         in_store(f"UPDATE agent_messages SET message_data = 'no' WHERE {NEWEST} AND session_id = ?"),  # noqa: S608
         {Drift.NO_ITEM, Drift.COUNTS, Drift.BEHIND, Drift.ALTERED},
     ),
-    "a call that nothing answers": (
+    "tool call without output": (
         in_store(f"UPDATE agent_messages SET message_data = ? WHERE {NEWEST} AND session_id = ?", CALL),  # noqa: S608
         {Drift.UNSOUND, Drift.COUNTS, Drift.BEHIND, Drift.ALTERED},
     ),
-    "a text changed to one of its length": (
+    "text replaced by one of the same length": (
         in_store(
             f"UPDATE agent_messages SET message_data = replace(message_data, 'reply', 'lying')"  # noqa: S608
             f" WHERE {NEWEST} AND session_id = ?"
@@ -142,7 +148,7 @@ DAMAGES: dict[str, tuple[Damage, set[Drift]]] = {
 )
 def test_drift_is_found_and_repaired(how: str, owner: User, session_file: Path) -> None:
     damage, expected = DAMAGES[how]
-    sound, session = talked(owner, session_file), talked(owner, session_file)
+    sound, session = make_conversation(owner, session_file), make_conversation(owner, session_file)
     before = [json.loads(row) for row in rows(session, session_file)]
     damage(session, session_file)
 
@@ -158,17 +164,17 @@ def test_drift_is_found_and_repaired(how: str, owner: User, session_file: Path) 
 
     metadata_row = AgentSession.objects.get(conversation=session.conversation_id)
     items = [json.loads(row) for row in rows(session, session_file)]
-    if how == "cleared, but there":
-        assert (items, metadata_row.item_count, stored(session_file, session.session_id)) == ([], 0, [0, 0, 0])
+    if how == "cleared conversation with items":
+        assert (items, metadata_row.item_count, count_rows(session_file, session.session_id)) == ([], 0, [0, 0, 0])
         assert metadata_row.gone_at is not None
     else:
-        assert items == before + ([HELLO] if how == "the record went on" else [])
+        assert items == before + ([HELLO] if how == "one more turn in the record" else [])
         assert (metadata_row.user_id, metadata_row.session_id, metadata_row.gone_at) == (
             owner.pk,
             session.session_id,
             None,
         )
-        assert stored(session_file, session.session_id) == [metadata_row.item_count, 1, 1] == [len(items), 1, 1]
+        assert count_rows(session_file, session.session_id) == [metadata_row.item_count, 1, 1] == [len(items), 1, 1]
     audited = AuditRecord.objects.filter(action=Action.RECONCILE, session_id=session.session_id).get()
     assert (audited.actor, audited.reason, audited.person) == (BY, "a drill", str(owner.pk))
     assert set(audited.result["drifts"]) == {drift.value for drift in expected}
@@ -178,8 +184,8 @@ def test_drift_is_found_and_repaired(how: str, owner: User, session_file: Path) 
 @BOTH_STORES
 def test_matching_stores_have_no_drift(owner: User, outsider: User, session_file: Path) -> None:
     for user in (owner, outsider):
-        talked(user, session_file)
-        talked(user, session_file, idle=OLD)
+        make_conversation(user, session_file)
+        make_conversation(user, session_file, idle=OLD)
 
     report = compare()
 
@@ -189,49 +195,49 @@ def test_matching_stores_have_no_drift(owner: User, outsider: User, session_file
 
 @BOTH_STORES
 def test_a_session_without_a_conversation_is_removed(owner: User, session_file: Path) -> None:
-    orphan, side = talked(owner, session_file), talked(owner, session_file)
+    orphan, side = make_conversation(owner, session_file), make_conversation(owner, session_file)
     sql(session_file, "DELETE FROM agent_messages WHERE session_id = ?", side.session_id)
     sql(session_file, "DELETE FROM agent_sessions WHERE session_id = ?", side.session_id)
     Conversation.objects.all().delete()
 
     assert compare().found == {"orphan": 2}
-    assert stored(session_file, orphan.session_id) == [6, 1, 1]
+    assert count_rows(session_file, orphan.session_id) == [6, 1, 1]
     assert compare(repair=True).repaired == 2
-    assert stored(session_file, orphan.session_id) == stored(session_file, side.session_id) == [0, 0, 0]
+    assert count_rows(session_file, orphan.session_id) == count_rows(session_file, side.session_id) == [0, 0, 0]
     assert compare().found == {}
 
 
 @BOTH_STORES
 def test_session_under_another_users_id_is_removed_unless_held(owner: User, outsider: User, session_file: Path) -> None:
-    session = talked(owner, session_file)
+    session = make_conversation(owner, session_file)
     other_id = str(SessionId(outsider.pk, session.conversation_id))
     sql(session_file, "INSERT INTO agent_sessions (session_id) VALUES (?)", other_id)
     sql(session_file, "INSERT INTO agent_messages (session_id, message_data) VALUES (?, '{}')", other_id)
 
     assert compare().found == {"stranger": 1}
     lifecycle.hold_session(session.session_id, actor=BY, reason="the court")
-    assert (compare(repair=True).held, stored(session_file, other_id)[0]) == (1, 1)
+    assert (compare(repair=True).held, count_rows(session_file, other_id)[0]) == (1, 1)
     lifecycle.release_session(session.session_id, actor=BY)
     assert compare(repair=True).repaired == 1
-    assert stored(session_file, other_id) == [0, 0, 0]
-    assert stored(session_file, session.session_id) == [6, 1, 1]
+    assert count_rows(session_file, other_id) == [0, 0, 0]
+    assert count_rows(session_file, session.session_id) == [6, 1, 1]
 
 
 @BOTH_STORES
 def test_foreign_sessions_are_reported_and_not_changed(owner: User, session_file: Path) -> None:
-    talked(owner, session_file)
+    make_conversation(owner, session_file)
     sql(session_file, "INSERT INTO agent_sessions (session_id) VALUES ('somebody’s own')")
     sql(session_file, "INSERT INTO agent_messages (session_id, message_data) VALUES ('somebody’s own', '{}')")
 
     report = compare(repair=True)
 
     assert (report.foreign, report.drifted, drifts_by_session(report)) == (1, 0, {"somebody’s own": [Drift.FOREIGN]})
-    assert stored(session_file, "somebody’s own") == [1, 1, 0]
+    assert count_rows(session_file, "somebody’s own") == [1, 1, 0]
 
 
 @BOTH_STORES
 def test_missing_expired_session_is_marked_gone_and_not_rebuilt(owner: User, session_file: Path) -> None:
-    session = talked(owner, session_file, idle=OLD)
+    session = make_conversation(owner, session_file, idle=OLD)
     emptied(session, session_file)
 
     assert compare(repair=True).found == {"missing": 1}
@@ -243,29 +249,29 @@ def test_missing_expired_session_is_marked_gone_and_not_rebuilt(owner: User, ses
 
 @BOTH_STORES
 def test_missing_held_session_is_rebuilt_even_after_its_retention(owner: User, session_file: Path) -> None:
-    session = talked(owner, session_file, idle=OLD)
+    session = make_conversation(owner, session_file, idle=OLD)
     lifecycle.hold_session(session.session_id, actor=BY, reason="the court")
     emptied(session, session_file)
 
     compare(repair=True)
 
-    assert stored(session_file, session.session_id) == [6, 1, 1]
+    assert count_rows(session_file, session.session_id) == [6, 1, 1]
 
 
 @BOTH_STORES
 def test_leftover_turn_row_of_an_expired_session_is_removed(owner: User, session_file: Path) -> None:
-    session = talked(owner, session_file)
+    session = make_conversation(owner, session_file)
     lifecycle.expire_session(session.session_id, actor=BY)
     sql(session_file, "INSERT INTO threadkeeper_turns VALUES (?, 3, 1, 0)", session.session_id)
 
     assert compare(repair=True).found == {"leftover": 1}
-    assert stored(session_file, session.session_id) == [0, 0, 0]
+    assert count_rows(session_file, session.session_id) == [0, 0, 0]
     assert compare().found == {}
 
 
 @BOTH_STORES
 def test_a_hold_that_has_ended_is_no_drift(owner: User, session_file: Path) -> None:
-    session = talked(owner, session_file)
+    session = make_conversation(owner, session_file)
     lifecycle.hold_session(session.session_id, actor=BY, reason="x", until=timezone.now() + timedelta(days=1))
     AgentSession.objects.update(held_until=timezone.now() - timedelta(days=9))
 
@@ -275,8 +281,8 @@ def test_a_hold_that_has_ended_is_no_drift(owner: User, session_file: Path) -> N
 @BOTH_STORES
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.WAITING])
 def test_session_with_an_open_turn_is_not_repaired(status: Status, owner: User, session_file: Path) -> None:
-    session = talked(owner, session_file)
-    give_turn(session, status)
+    session = make_conversation(owner, session_file)
+    create_turn(session, status)
     metadata(item_count=99)(session, session_file)
     before = rows(session, session_file)
 
@@ -289,7 +295,7 @@ def test_session_with_an_open_turn_is_not_repaired(status: Status, owner: User, 
 
 @BOTH_STORES
 def test_pruned_items_and_items_older_than_the_journal_are_no_drift(owner: User, session_file: Path) -> None:
-    pruned, imported = talked(owner, session_file), talked(owner, session_file)
+    pruned, imported = make_conversation(owner, session_file), make_conversation(owner, session_file)
     lifecycle.prune_session(pruned.session_id, actor=BY, limit=2)
     # Items older than the journal: the SDK's own class had written them before the first turn.
     sql(session_file, "UPDATE agent_messages SET id = id + 1000")
@@ -301,27 +307,27 @@ def test_pruned_items_and_items_older_than_the_journal_are_no_drift(owner: User,
     metadata(item_count=7)(imported, session_file)
 
     assert set(compare(repair=True).found) == {"counts", "altered"}, "the bytes of the imported items were not counted"
-    assert stored(session_file, imported.session_id)[0] == 7, "no item is lost"
+    assert count_rows(session_file, imported.session_id)[0] == 7, "no item is lost"
     assert compare().found == {}
 
 
 @BOTH_STORES
 def test_session_without_turns_is_repaired_and_not_rebuilt(owner: User, session_file: Path) -> None:
-    session = talked(owner, session_file)
+    session = make_conversation(owner, session_file)
     Turn.objects.all().delete()
     sql(session_file, "DELETE FROM threadkeeper_turns")
     sql(session_file, f"UPDATE agent_messages SET message_data = ? WHERE {NEWEST}", CALL)  # noqa: S608
 
     assert "unsound" in compare(repair=True).found
 
-    assert stored(session_file, session.session_id)[0] == 5
+    assert count_rows(session_file, session.session_id)[0] == 5
     assert Quarantined.objects.get().session_id == session.session_id
     assert compare().found == {}
 
 
 @BOTH_STORES
 def test_metadata_rows_with_swapped_ids_are_both_repaired(owner: User, session_file: Path) -> None:
-    one, other = talked(owner, session_file), talked(owner, session_file)
+    one, other = make_conversation(owner, session_file), make_conversation(owner, session_file)
     metadata(session_id="x")(one, session_file)
     metadata(session_id=one.session_id)(other, session_file)
     metadata(session_id=other.session_id)(one, session_file)
@@ -337,7 +343,7 @@ def test_all_findings_are_counted_and_only_the_first_are_listed(
     monkeypatch.setattr("sessions_admin.stores.reconcile.MAX_FINDINGS", 2)
     monkeypatch.setattr("sessions_admin.stores.reconcile.PAGE_SIZE", 2)
     for _ in range(3):
-        talked(owner, session_file)
+        make_conversation(owner, session_file)
     AgentSession.objects.update(item_count=1)
     progress = []
 
@@ -359,7 +365,7 @@ async def test_conversation_continues_after_its_session_is_repaired(offline_chat
     path = settings.AGENT_SESSION_DB_PATH = chat.session_file
     await chat.reply("Add a task to buy groceries for the party")
     await chat.reply("Add a task to call Ada")
-    await chat.settled()
+    await chat.wait_until_idle()
     assert (await in_database(compare)).found == {}
     sql(path, "DELETE FROM agent_messages WHERE id IN (1, 2, 3)")
 
@@ -368,5 +374,5 @@ async def test_conversation_continues_after_its_session_is_repaired(offline_chat
 
     reply = await chat.reply("What was the first thing I asked you to do?")
     assert "buy groceries for the party" in reply
-    await chat.settled()
+    await chat.wait_until_idle()
     assert (await in_database(compare)).found == {}

@@ -28,7 +28,7 @@ from sessions_admin.people.export import export_person
 from sessions_admin.retention import records, runs
 from sessions_admin.retention.cleanup import cleanup, resume_stale
 from sessions_admin.retention.records import Expired, expire_records
-from sessions_admin.tests.conftest import GivenSession, printed
+from sessions_admin.tests.conftest import MakeSession, command_output
 
 RUNS = "/admin/sessions_admin/cleanuprun/"
 
@@ -65,7 +65,7 @@ def create_audit_records(*, days: int, count: int = 1) -> None:
 
 
 def test_preview_counts_all_sessions_and_lists_a_sample(
-    given_session: GivenSession,
+    make_session: MakeSession,
     owner: User,
     outsider: User,
     viewer_client: Client,
@@ -73,10 +73,10 @@ def test_preview_counts_all_sessions_and_lists_a_sample(
 ) -> None:
     monkeypatch.setattr(runs, "SAMPLE", 2)
     for user in (owner, outsider, owner, outsider):
-        given_session(user)
+        make_session(user)
     Conversation.objects.update(updated_at=timezone.now() - timedelta(days=40))
 
-    report = json.loads(printed("cleanup_sessions", "--dry-run", "--json"))
+    report = json.loads(command_output("cleanup_sessions", "--dry-run", "--json"))
 
     assert (report["sessions"], report["items"], report["trashed"]) == (4, 16, 4)
     assert sorted((line["email"], line["sessions"]) for line in report["by_user"]) == [
@@ -88,8 +88,8 @@ def test_preview_counts_all_sessions_and_lists_a_sample(
     assert "A preview lists up to 2 sessions and 2 conversations; its totals include all of them." in page
 
 
-def test_interrupted_preview_restarts_its_count(given_session: GivenSession, owner: User) -> None:
-    sessions = [given_session(owner) for _ in range(3)]
+def test_interrupted_preview_restarts_its_count(make_session: MakeSession, owner: User) -> None:
+    sessions = [make_session(owner) for _ in range(3)]
     long_ago = timezone.now() - timedelta(minutes=10)
     run = create_run(owner, days=0, dry_run=True, status=RunStatus.RUNNING, heartbeat_at=long_ago, ended_at=None)
     CleanupRun.objects.update(cutoff=timezone.now() - timedelta(days=7), started_at=long_ago, examined=3)
@@ -186,9 +186,9 @@ def test_database_refuses_to_change_audit_records_younger_than_a_month(owner: Us
             cursor.execute(statement)
 
 
-def test_nothing_expires_while_the_clock_is_behind_the_newest_row(owner: User, given_session: GivenSession) -> None:
+def test_nothing_expires_while_the_clock_is_behind_the_newest_row(owner: User, make_session: MakeSession) -> None:
     create_run(owner, days=91)
-    AgentSession.objects.filter(pk=given_session(owner).pk).update(last_activity_at=timezone.now() + timedelta(days=8))
+    AgentSession.objects.filter(pk=make_session(owner).pk).update(last_activity_at=timezone.now() + timedelta(days=8))
 
     assert "behind the newest row" in str(tasks.expire_old_records()["refused"])
 

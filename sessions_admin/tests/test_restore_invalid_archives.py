@@ -20,8 +20,8 @@ from chat.models import AgentSession, User
 from sessions_admin.stores import archive
 from sessions_admin.stores.archive import MANIFEST, MEMORY
 from sessions_admin.stores.backup import backup
-from sessions_admin.tests.conftest import GivenSession
-from sessions_admin.tests.test_backup import rewrite
+from sessions_admin.tests.conftest import MakeSession
+from sessions_admin.tests.test_backup import rewrite_backup
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,10 +31,10 @@ DEEP = "[" * 100_000 + "]" * 100_000
 
 @pytest.fixture
 def backup_file(
-    transactional_db: None, owner: User, given_session: GivenSession, tmp_path: Path, settings: Settings
+    transactional_db: None, owner: User, make_session: MakeSession, tmp_path: Path, settings: Settings
 ) -> Path:
     """A sound backup."""
-    given_session(owner)
+    make_session(owner)
     (folder := tmp_path / "backups").mkdir()
     settings.DATA_DIR = tmp_path
     backup(folder / "copy.zip", actor="os:root")
@@ -110,7 +110,7 @@ def _with_a_view(source: Path, target: Path) -> None:
     def replace(_: object, members: dict[str, bytes]) -> None:
         members[MEMORY] = path.read_bytes()
 
-    rewrite(source, replace).replace(target)
+    rewrite_backup(source, replace).replace(target)
 
 
 def _with_an_invalid_utf8_name(source: Path, target: Path) -> None:
@@ -124,41 +124,50 @@ def _with_an_invalid_utf8_name(source: Path, target: Path) -> None:
 
 INVALID_ARCHIVES: dict[str, tuple[ArchiveWriter, str]] = {
     "encrypted": (_marked_as_encrypted, "encrypted"),
-    "nested": (lambda s, t: write_changed(s, t, manifest=DEEP), "its manifest"),
-    "nested within": (lambda s, t: write_changed(s, t, manifest='{"format": 1, "x": ' + DEEP + "}"), "its manifest"),
-    "no JSON": (lambda s, t: write_changed(s, t, manifest=b"\xff\x00{"), "its manifest"),
-    "a large manifest": (lambda s, t: write_changed(s, t, manifest=" " * 5_000_000), "manifest is too large"),
+    "deeply nested manifest": (lambda s, t: write_changed(s, t, manifest=DEEP), "its manifest"),
+    "deeply nested value in the manifest": (
+        lambda s, t: write_changed(s, t, manifest='{"format": 1, "x": ' + DEEP + "}"),
+        "its manifest",
+    ),
+    "manifest is not JSON": (lambda s, t: write_changed(s, t, manifest=b"\xff\x00{"), "its manifest"),
+    "manifest too large": (lambda s, t: write_changed(s, t, manifest=" " * 5_000_000), "manifest is too large"),
     "no manifest": (lambda s, t: write_changed(s, t, manifest=None), "not a backup"),
-    "a list": (lambda s, t: write_changed(s, t, manifest="[]"), "its manifest"),
-    "version": (lambda s, t: write_manifest(s, t, version=6), "its manifest"),
-    "a long version": (lambda s, t: write_manifest(s, t, version="9" * 5_000), "its manifest"),
-    "made never": (lambda s, t: write_manifest(s, t, made_at="2026-13-01T00:00"), "its manifest"),
-    "migrations": (lambda s, t: write_manifest(s, t, migrations=[["chat"]]), "its manifest"),
-    "memory": (lambda s, t: write_manifest(s, t, memory={"agent_sessions": "many"}), "its manifest"),
-    "tables": (lambda s, t: write_manifest(s, t, tables={"../../etc": {"columns": [], "rows": 0}}), "its manifest"),
-    "columns": (lambda s, t: write_manifest(s, t, tables={"chat_user": {"columns": 1, "rows": 0}}), "its manifest"),
-    "no column": (
+    "manifest is a list": (lambda s, t: write_changed(s, t, manifest="[]"), "its manifest"),
+    "version is a number": (lambda s, t: write_manifest(s, t, version=6), "its manifest"),
+    "version too long": (lambda s, t: write_manifest(s, t, version="9" * 5_000), "its manifest"),
+    "invalid date": (lambda s, t: write_manifest(s, t, made_at="2026-13-01T00:00"), "its manifest"),
+    "invalid migrations": (lambda s, t: write_manifest(s, t, migrations=[["chat"]]), "its manifest"),
+    "invalid memory counts": (lambda s, t: write_manifest(s, t, memory={"agent_sessions": "many"}), "its manifest"),
+    "invalid table name": (
+        lambda s, t: write_manifest(s, t, tables={"../../etc": {"columns": [], "rows": 0}}),
+        "its manifest",
+    ),
+    "columns are not a list": (
+        lambda s, t: write_manifest(s, t, tables={"chat_user": {"columns": 1, "rows": 0}}),
+        "its manifest",
+    ),
+    "invalid column name": (
         lambda s, t: write_manifest(s, t, tables={"chat_user": {"columns": ["a\0"], "rows": 0}}),
         "its manifest",
     ),
-    "no sizes": (lambda s, t: write_manifest(s, t, sizes={}), "its members differ"),
-    "sizes": (lambda s, t: write_manifest(s, t, sizes={MEMORY: 1}), "its members differ"),
-    "another format": (lambda s, t: write_manifest(s, t, format=3), "another version"),
-    "cut": (_truncated, "not a backup, or it is damaged"),
-    "text": (lambda s, t: t.write_text("no zip"), "not a backup, or it is damaged"),
-    "empty": (lambda s, t: t.write_bytes(b""), "not a backup, or it is damaged"),
-    "missing": (lambda s, t: None, "No such file"),
-    "a folder": (lambda s, t: t.mkdir(), "is not a file"),
-    "a pipe": (lambda s, t: os.mkfifo(t), "is not a file"),
-    "the same name": (_with_member(MANIFEST), "same name"),
-    "a path upwards": (_with_member("../../escaped"), "its members differ"),
-    "a path from the root": (_with_member("/etc/escaped"), "its members differ"),
-    "a link": (_with_member("link", mode=stat.S_IFLNK | 0o777, data=b"/etc/passwd"), "invalid members"),
-    "a folder within": (_with_member("folder/", mode=stat.S_IFDIR | 0o700, data=b""), "invalid members"),
-    "packed otherwise": (_with_member("more", compression=ZIP_BZIP2), "invalid members"),
-    "many": (_with_many_members, "too many members"),
-    "no Unicode": (_with_an_invalid_utf8_name, "not a backup, or it is damaged"),
-    "a view": (_with_a_view, "no table agent_messages"),
+    "no member sizes": (lambda s, t: write_manifest(s, t, sizes={}), "its members differ"),
+    "wrong member size": (lambda s, t: write_manifest(s, t, sizes={MEMORY: 1}), "its members differ"),
+    "unknown format": (lambda s, t: write_manifest(s, t, format=3), "another version"),
+    "truncated": (_truncated, "not a backup, or it is damaged"),
+    "text file": (lambda s, t: t.write_text("no zip"), "not a backup, or it is damaged"),
+    "empty file": (lambda s, t: t.write_bytes(b""), "not a backup, or it is damaged"),
+    "missing file": (lambda s, t: None, "No such file"),
+    "directory": (lambda s, t: t.mkdir(), "is not a file"),
+    "named pipe": (lambda s, t: os.mkfifo(t), "is not a file"),
+    "duplicate member": (_with_member(MANIFEST), "same name"),
+    "member path with ..": (_with_member("../../escaped"), "its members differ"),
+    "absolute member path": (_with_member("/etc/escaped"), "its members differ"),
+    "symbolic link": (_with_member("link", mode=stat.S_IFLNK | 0o777, data=b"/etc/passwd"), "invalid members"),
+    "directory member": (_with_member("folder/", mode=stat.S_IFDIR | 0o700, data=b""), "invalid members"),
+    "unsupported compression": (_with_member("more", compression=ZIP_BZIP2), "invalid members"),
+    "too many members": (_with_many_members, "too many members"),
+    "member name is not UTF-8": (_with_an_invalid_utf8_name, "not a backup, or it is damaged"),
+    "view instead of a table": (_with_a_view, "no table agent_messages"),
 }
 
 
@@ -205,7 +214,7 @@ def test_member_larger_than_its_directory_entry_is_refused(backup_file: Path, tm
     def add_large_member(_: object, members: dict[str, bytes]) -> None:
         members["record/chat_user"] = b"x\n" * 1_000_000
 
-    data = bytearray(rewrite(backup_file, add_large_member).read_bytes())
+    data = bytearray(rewrite_backup(backup_file, add_large_member).read_bytes())
     at = data.find(struct.pack("<I", 2_000_000))
     while at >= 0:
         data[at : at + 4] = struct.pack("<I", 20)

@@ -18,7 +18,15 @@ from sessions_admin.models import CleanedConversation, CleanupRun, RunStatus, Tr
 from sessions_admin.retention import conversations, runs
 from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.retention.conversations import forecast_conversations
-from sessions_admin.tests.conftest import BOTH_STORES, GivenSession, InThread, give_turn, printed, shown, stored
+from sessions_admin.tests.conftest import (
+    BOTH_STORES,
+    InThread,
+    MakeSession,
+    command_output,
+    count_rows,
+    create_turn,
+    text_of,
+)
 
 MONTH = timedelta(days=30)
 RUNS = "/admin/sessions_admin/cleanuprun/"
@@ -42,7 +50,7 @@ def test_trashed_and_purged_conversations_are_recorded_and_counted(
     owner: User, outsider: User, session_file: Path
 ) -> None:
     silent = stored_turns.conversation(owner, at=timezone.now() - MONTH)
-    stored_turns.say(silent, "Add milk")
+    stored_turns.add_turn(silent, "Add milk")
     Conversation.objects.update(updated_at=timezone.now() - MONTH)
     old = create_trashed(outsider, MONTH)
     stored_turns.conversation(owner, at=timezone.now() - MONTH + timedelta(minutes=1))
@@ -81,22 +89,22 @@ def test_preview_changes_nothing_and_lists_the_same_conversations(owner: User, s
 
 @BOTH_STORES
 def test_purged_conversation_is_deleted_with_its_session(
-    owner: User, given_session: GivenSession, session_file: Path
+    owner: User, make_session: MakeSession, session_file: Path
 ) -> None:
-    session = given_session(owner, idle=timedelta(days=1))
+    session = make_session(owner, idle=timedelta(days=1))
     Conversation.objects.update(trashed_at=timezone.now() - MONTH)
-    assert stored(session_file, session) == [4, 1, 1]
+    assert count_rows(session_file, session) == [4, 1, 1]
     cleanup(trigger=Trigger.COMMAND)
-    assert stored(session_file, session) == [0, 0, 0]
+    assert count_rows(session_file, session) == [0, 0, 0]
     assert not Conversation.objects.exists()
 
 
 @BOTH_STORES
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.WAITING])
-def test_conversation_with_an_open_turn_is_kept(owner: User, given_session: GivenSession, status: Status) -> None:
-    silent, trashed = given_session(owner), given_session(owner)
+def test_conversation_with_an_open_turn_is_kept(owner: User, make_session: MakeSession, status: Status) -> None:
+    silent, trashed = make_session(owner), make_session(owner)
     for session in (silent, trashed):
-        give_turn(session, status)
+        create_turn(session, status)
     Conversation.objects.update(updated_at=timezone.now() - 2 * MONTH)
     Conversation.objects.filter(session=trashed).update(trashed_at=timezone.now() - MONTH)
     cleanup(trigger=Trigger.COMMAND)
@@ -189,7 +197,7 @@ def test_cleanup_pages_show_the_effect_on_conversations(
         stored_turns.conversation(owner, at=timezone.now() - MONTH)
     create_trashed(owner, MONTH)
     for page in ("run", "preview"):
-        text = shown(manager_client.get(f"{RUNS}{page}/").text)
+        text = text_of(manager_client.get(f"{RUNS}{page}/").text)
         assert "2 conversations to the trash" in text and "1 conversation permanently deleted" in text
         assert ("without a message for 20 days" in text) == (page == "run")
 
@@ -202,7 +210,7 @@ def test_run_page_lists_conversations_without_their_titles(
     silent = stored_turns.conversation(owner, "A secret errand", at=timezone.now() - MONTH)
     purged = create_trashed(outsider, MONTH)
     run = cleanup(trigger=Trigger.COMMAND, dry_run=dry_run).run_id
-    text = shown(viewer_client.get(f"{RUNS}{run}/change/").text)
+    text = text_of(viewer_client.get(f"{RUNS}{run}/change/").text)
     assert ("Conversations to move or delete" if dry_run else "Moved or deleted conversations") in text
     assert f"outsider@example.com {purged.pk} Delete permanently" in text
     assert f"owner@example.com {silent.pk} Move to the trash" in text
@@ -224,6 +232,6 @@ def test_command_reports_trashed_and_purged_conversations(
 ) -> None:
     stored_turns.conversation(owner, at=timezone.now() - MONTH)
     create_trashed(owner, MONTH)
-    assert reported in printed("cleanup_sessions", *options)
-    printed("cleanup_sessions")
-    assert "conversation" not in printed("cleanup_sessions")
+    assert reported in command_output("cleanup_sessions", *options)
+    command_output("cleanup_sessions")
+    assert "conversation" not in command_output("cleanup_sessions")

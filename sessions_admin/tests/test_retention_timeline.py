@@ -20,7 +20,7 @@ from chat.models.turn import Status
 from sessions_admin.models import CleanedConversation, CleanupRun, RunStatus, Trigger
 from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.sessions.lifecycle import hold_session, release_session
-from sessions_admin.tests.conftest import GivenSession, give_turn, remember
+from sessions_admin.tests.conftest import MakeSession, append_items, create_turn
 
 # Clean-ups start at the same time of day as the last activity, so that ages are exact to the second.
 BEGIN = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
@@ -38,14 +38,14 @@ def by_owner(service: Callable[..., object]) -> Action:
 
 def send_message(session: AgentSession) -> None:
     """Send a message as the owner; add it and its reply to the session."""
-    give_turn(session, Status.DONE)
-    size = remember(settings.AGENT_SESSION_DB_PATH, session.session_id, 2)
+    create_turn(session, Status.DONE)
+    size = append_items(settings.AGENT_SESSION_DB_PATH, session.session_id, 2)
     update_metadata(SessionId(session.user_id, session.conversation_id), size=size, now=timezone.now())
 
 
 def wait_for_decision(session: AgentSession) -> None:
     """Leave a turn waiting for the owner's decision."""
-    give_turn(session, Status.WAITING)
+    create_turn(session, Status.WAITING)
 
 
 def hold(days: int | None = None) -> Action:
@@ -98,11 +98,11 @@ SCENARIOS: dict[str, tuple[dict[int, Action], Timeline]] = {
 
 
 def test_conversations_follow_the_retention_rules_over_seventy_days(
-    owner: User, given_session: GivenSession, session_file: Path, uncounted_clock: None
+    owner: User, make_session: MakeSession, session_file: Path, no_machine_clock: None
 ) -> None:
     observed: dict[str, list[str]] = {name: [] for name in SCENARIOS}
     with time_machine.travel(BEGIN, tick=False) as clock:
-        sessions = {name: given_session(owner, idle=timedelta(0), title=name) for name in SCENARIOS}
+        sessions = {name: make_session(owner, idle=timedelta(0), title=name) for name in SCENARIOS}
         for day in range(DAYS + 1):
             clock.move_to(BEGIN + timedelta(days=day))
             assert cleanup(trigger=Trigger.SCHEDULE).status == RunStatus.DONE

@@ -15,7 +15,7 @@ from config.tests.support import PASSWORD, ROOT
 from sessions_admin.admin.session_verbs import VERBS
 from sessions_admin.models import Action, AuditRecord, CleanupRun, RunStatus, Trigger
 from sessions_admin.sessions.lifecycle import hold_session
-from sessions_admin.tests.conftest import GivenSession
+from sessions_admin.tests.conftest import MakeSession
 
 SESSIONS, RUNS, USERS = "/admin/chat/agentsession/", "/admin/sessions_admin/cleanuprun/", "/admin/chat/user/"
 AUDIT = "/admin/sessions_admin/auditrecord/"
@@ -24,11 +24,11 @@ AUDIT = "/admin/sessions_admin/auditrecord/"
 class StaffActions:
     """Actions of staff; each method returns whether they are allowed, and fails if only some of its requests are."""
 
-    def __init__(self, browser: Client, given_session: GivenSession) -> None:
+    def __init__(self, browser: Client, make_session: MakeSession) -> None:
         self.browser = browser
-        self.given_session = given_session
+        self.make_session = make_session
         self.person = User.objects.create_user("person@example.com", PASSWORD)
-        self.session = given_session(self.person)
+        self.session = make_session(self.person)
 
     def can_open(self, *pages: str) -> bool:
         statuses = [self.browser.get(page).status_code for page in pages]
@@ -50,7 +50,7 @@ class StaffActions:
     def uses_verbs(self) -> bool:
         allowed = []
         for verb in (verb for verb in VERBS if verb.name != Action.EXPORT):
-            session = self.given_session(self.person)
+            session = self.make_session(self.person)
             if verb.name == Action.RELEASE:
                 hold_session(session.session_id, actor="os:tester", reason="asked for")
             self.browser.post(
@@ -154,13 +154,13 @@ def test_docs_table_lists_every_action_and_group() -> None:
 
 
 @pytest.mark.parametrize("role", [*ROLES, "no group"])
-def test_group_has_exactly_the_documented_permissions(role: str, given_session: GivenSession) -> None:
+def test_group_has_exactly_the_documented_permissions(role: str, make_session: MakeSession) -> None:
     import_module("sessions_admin.migrations.0008_groups").make_groups(apps, connection.schema_editor())
     user = User.objects.create_user("member@example.com", PASSWORD, is_staff=True, is_superuser=role == "superusers")
     user.groups.set(Group.objects.filter(name=role))
     browser = Client()
     browser.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
-    actions = StaffActions(browser, given_session)
+    actions = StaffActions(browser, make_session)
 
     found = {what: action(actions) for what, action in ACTIONS.items()}
 

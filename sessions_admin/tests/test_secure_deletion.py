@@ -28,7 +28,7 @@ from sessions_admin.sessions.lifecycle import hold_session, release_session
 from sessions_admin.stores.backup import backup
 from sessions_admin.stores.checking import check
 from sessions_admin.tasks import daily_cleanup, finish_deletions
-from sessions_admin.tests.conftest import GivenSession, printed, remember
+from sessions_admin.tests.conftest import MakeSession, append_items, command_output
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -68,9 +68,9 @@ def _short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def trashed_session(owner: User, given_session: GivenSession) -> AgentSession:
+def trashed_session(owner: User, make_session: MakeSession) -> AgentSession:
     """A conversation long in the trash, with a session of several pages."""
-    session = given_session(owner, items=200)
+    session = make_session(owner, items=200)
     Conversation.objects.update(trashed_at=timezone.now() - timedelta(days=90))
     return session
 
@@ -100,7 +100,7 @@ DELETIONS: list[Callable[[AgentSession], None]] = [_purge, _empty_trash, _clean_
 def test_deleted_content_is_unreadable_at_once(
     delete: Callable[[AgentSession], None], trashed_session: AgentSession, session_file: Path
 ) -> None:
-    remember(session_file, "another's", 1)
+    append_items(session_file, "another's", 1)
     assert is_readable(trashed_session.session_id, session_file)
 
     delete(trashed_session)
@@ -135,7 +135,7 @@ def test_turns_can_write_while_the_worker_waits_for_a_reader(
     written: list[int] = []
 
     def write_instead_of_sleeping(_: float) -> None:
-        written.append(remember(session_file, "another's", 1).items)
+        written.append(append_items(session_file, "another's", 1).items)
 
     with read_by_another_process(session_file):
         _purge(trashed_session)
@@ -148,7 +148,7 @@ def test_erasure_report_is_pending_until_the_deletion_is_finished(
     owner: User, trashed_session: AgentSession, session_file: Path, staff_client: Client
 ) -> None:
     page = f"/admin/chat/user/{owner.pk}/erased/"
-    report_of = partial(printed, "erase_user", owner.pk, "--report")
+    report_of = partial(command_output, "erase_user", owner.pk, "--report")
     with read_by_another_process(session_file):
         report = erase_person(owner.pk, actor="os:root", reason="asked for it")
         finish_deletions(seconds=0.1)
@@ -194,9 +194,9 @@ def test_quarantined_copy_with_deleted_content_is_removed_with_its_wal(
 
 @pytest.mark.parametrize("words", ["held", "others"])
 def test_quarantined_copy_stays_if_unrelated_or_until_a_hold_ends(
-    words: str, trashed_session: AgentSession, outsider: User, given_session: GivenSession, session_file: Path
+    words: str, trashed_session: AgentSession, outsider: User, make_session: MakeSession, session_file: Path
 ) -> None:
-    held = given_session(outsider, idle=timedelta(0))
+    held = make_session(outsider, idle=timedelta(0))
     hold_session(held.session_id, actor="os:root", reason="a court asked")
     copy = _quarantine_copy(session_file, held.session_id, trashed_session.session_id if words == "held" else "")
 

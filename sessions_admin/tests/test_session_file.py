@@ -10,12 +10,12 @@ from chat.exceptions import MemoryUnavailable
 from chat.memory.file import log_of
 from chat.memory.statements import Size
 from chat.memory.sync_file import opened
-from sessions_admin.tests.conftest import remember, stored
+from sessions_admin.tests.conftest import append_items, count_rows
 
 
 def test_bytes_are_counted_not_characters(tmp_path: Path) -> None:
     path = tmp_path / "file.db"
-    remember(path, "one", 1)
+    append_items(path, "one", 1)
     with closing(sqlite3.connect(path)) as file, file:
         # The SDK escapes non-ASCII characters; another program that writes the format need not.
         file.execute("UPDATE agent_messages SET message_data = ?", ('{"content": "café"}',))
@@ -27,19 +27,19 @@ def test_bytes_are_counted_not_characters(tmp_path: Path) -> None:
 def test_remove_keeps_other_sessions(tmp_path: Path) -> None:
     path = tmp_path / "file.db"
     for name in ("one", "two", "three"):
-        remember(path, name, 2)
+        append_items(path, name, 2)
 
     with opened(path) as sessions:
         assert list(sessions.remove(["one", "three", "none"])) == ["one", "three", "none"]
 
-    assert [stored(path, name) for name in ("one", "two", "three")] == [[0, 0, 0], [2, 1, 1], [0, 0, 0]]
+    assert [count_rows(path, name) for name in ("one", "two", "three")] == [[0, 0, 0], [2, 1, 1], [0, 0, 0]]
 
 
 @pytest.mark.parametrize("row", ["a, b", "", "x\0y", "café", b"\xff\xfe"])
 def test_row_added_by_another_program_is_detected(tmp_path: Path, row: str | bytes) -> None:
     path = tmp_path / "file.db"
     for session_id in ("one", "two"):
-        remember(path, session_id, 2)
+        append_items(path, session_id, 2)
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("INSERT INTO agent_messages (session_id, message_data) VALUES ('one', ?)", (row,))
 
@@ -51,23 +51,23 @@ def test_row_added_by_another_program_is_detected(tmp_path: Path, row: str | byt
 
 def test_failed_remove_is_rolled_back_and_releases_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "file.db"
-    remember(path, "one", 2)
+    append_items(path, "one", 2)
     with closing(sqlite3.connect(path)) as file, file:
         file.execute("CREATE TRIGGER no BEFORE DELETE ON threadkeeper_turns BEGIN SELECT RAISE(ABORT, 'no'); END")
 
     with opened(path) as sessions:
         with pytest.raises(MemoryUnavailable, match="The session store cannot be used: no"):
             sessions.remove(["one"])
-        assert stored(path, "one") == [2, 1, 1]
-        remember(path, "two", 1)
+        assert count_rows(path, "one") == [2, 1, 1]
+        append_items(path, "two", 1)
 
 
-@pytest.mark.usefixtures("forgetful_sqlite")
+@pytest.mark.usefixtures("sqlite_without_secure_delete")
 @pytest.mark.parametrize("is_secure", [True, False])
 def test_secure_delete_leaves_no_data_in_free_pages(tmp_path: Path, is_secure: bool) -> None:
     path = tmp_path / "file.db"
-    remember(path, "one", 200)
-    remember(path, "two", 1)
+    append_items(path, "one", 200)
+    append_items(path, "two", 1)
     with opened(path) as sessions:
         checkpoint(path)
         assert b"message 199 of the party" in path.read_bytes()
@@ -75,7 +75,7 @@ def test_secure_delete_leaves_no_data_in_free_pages(tmp_path: Path, is_secure: b
         checkpoint(path)
 
         assert (b"message 199 of the party" in path.read_bytes()) is not is_secure
-        assert stored(path, "two") == [1, 1, 1]
+        assert count_rows(path, "two") == [1, 1, 1]
         sessions.purge_removed()
         assert b"message 199 of the party" not in path.read_bytes() + log_of(path).read_bytes()
 

@@ -38,8 +38,8 @@ def user_texts(items: list[TResponseInputItem]) -> list[object]:
 async def send_messages(chat: Chat, script: ScriptedModel, *texts: str) -> None:
     for text in texts:
         script.enqueue([assistant_message(f"To {text}.")])
-        await chat.say(text)
-        await chat.settled()
+        await chat.run_turn(text)
+        await chat.wait_until_idle()
 
 
 async def test_session_survives_a_restart_of_the_process(

@@ -14,7 +14,7 @@ from chat.memory.statements import Size
 from chat.models import AgentSession, User
 from chat.models.session import State
 from sessions_admin.sessions.lifecycle import expire_session, hold_session, rebuild_session
-from sessions_admin.tests.conftest import GivenSession
+from sessions_admin.tests.conftest import MakeSession
 
 BAD = [Suspect(7, "half a thought", "holds no item")]
 
@@ -28,12 +28,12 @@ def state(session: AgentSession) -> str:
 
 
 @pytest.mark.parametrize(("days", "expected"), [(0, "active"), (2, "idle"), (7, "due"), (40, "due")])
-def test_state_depends_on_the_idle_time(given_session: GivenSession, owner: User, days: int, expected: str) -> None:
-    assert state(given_session(owner, idle=timedelta(days=days))) == expected
+def test_state_depends_on_the_idle_time(make_session: MakeSession, owner: User, days: int, expected: str) -> None:
+    assert state(make_session(owner, idle=timedelta(days=days))) == expected
 
 
-def test_session_is_held_until_the_hold_ends(given_session: GivenSession, owner: User) -> None:
-    session = given_session(owner)
+def test_session_is_held_until_the_hold_ends(make_session: MakeSession, owner: User) -> None:
+    session = make_session(owner)
     hold_session(session.session_id, actor="os:tester", reason="asked for")
     assert state(session) == "held"
 
@@ -41,8 +41,8 @@ def test_session_is_held_until_the_hold_ends(given_session: GivenSession, owner:
     assert state(session) == "due"
 
 
-def test_new_hold_cannot_end_before_the_current_one(given_session: GivenSession, owner: User) -> None:
-    session, day = given_session(owner), timedelta(days=1)
+def test_new_hold_cannot_end_before_the_current_one(make_session: MakeSession, owner: User) -> None:
+    session, day = make_session(owner), timedelta(days=1)
     begin = timezone.now()
     hold_session(session.session_id, actor="os:tester", reason="a dispute", until=begin + day)
     hold_session(session.session_id, actor="os:tester", reason="a longer one", until=begin + 2 * day)
@@ -53,17 +53,17 @@ def test_new_hold_cannot_end_before_the_current_one(given_session: GivenSession,
     assert (session.held_until, session.hold_reason) == (None, "the court")
 
 
-def test_gone_takes_precedence_over_other_states(given_session: GivenSession, owner: User) -> None:
-    session = given_session(owner)
+def test_gone_takes_precedence_over_other_states(make_session: MakeSession, owner: User) -> None:
+    session = make_session(owner)
     expire_session(session.session_id, actor="os:tester")
     AgentSession.objects.update(held_at=timezone.now(), last_error="quarantined")
 
     assert state(session) == "gone"
 
 
-def test_session_is_quarantined_until_a_turn_updates_the_store(given_session: GivenSession, owner: User) -> None:
-    session = given_session(owner)
-    other = given_session(owner)
+def test_session_is_quarantined_until_a_turn_updates_the_store(make_session: MakeSession, owner: User) -> None:
+    session = make_session(owner)
+    other = make_session(owner)
     quarantine(session.session_id, BAD)
     assert (state(session), state(other)) == ("quarantined", "due")
 
@@ -75,8 +75,8 @@ def test_session_is_quarantined_until_a_turn_updates_the_store(given_session: Gi
     assert state(session) == "active"
 
 
-def test_held_session_is_quarantined_until_staff_rebuild_it(given_session: GivenSession, owner: User) -> None:
-    session = given_session(owner, idle=timedelta(0))
+def test_held_session_is_quarantined_until_staff_rebuild_it(make_session: MakeSession, owner: User) -> None:
+    session = make_session(owner, idle=timedelta(0))
     hold_session(session.session_id, actor="os:tester", reason="asked for")
     quarantine(session.session_id, BAD)
     assert state(session) == "quarantined"
@@ -88,8 +88,8 @@ def test_held_session_is_quarantined_until_staff_rebuild_it(given_session: Given
     assert state(session) == "held"
 
 
-def test_admin_page_explains_the_quarantine(given_session: GivenSession, owner: User, viewer_client: Client) -> None:
-    session = given_session(owner)
+def test_admin_page_explains_the_quarantine(make_session: MakeSession, owner: User, viewer_client: Client) -> None:
+    session = make_session(owner)
     quarantine(session.session_id, BAD)
 
     page = viewer_client.get(f"/admin/chat/agentsession/{session.pk}/change/").text

@@ -13,35 +13,35 @@ from chat.models import AgentSession, Quarantined, User
 from chat.models.turn import Status
 from sessions_admin.models import Action, AuditRecord
 from sessions_admin.sessions.inspection import NEXT_MEMORY_TEXTS, NextMemory
-from sessions_admin.tests.conftest import GivenSession, give_turn, printed
+from sessions_admin.tests.conftest import MakeSession, command_output, create_turn
 
 USER_ITEM = {"role": "user", "content": "Hello"}
 
 
 @pytest.fixture
-def session(given_session: GivenSession, owner: User) -> AgentSession:
-    return given_session(owner, title="Summer party")
+def session(make_session: MakeSession, owner: User) -> AgentSession:
+    return make_session(owner, title="Summer party")
 
 
 def test_metadata_is_shown_without_items(session: AgentSession) -> None:
-    text = printed("show_session", session.session_id)
+    text = command_output("show_session", session.session_id)
 
     assert "email: owner@example.com" in text
     assert "state: due" in text
     assert "items: 4" in text
     assert "message 1" not in text
     assert "held at" not in text  # empty fields are left out
-    assert json.loads(printed("show_session", session.session_id, "--json"))["title"] == "Summer party"
+    assert json.loads(command_output("show_session", session.session_id, "--json"))["title"] == "Summer party"
     assert not AuditRecord.objects.exists()
 
 
 def test_items_are_shown_with_a_reason_and_audited(session: AgentSession) -> None:
-    text = printed("show_session", session.session_id, "--items", "--reason", "She asked")
+    text = command_output("show_session", session.session_id, "--items", "--reason", "She asked")
 
     assert "   2  user: message 1 of the party – café" in text
     record = AuditRecord.objects.get()
     assert (record.action, record.actor, record.reason) == (Action.INSPECT, f"os:{getpass.getuser()}", "She asked")
-    found = json.loads(printed("show_session", session.session_id, "--items", "--reason", "She asked", "--json"))
+    found = json.loads(command_output("show_session", session.session_id, "--items", "--reason", "She asked", "--json"))
     assert found["inspection"]["memory"]["stored"][3]["text"] == "message 3 of the party – café"
     assert AuditRecord.objects.count() == 2
 
@@ -52,9 +52,9 @@ def test_calls_are_shown_with_outputs_and_invalid_items_are_marked(session: Agen
     with opened(session_file) as file:
         file.replace(session.session_id, [USER_ITEM, call, output, output | {"call_id": "c2"}], Fence(1, 1))
     Quarantined.objects.create(session_id=session.session_id, row_id=7, content="{", reason="holds no item")
-    give_turn(session, Status.RUNNING)
+    create_turn(session, Status.RUNNING)
 
-    text = printed("show_session", session.session_id, "--items", "--reason", "She asked")
+    text = command_output("show_session", session.session_id, "--items", "--reason", "She asked")
 
     heading, items = text.split(NEXT_MEMORY_TEXTS[NextMemory.AT_WORK])
     assert "The metadata has 4 items" in heading
@@ -69,7 +69,7 @@ def test_calls_are_shown_with_outputs_and_invalid_items_are_marked(session: Agen
 
 def test_missing_reason_or_session_is_reported(session: AgentSession) -> None:
     with pytest.raises(CommandError, match="requires a reason"):
-        printed("show_session", session.session_id, "--items")
+        command_output("show_session", session.session_id, "--items")
     with pytest.raises(CommandError, match="There is no session x"):
-        printed("show_session", "x")
+        command_output("show_session", "x")
     assert not AuditRecord.objects.exists()

@@ -19,8 +19,8 @@ from config.tests.support import ROOT
 from sessions_admin import audit
 from sessions_admin.metrics.objectives import count_abandoned, measure
 from sessions_admin.models import Action, CleanupRun, RunStatus, Trigger
-from sessions_admin.tests.conftest import give_turn, printed
-from sessions_admin.tests.conversations import talked
+from sessions_admin.tests.conftest import command_output, create_turn
+from sessions_admin.tests.conversations import make_conversation
 
 pytestmark = pytest.mark.django_db
 
@@ -30,9 +30,9 @@ def missed_objectives(days: int = 30) -> set[str]:
 
 
 def test_turns_without_failures_meet_all_objectives(owner: User, session_file: Path) -> None:
-    talked(owner, session_file, turns=3)
-    give_turn(talked(owner, session_file, turns=1), Status.STOPPED)
-    give_turn(talked(owner, session_file, turns=1), Status.QUEUED)
+    make_conversation(owner, session_file, turns=3)
+    create_turn(make_conversation(owner, session_file, turns=1), Status.STOPPED)
+    create_turn(make_conversation(owner, session_file, turns=1), Status.QUEUED)
 
     found = measure(30)
 
@@ -42,8 +42,8 @@ def test_turns_without_failures_meet_all_objectives(owner: User, session_file: P
 
 @pytest.mark.parametrize("loss", ["without a reply", "abandoned", "overtaken"])
 def test_lost_messages_are_found(owner: User, session_file: Path, loss: str) -> None:
-    session = talked(owner, session_file, turns=1)
-    turn = Turn.objects.filter(pk=give_turn(session, Status.RUNNING).pk)
+    session = make_conversation(owner, session_file, turns=1)
+    turn = Turn.objects.filter(pk=create_turn(session, Status.RUNNING).pk)
     ago = timezone.now() - timedelta(hours=2)
     if loss == "without a reply":
         turn.update(status=Status.DONE, ended_at=ago)
@@ -51,7 +51,7 @@ def test_lost_messages_are_found(owner: User, session_file: Path, loss: str) -> 
         turn.update(lease_until=ago)
     else:
         turn.update(status=Status.QUEUED)
-        give_turn(session, Status.STOPPED)
+        create_turn(session, Status.STOPPED)
         Turn.objects.filter(conversation=session.conversation_id, seq=3).update(started_at=ago)
 
     assert missed_objectives() == {"lost_messages"}
@@ -61,7 +61,7 @@ def test_lost_messages_are_found(owner: User, session_file: Path, loss: str) -> 
 
 
 def test_abandoned_turns_are_counted(owner: User, session_file: Path) -> None:
-    turn = Turn.objects.filter(pk=give_turn(talked(owner, session_file, turns=1), Status.RUNNING).pk)
+    turn = Turn.objects.filter(pk=create_turn(make_conversation(owner, session_file, turns=1), Status.RUNNING).pk)
     assert count_abandoned() == 0
     turn.update(lease_until=timezone.now() - timedelta(minutes=2))
     assert count_abandoned() == 1
@@ -69,12 +69,12 @@ def test_abandoned_turns_are_counted(owner: User, session_file: Path) -> None:
 
 
 def test_failures_and_ages_are_measured(owner: User, session_file: Path) -> None:
-    session = talked(owner, session_file, turns=1)
+    session = make_conversation(owner, session_file, turns=1)
     old = timezone.now() - timedelta(days=8)
-    give_turn(session, Status.FAILED)
-    Turn.objects.filter(pk=give_turn(session, Status.WAITING).pk).update(accepted_at=old)
-    other = talked(owner, session_file, turns=1)
-    Turn.objects.filter(pk=give_turn(other, Status.QUEUED).pk).update(accepted_at=old)
+    create_turn(session, Status.FAILED)
+    Turn.objects.filter(pk=create_turn(session, Status.WAITING).pk).update(accepted_at=old)
+    other = make_conversation(owner, session_file, turns=1)
+    Turn.objects.filter(pk=create_turn(other, Status.QUEUED).pk).update(accepted_at=old)
     CleanupRun.objects.create(trigger=Trigger.SCHEDULE, status=RunStatus.DONE, started_at=old, ended_at=old)
 
     assert missed_objectives() == {"failed_turns", "oldest_queued", "oldest_waiting", "last_cleanup"}
@@ -111,10 +111,10 @@ def test_delays_come_from_the_histograms_of_all_processes(db: None, tmp_path: Pa
 
 
 def test_command_prints_the_report_and_fails_on_a_missed_objective(owner: User, session_file: Path) -> None:
-    session = talked(owner, session_file, turns=1)
-    assert "1 turn accepted, 1 ended (0 failed, 0 stopped)" in printed("slo", "--days", "1")
-    found = json.loads(printed("slo", "--json"))
+    session = make_conversation(owner, session_file, turns=1)
+    assert "1 turn accepted, 1 ended (0 failed, 0 stopped)" in command_output("slo", "--days", "1")
+    found = json.loads(command_output("slo", "--json"))
     assert (found["days"], found["is_met"], found["objectives"][0]["value"]) == (30, True, 0)
-    give_turn(session, Status.FAILED)
+    create_turn(session, Status.FAILED)
     with pytest.raises(CommandError, match=r"^Missed: turns that failed\.$"):
-        printed("slo")
+        command_output("slo")

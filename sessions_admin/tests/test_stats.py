@@ -22,8 +22,8 @@ from sessions_admin.models import CleanupRun, RunStatus, StoreSample, Trigger
 from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.sessions import lifecycle
 from sessions_admin.store_samples import sample
-from sessions_admin.tests.conftest import OLD, give_turn, printed
-from sessions_admin.tests.conversations import talked
+from sessions_admin.tests.conftest import OLD, command_output, create_turn
+from sessions_admin.tests.conversations import make_conversation
 
 pytestmark = pytest.mark.django_db
 
@@ -36,8 +36,8 @@ def at(moment: datetime) -> Any:
 
 def test_sessions_are_counted_by_state(owner: User, session_file: Path) -> None:
     for idle in (timedelta(0), timedelta(days=3), OLD, OLD):
-        talked(owner, session_file, idle=idle, turns=2)
-    held, gone = talked(owner, session_file), talked(owner, session_file)
+        make_conversation(owner, session_file, idle=idle, turns=2)
+    held, gone = make_conversation(owner, session_file), make_conversation(owner, session_file)
     lifecycle.hold_session(held.session_id, actor="os:x", reason="the court")
     lifecycle.expire_session(gone.session_id, actor="os:x")
 
@@ -58,10 +58,10 @@ def test_sessions_are_counted_by_state(owner: User, session_file: Path) -> None:
 
 def test_activity_is_counted_by_day_including_empty_days(owner: User, session_file: Path) -> None:
     with at(NOON - timedelta(days=2)):
-        talked(owner, session_file, turns=2)
-        talked(owner, session_file, turns=1)
+        make_conversation(owner, session_file, turns=2)
+        make_conversation(owner, session_file, turns=1)
     with at(NOON):
-        talked(owner, session_file, turns=1)
+        make_conversation(owner, session_file, turns=1)
         days = stats.activity(days=4)
 
     assert [(day.date.day, day.messages, day.sessions) for day in days] == [
@@ -74,12 +74,12 @@ def test_activity_is_counted_by_day_including_empty_days(owner: User, session_fi
 
 def test_past_day_is_counted_once_and_today_is_recounted(owner: User, session_file: Path) -> None:
     with at(NOON - timedelta(days=1)):
-        session = talked(owner, session_file)
+        session = make_conversation(owner, session_file)
     with at(NOON):
         assert stats.activity(days=2)[0].messages == 6
     session.conversation.delete()
     with at(NOON + timedelta(minutes=2)):
-        talked(owner, session_file, turns=1)
+        make_conversation(owner, session_file, turns=1)
         assert [day.messages for day in stats.activity(days=2)] == [6, 2]
     with at(NOON + timedelta(days=1)):
         assert [day.messages for day in stats.activity(days=3)] == [6, 2, 0]
@@ -88,7 +88,7 @@ def test_past_day_is_counted_once_and_today_is_recounted(owner: User, session_fi
 def test_reply_after_midnight_counts_for_the_previous_day(owner: User, session_file: Path) -> None:
     midnight = datetime(2026, 5, 20, tzinfo=UTC)
     with at(midnight - timedelta(minutes=5)):
-        talked(owner, session_file, turns=1)
+        make_conversation(owner, session_file, turns=1)
     with at(midnight + timedelta(minutes=10)):
         assert [day.messages for day in stats.activity(days=2)] == [2, 0]
         Turn.objects.get().messages.get(role="assistant").delete()
@@ -97,8 +97,8 @@ def test_reply_after_midnight_counts_for_the_previous_day(owner: User, session_f
 
 
 def test_sample_measures_the_session_store(owner: User, session_file: Path) -> None:
-    talked(owner, session_file)
-    gone = talked(owner, session_file)
+    make_conversation(owner, session_file)
+    gone = make_conversation(owner, session_file)
     lifecycle.expire_session(gone.session_id, actor="os:x")
 
     taken = sample()
@@ -136,8 +136,8 @@ def test_samples_are_taken_hourly_and_at_startup(session_file: Path) -> None:
 
 
 def test_biggest_sessions_and_owners_are_listed_first(owner: User, outsider: User, session_file: Path) -> None:
-    small, big = talked(owner, session_file, turns=1), talked(outsider, session_file, turns=3)
-    other = talked(owner, session_file, turns=2)
+    small, big = make_conversation(owner, session_file, turns=1), make_conversation(outsider, session_file, turns=3)
+    other = make_conversation(owner, session_file, turns=2)
 
     assert [one.session_id for one in stats.biggest_sessions()] == [
         big.session_id,
@@ -151,7 +151,7 @@ def test_biggest_sessions_and_owners_are_listed_first(owner: User, outsider: Use
 
 def test_open_turns_are_counted_by_status(owner: User, session_file: Path) -> None:
     for status in (Status.RUNNING, Status.WAITING, Status.QUEUED, Status.QUEUED):
-        give_turn(talked(owner, session_file), status)
+        create_turn(make_conversation(owner, session_file), status)
     oldest = timezone.now() - timedelta(hours=3)
     Turn.objects.filter(pk=Turn.objects.filter(status=Status.QUEUED).values("pk")[:1]).update(accepted_at=oldest)
 
@@ -190,7 +190,7 @@ def test_last_cleanup_ignores_previews(session_file: Path) -> None:
 
 def test_failures_of_all_kinds_are_listed_newest_first(owner: User, session_file: Path) -> None:
     now = timezone.now()
-    session = talked(owner, session_file, idle=timedelta(hours=1))
+    session = make_conversation(owner, session_file, idle=timedelta(hours=1))
     Turn.objects.filter(seq=1).update(status="failed", error_code="model_error", error_detail="somebody’s words")
     AgentSession.objects.update(last_error="context_unavailable", last_activity_at=now - timedelta(hours=2))
     then = now - timedelta(hours=3)
@@ -209,15 +209,15 @@ def test_failures_of_all_kinds_are_listed_newest_first(owner: User, session_file
 
 
 def test_command_prints_all_statistics(owner: User, session_file: Path, settings: Settings) -> None:
-    session = talked(owner, session_file)
+    session = make_conversation(owner, session_file)
     quarantine(session.session_id, [Suspect(1, "no", "holds no item")])
     schedules.ensure()
-    found = json.loads(printed("session_stats", "--json"))
+    found = json.loads(command_output("session_stats", "--json"))
     assert (found["sessions"], found["items"], found["quarantined"]) == (1, 6, 1)
     assert found["states"]["quarantined"]["sessions"] == 1
     assert found["days"][-1] == {"date": date.today().isoformat(), "messages": 6, "sessions": 1}
     assert found["health"] == {"database": True, "sessions": True, "worker": False, "schedule": False}
-    lines = printed("session_stats").splitlines()
+    lines = command_output("session_stats").splitlines()
     assert lines[0] == "Attention: No worker is running: clean-ups and everything else that is left to it wait."
     assert lines[1].startswith("1 sessions, 6 items; ")
     assert len({line.index(" items") for line in lines if line.startswith("  ")}) == 1, lines

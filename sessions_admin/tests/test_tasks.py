@@ -17,11 +17,11 @@ from sessions_admin import schedules
 from sessions_admin.models import CleanedSession, CleanupRun, RunStatus, Trigger
 from sessions_admin.retention.runs import RESUMED
 from sessions_admin.tasks import daily_cleanup, look_after_runs, requested_cleanup
-from sessions_admin.tests.conftest import GivenSession, stored
+from sessions_admin.tests.conftest import MakeSession, count_rows
 
 
-def test_results_are_plain_and_can_be_pickled(given_session: GivenSession, owner: User) -> None:
-    given_session(owner)
+def test_results_are_plain_and_can_be_pickled(make_session: MakeSession, owner: User) -> None:
+    make_session(owner)
 
     result = daily_cleanup()
 
@@ -32,22 +32,20 @@ def test_results_are_plain_and_can_be_pickled(given_session: GivenSession, owner
     assert pickle.loads(pickle.dumps(result)) == result  # noqa: S301 - our own
 
 
-def test_redelivered_task_does_nothing(
-    given_session: GivenSession, session_file: Path, owner: User, staff: User
-) -> None:
+def test_redelivered_task_does_nothing(make_session: MakeSession, session_file: Path, owner: User, staff: User) -> None:
     run = schedules.request_cleanup(actor=staff, dry_run=False)
-    given_session(owner)
+    make_session(owner)
     first = requested_cleanup(str(run.pk))
-    later = given_session(owner)
+    later = make_session(owner)
 
     assert requested_cleanup(str(run.pk)) == first
-    assert stored(session_file, later) == [4, 1, 1]
+    assert count_rows(session_file, later) == [4, 1, 1]
 
 
 def test_task_redelivered_during_its_run_does_not_change_the_run(
-    given_session: GivenSession, owner: User, staff: User
+    make_session: MakeSession, owner: User, staff: User
 ) -> None:
-    given_session(owner)
+    make_session(owner)
     run = schedules.request_cleanup(actor=staff, dry_run=False)
     now = timezone.now()
     CleanupRun.objects.update(status=RunStatus.RUNNING, started_at=now, heartbeat_at=now)
@@ -66,24 +64,24 @@ def make_stale(run: CleanupRun, *, minutes: int = 20) -> None:
 
 @pytest.mark.parametrize("task", [look_after_runs, requested_cleanup])
 def test_run_of_a_killed_worker_is_resumed_and_completed(
-    given_session: GivenSession, session_file: Path, owner: User, staff: User, task: Callable[..., dict[str, object]]
+    make_session: MakeSession, session_file: Path, owner: User, staff: User, task: Callable[..., dict[str, object]]
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
     run = schedules.request_cleanup(actor=staff, dry_run=False)
     make_stale(run)
 
     result = task(str(run.pk)) if task is requested_cleanup else task()
 
     assert (result["run_id"], result["status"], result["sessions"]) == (str(run.pk), "done", 1)
-    assert stored(session_file, session) == [0, 0, 0]
+    assert count_rows(session_file, session) == [0, 0, 0]
     run.refresh_from_db()
     assert [message for _, message in run.log][0] == "Resumed: the process had ended unexpectedly."
 
 
 def test_resumed_run_counts_sessions_already_removed_from_the_file(
-    given_session: GivenSession, session_file: Path, owner: User, staff: User
+    make_session: MakeSession, session_file: Path, owner: User, staff: User
 ) -> None:
-    session = given_session(owner, items=7)
+    session = make_session(owner, items=7)
     with opened(session_file) as file:
         file.remove([session.session_id])
     make_stale(schedules.request_cleanup(actor=staff, dry_run=False))
@@ -93,8 +91,8 @@ def test_resumed_run_counts_sessions_already_removed_from_the_file(
     assert (result["sessions"], result["items"], result["bytes"]) == (1, 7, session.byte_count)
 
 
-def test_resumed_preview_lists_each_session_once(given_session: GivenSession, owner: User, staff: User) -> None:
-    first, second = given_session(owner), given_session(owner)
+def test_resumed_preview_lists_each_session_once(make_session: MakeSession, owner: User, staff: User) -> None:
+    first, second = make_session(owner), make_session(owner)
     run = schedules.request_cleanup(actor=staff, dry_run=True)
     CleanedSession.objects.create(
         run=run,
@@ -114,9 +112,9 @@ def test_resumed_preview_lists_each_session_once(given_session: GivenSession, ow
 
 
 def test_run_that_repeatedly_kills_its_worker_fails(
-    given_session: GivenSession, session_file: Path, owner: User, staff: User
+    make_session: MakeSession, session_file: Path, owner: User, staff: User
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
     run = schedules.request_cleanup(actor=staff, dry_run=False)
     CleanupRun.objects.update(log=[["2026-05-01T12:00:00+00:00", RESUMED]] * 2)
     make_stale(run)
@@ -125,13 +123,13 @@ def test_run_that_repeatedly_kills_its_worker_fails(
 
     run.refresh_from_db()
     assert (run.status, run.error) == (RunStatus.FAILED, "The process ended unexpectedly.")
-    assert stored(session_file, session) == [4, 1, 1]
+    assert count_rows(session_file, session) == [4, 1, 1]
 
 
 def test_killed_run_of_a_command_fails_and_is_not_resumed(
-    given_session: GivenSession, session_file: Path, owner: User
+    make_session: MakeSession, session_file: Path, owner: User
 ) -> None:
-    session = given_session(owner)
+    session = make_session(owner)
     run = CleanupRun.objects.create(trigger=Trigger.COMMAND)
     make_stale(run)
 
@@ -139,7 +137,7 @@ def test_killed_run_of_a_command_fails_and_is_not_resumed(
 
     run.refresh_from_db()
     assert (run.status, run.error) == (RunStatus.FAILED, "The process ended unexpectedly.")
-    assert stored(session_file, session) == [4, 1, 1]
+    assert count_rows(session_file, session) == [4, 1, 1]
 
 
 def test_run_killed_while_stopping_is_marked_stopped(staff: User) -> None:
@@ -154,8 +152,8 @@ def test_run_killed_while_stopping_is_marked_stopped(staff: User) -> None:
     assert run.ended_at is not None
 
 
-def test_run_with_a_recent_heartbeat_is_not_resumed(given_session: GivenSession, owner: User, staff: User) -> None:
-    given_session(owner)
+def test_run_with_a_recent_heartbeat_is_not_resumed(make_session: MakeSession, owner: User, staff: User) -> None:
+    make_session(owner)
     run = schedules.request_cleanup(actor=staff, dry_run=False)
     make_stale(run, minutes=1)
 
@@ -174,8 +172,8 @@ def test_task_raises_errors_for_the_worker_to_show_and_retry(db: None, settings:
     assert CleanupRun.objects.get().status == RunStatus.FAILED
 
 
-def test_a_deleted_task_is_kept_for_30_days_only(given_session: GivenSession, owner: User) -> None:
-    given_session(owner)
+def test_a_deleted_task_is_kept_for_30_days_only(make_session: MakeSession, owner: User) -> None:
+    make_session(owner)
     create_task(user_id=owner.pk, title="Buy milk")
     delete_task(user_id=owner.pk, number=1)
     TaskChange.objects.update(made_at=timezone.now() - timedelta(days=29))

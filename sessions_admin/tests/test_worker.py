@@ -21,8 +21,8 @@ from config.tests.support import SECONDS, LiveDatabase, eventually, run
 from sessions_admin.retention.cleanup import BATCH
 from sessions_admin.retention.runs import RESUMED
 from sessions_admin.schedules import DAILY, MINUTELY
-from sessions_admin.tests.conftest import remember, stored
-from sessions_admin.tests.live_worker import NEXT_LOOK, look_at, worker
+from sessions_admin.tests.conftest import append_items, count_rows
+from sessions_admin.tests.live_worker import SCHEDULE_TIMEOUT, make_due, worker
 
 # These run among the first, because they take the longest.
 pytestmark = [pytest.mark.service, pytest.mark.xdist_group("worker")]
@@ -50,22 +50,24 @@ def test_worker_removes_an_expired_session_when_the_schedule_is_due(
     file = tmp_path / "agent_sessions.db"
     old, new = (SessionId(user, uuid.uuid4()) for _ in range(2))
     for session_id, days in ((old, 8), (new, 6)):
-        size = remember(file, str(session_id), 4)
+        size = append_items(file, str(session_id), 4)
         add_session(live_database, user, session_id=session_id, idle=timedelta(days=days), size=size)
-    look_at(live_database, DAILY)
+    make_due(live_database, DAILY)
 
     with (
         Collector() as collector,
         worker(live_database, tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url) as process,
     ):
         finished = "SELECT success, result IS NOT NULL FROM django_q_task WHERE func = %s"
-        result = eventually(lambda: live_database.query(finished, DAILY), within=NEXT_LOOK, what="the worker's task")
+        result = eventually(
+            lambda: live_database.query(finished, DAILY), within=SCHEDULE_TIMEOUT, what="the worker's task"
+        )
         # By the monotonic clock, which all processes of a machine share.
         reported = "SELECT pid, %s - beat_seconds < 20, %s - pass_seconds < 100 FROM sessions_admin_workerheartbeat"
         now = time.monotonic()
         assert live_database.query(reported, now, now) == [(process.pid, True, True)]
 
-    spans = sorted(collector.spans, key=lambda span: span.began)
+    spans = sorted(collector.spans, key=lambda span: span.started)
     stages = ["cleanup.sessions", "cleanup.conversations", "cleanup.digests", "cleanup.file"]
     assert tree(spans) == [("cleanup", stages)]
     found = {name.removeprefix("threadkeeper.cleanup."): value for name, value in spans[0].attributes.items()}
@@ -75,7 +77,7 @@ def test_worker_removes_an_expired_session_when_the_schedule_is_due(
     assert live_database.query(runs) == [("schedule", "done", False, 1, 4, "")]
     assert live_database.query("SELECT session_id FROM sessions_admin_cleanedsession") == [(str(old),)]
     assert live_database.query("SELECT session_id FROM chat_agentsession WHERE gone_at IS NULL") == [(str(new),)]
-    assert [stored(file, session_id) for session_id in (old, new)] == [[0, 0, 0], [4, 1, 1]]
+    assert [count_rows(file, session_id) for session_id in (old, new)] == [[0, 0, 0], [4, 1, 1]]
     ((due,),) = live_database.query("SELECT next_run > now() FROM django_q_schedule WHERE func = %s", DAILY)
     assert due
     for table in ("django_q_ormq", "sessions_admin_workerheartbeat"):
@@ -108,11 +110,11 @@ def test_next_worker_completes_the_run_of_a_killed_worker(live_database: LiveDat
     user, path, count = live_database.add_user("owner@example.com"), tmp_path / "agent_sessions.db", 3 * BATCH
     add_many(live_database, path, user, count)
     run_totals = "SELECT status, examined, removed_sessions, removed_items FROM sessions_admin_cleanuprun"
-    look_at(live_database, DAILY)
+    make_due(live_database, DAILY)
 
     with worker(live_database, tmp_path) as process:
         started = f"{run_totals} WHERE examined > 0"
-        eventually(lambda: live_database.query(started), within=NEXT_LOOK, what="the first batch")
+        eventually(lambda: live_database.query(started), within=SCHEDULE_TIMEOUT, what="the first batch")
         with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as file:
             file.execute("BEGIN IMMEDIATE")  # the worker stays within a batch
             children = psutil.Process(process.pid).children(recursive=True)
@@ -125,9 +127,11 @@ def test_next_worker_completes_the_run_of_a_killed_worker(live_database: LiveDat
 
     # Skip the two minutes until the run is stale, and the wait for the next minute.
     live_database.query("UPDATE sessions_admin_cleanuprun SET heartbeat_at = heartbeat_at - interval '3 minutes'")
-    look_at(live_database, MINUTELY)
+    make_due(live_database, MINUTELY)
     with worker(live_database, tmp_path):
-        eventually(lambda: live_database.query(run_totals)[0][0] == "done", within=NEXT_LOOK, what="the run's end")
+        eventually(
+            lambda: live_database.query(run_totals)[0][0] == "done", within=SCHEDULE_TIMEOUT, what="the run's end"
+        )
 
     assert live_database.query(run_totals) == [("done", count, count, 2 * count)]
     ((log,),) = live_database.query("SELECT log FROM sessions_admin_cleanuprun")

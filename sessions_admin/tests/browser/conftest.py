@@ -67,4 +67,4 @@ def site(_up: tuple[Up, LiveDatabase], chromium: Browser) -> Iterator[Site]:
     yield site
     for person in site.people:
         person.context.close()
-    assert [person.faults for person in site.people if person.faults] == []
+    assert [person.page_errors for person in site.people if person.page_errors] == []

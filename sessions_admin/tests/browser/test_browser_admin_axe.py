@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import Page, expect
 
 from chat.tests.browser.axe import violations
-from chat.tests.browser.conftest import say
+from chat.tests.browser.conftest import send_message
 from sessions_admin.tests.browser.conftest import Site
 
 # One list of each template and kind of filter, search and action; pages of single objects are checked below.
@@ -26,8 +26,8 @@ VERBS = ("Expire now…", "Clear permanently…", "Hold…")
 def test_admin_pages_have_no_axe_violations_and_fit_a_phone(site: Site) -> None:
     staff = site.person("staff@example.com")
     site.database.query("UPDATE chat_user SET is_staff = true, is_superuser = true WHERE email = %s", staff.email)
-    page = staff.chat()
-    say(page, "Add three tasks: book a table, call Mum, water the plants")
+    page = staff.open_connected_chat()
+    send_message(page, "Add three tasks: book a table, call Mum, water the plants")
     page.goto(site.url + "/settings/tokens/")
     page.get_by_label("Name").fill("Laptop")
     page.get_by_role("checkbox").first.check()
@@ -95,7 +95,7 @@ def test_admin_pages_have_no_axe_violations_and_fit_a_phone(site: Site) -> None:
     expect(page.get_by_text("The stores agree.")).to_be_visible(timeout=60_000)
     check_page("compared")
     # Django's widgets set inline styles, which the policy blocks and they do not need.
-    staff.faults[:] = [fault for fault in staff.faults if not fault.startswith("Applying inline style")]
+    staff.page_errors[:] = [fault for fault in staff.page_errors if not fault.startswith("Applying inline style")]
     assert found == {}, "\n".join(f"{name}: {problem}" for name, problems in found.items() for problem in problems)
 
 

@@ -8,7 +8,7 @@ from contextlib import closing
 import psycopg
 from playwright.sync_api import Page, expect
 
-from chat.tests.browser.conftest import Visitor, expect_state, say
+from chat.tests.browser.conftest import Visitor, expect_state, send_message
 from sessions_admin.retention.cleanup import BATCH
 from sessions_admin.tests.browser.conftest import Site
 
@@ -49,7 +49,7 @@ def count_stored_sessions(site: Site) -> int:
 
 def open_admin(person: Visitor) -> Page:
     """Sign in and open the admin by its link."""
-    page = person.sign_in()
+    page = person.open_new_chat()
     page.get_by_role("link", name="Administration").click()
     return page
 
@@ -81,8 +81,8 @@ def status_of(page: Page, path: str) -> int:
 def test_staff_preview_run_and_stop_cleanups_and_held_session_stays(site: Site) -> None:
     runs = site.database.query("SELECT count(*) FROM sessions_admin_cleanuprun")[0][0]
     owner = site.person("owner@example.com")
-    chat = owner.chat()
-    say(chat, "Add a task to buy milk for the party")
+    chat = owner.open_connected_chat()
+    send_message(chat, "Add a task to buy milk for the party")
     others = count_stored_sessions(site) - 1  # of other tests
     ((owner_id,),) = site.database.query("SELECT id FROM chat_user WHERE email = %s", owner.email)
     site.database.query(AGE_SESSIONS, owner_id)
@@ -155,4 +155,4 @@ def test_staff_preview_run_and_stop_cleanups_and_held_session_stays(site: Site) 
     chat.goto(f"{site.url}/")
     chat.get_by_test_id("conversation-link").first.click()
     expect_state(chat, "online")
-    assert "milk" in say(chat, "What was the first thing I asked?")
+    assert "milk" in send_message(chat, "What was the first thing I asked?")
