@@ -15,7 +15,7 @@ from pytest_django import DjangoDbBlocker
 
 from chat.infra import throttle
 from chat.models import User
-from config.tests.support import PASSWORD, LiveDatabase, ServerProcess, database, prepare, run, template
+from config.tests.support import PASSWORD, LiveDatabase, ServerProcess, create_tables, database, run, template
 
 # The default hasher takes half a second per sign-in to slow down password guessing.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -146,7 +146,9 @@ def async_owner_client(owner: User) -> AsyncClient:
 
 @pytest.fixture(scope="session")
 def _migrated_template(_tables_template: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return template("prepared", lambda url: prepare(url, tmp_path_factory.mktemp("template")), of=_tables_template)
+    return template(
+        "prepared", lambda url: create_tables(url, tmp_path_factory.mktemp("template")), source=_tables_template
+    )
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from benchmarks.turns_clients import Tree
 from chat.tests.redis_server import RedisServer
 from config.runtime import embedded_postgres
 from config.runtime.embedded_postgres import EmbeddedPostgres
-from config.tests.support import LiveDatabase, ServerProcess, database, prepare
+from config.tests.support import LiveDatabase, ServerProcess, create_tables, database
 
 PEOPLE = 50
 IDLE_FOR = 15.0  # seconds
@@ -226,7 +226,7 @@ def serving(arrangement: Arrangement, postgres: EmbeddedPostgres, model: str, fo
     assert postgres.process is not None
     with database(postgres.url) as (_, url), tempfile.TemporaryDirectory(dir=folder) as name:
         data_dir = Path(name)
-        prepare(url, data_dir)
+        create_tables(url, data_dir)
         redis = RedisServer(data_dir) if arrangement.with_redis else None
         variables = {"OPENAI_BASE_URL": model, "AGENT_GUARDRAIL": "off", **LIMITS}
         variables |= {"REDIS_URL": redis.url} if redis else {}

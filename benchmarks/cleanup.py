@@ -30,7 +30,7 @@ from benchmarks.cleanup_chat import Job, Turn
 from benchmarks.cleanup_given import SessionSet, fill_database, fill_file, fill_metadata, make_sessions
 from benchmarks.place import isolated_environment
 from benchmarks.turns import endpoint
-from config.tests.support import ROOT, LiveDatabase, ServerProcess, clean_environment, prepare, with_name
+from config.tests.support import ROOT, LiveDatabase, ServerProcess, clean_environment, create_tables, with_name
 
 SESSIONS = 100_000
 USERS = 50
@@ -139,7 +139,7 @@ class Source:
     def __init__(self, folder: Path, server_url: str, sessions: SessionSet, stores: Sequence[str]) -> None:
         self._folder, self._server_url = folder, server_url
         database_url = self._create("given_file")
-        prepare(database_url, folder)
+        create_tables(database_url, folder)
         fill_metadata(sessions, database_url)
         if "database" in stores:
             fill_database(sessions, self._create("given_database", template="given_file"))

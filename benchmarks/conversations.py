@@ -136,11 +136,11 @@ OpenPage = Callable[[AsyncExitStack], Coroutine[Any, Any, ChatClient]]
 
 def main() -> None:
     """Run all measurements and print the table."""
-    from config.tests.support import LiveDatabase, ServerProcess, prepare
+    from config.tests.support import LiveDatabase, ServerProcess, create_tables
 
     with isolated_environment() as folder:
         url = os.environ["DATABASE_URL"]
-        prepare(url, folder)
+        create_tables(url, folder)
         database = LiveDatabase(url)
         server = ServerProcess(database, folder, MESSAGES_PER_MINUTE="1000000", SOCKETS_PER_USER="1000")
         try:

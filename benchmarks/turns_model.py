@@ -13,8 +13,8 @@ import re
 import uuid
 from collections.abc import Iterable
 
-from chat.tests.model_server import Request, says
-from chat.tests.model_server.server import wire
+from chat.tests.model_server import Request, text_reply
+from chat.tests.model_server.server import encoder_for
 
 TOKENS, INTERVAL = 50, 0.02  # seconds
 PIECES = tuple(f"token{n:02} " for n in range(TOKENS))
@@ -28,7 +28,7 @@ class Script:
 
     def __init__(self) -> None:
         request = Request("responses", {"stream": True, "model": "steady", "input": ""})
-        pieces = list(wire(request, says(*PIECES)).pieces())
+        pieces = list(encoder_for(request, text_reply(*PIECES)).pieces())
         tokens = [index for index, piece in enumerate(pieces) if piece.kind == "content"]
         starts = [0, *(index for index in tokens[1:]), len(pieces)]
         self._parts = [

@@ -23,9 +23,9 @@ from config.tests.support import (
     LiveDatabase,
     ServerProcess,
     clean_environment,
+    create_tables,
     eventually,
     free_port,
-    prepare,
 )
 
 MODEL = "gpt-5-mini"
@@ -132,7 +132,7 @@ class Threadkeeper(Product):
 
     def __init__(self, database: str, folder: Path, model_url: str) -> None:
         super().__init__(database, folder, model_url)
-        prepare(database, folder)
+        create_tables(database, folder)
         self._server: ServerProcess | None = None
 
     def start(self) -> tuple[str, int]:

@@ -28,7 +28,7 @@ class Received:
     """A received span; ids are in hexadecimal."""
 
     name: str
-    began: int  # in nanoseconds of Unix time
+    started: int  # in nanoseconds of Unix time
     trace_id: str
     id: str
     parent_id: str
@@ -100,7 +100,7 @@ def tree(spans: Sequence[Received], parent_id: str = "") -> list[Any]:
 def _span(span: Span, resource: Attributes) -> Received:
     return Received(
         name=span.name,
-        began=span.start_time_unix_nano,
+        started=span.start_time_unix_nano,
         trace_id=span.trace_id.hex(),
         id=span.span_id.hex(),
         parent_id=span.parent_span_id.hex(),

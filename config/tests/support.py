@@ -182,13 +182,13 @@ def database(server_url: str, *, template: str | None = None) -> Iterator[tuple[
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def prepare(url: str, data_dir: Path) -> None:
+def create_tables(url: str, data_dir: Path) -> None:
     """Create the tables of a database, as `up` does."""
     completed = run("-m", "config.runtime.bootstrap", DATABASE_URL=url, DATA_DIR=str(data_dir), ADMIN_PASSWORD=PASSWORD)
     assert completed.returncode == 0, completed.stderr
 
 
-def template(name: str, make: Callable[[str], None], *, of: str | None = None) -> str:
+def template(name: str, make: Callable[[str], None], *, source: str | None = None) -> str:
     """Return the name of a template database, which the first process of a test run that needs it creates.
 
     Copying it is faster than migrating: migrations take longer than most tests.
@@ -198,7 +198,7 @@ def template(name: str, make: Callable[[str], None], *, of: str | None = None) -
         admin.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
         if not admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
             create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
-            admin.execute(create + (sql.SQL(" TEMPLATE {}").format(sql.Identifier(of)) if of else sql.SQL("")))
+            admin.execute(create + (sql.SQL(" TEMPLATE {}").format(sql.Identifier(source)) if source else sql.SQL("")))
             make(with_name(server_url, name))
     return name
 

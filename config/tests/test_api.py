@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from chat.models import User
-from chat.tests.api import bearer, error_of
+from chat.tests.api import bearer, error_code
 from config.api import api
 
 pytestmark = pytest.mark.django_db
@@ -37,14 +37,14 @@ def test_unknown_path_returns_json_404_before_authentication(owner: User, path: 
     strict = Client(enforce_csrf_checks=bool(path))
     for method in (strict.get, strict.post, strict.put, strict.patch, strict.delete):
         for headers in ({}, bearer(owner)):
-            assert error_of(method(f"/api/{path}", headers=headers), 404) == "not_found"
+            assert error_code(method(f"/api/{path}", headers=headers), 404) == "not_found"
 
 
 def test_wrong_method_and_unknown_host_return_json_errors(client: Client) -> None:
     response = client.delete("/api/auth/me")
-    assert error_of(response, 405) == "method_not_allowed"
+    assert error_code(response, 405) == "method_not_allowed"
     assert response["Allow"] == "GET"
-    assert error_of(client.get("/api/health", headers={"host": "elsewhere.example"}), 400) == "bad_request"
+    assert error_code(client.get("/api/health", headers={"host": "elsewhere.example"}), 400) == "bad_request"
 
 
 def test_responses_are_not_cached(client: Client, owner: User) -> None:
@@ -58,7 +58,7 @@ def test_unexpected_error_is_logged_and_not_sent_to_client(
     # A limit that is not a number raises an error.
     monkeypatch.setattr(settings, "API_REQUESTS_PER_MINUTE", "secret words")
     response = client.get("/api/auth/me", headers=bearer(owner))
-    assert error_of(response, 500) == "server_error"
+    assert error_code(response, 500) == "server_error"
     assert "secret words" not in response.content.decode()
     assert "secret words" in caplog.text
 
@@ -127,12 +127,12 @@ def test_unknown_field_or_parameter_is_refused_by_name(client: Client, owner: Us
     response = client.post(
         "/api/tasks", {"title": "Buy milk", "prio": "high"}, "application/json", headers=bearer(owner)
     )
-    assert error_of(response, 422) == "invalid"
+    assert error_code(response, 422) == "invalid"
     assert response.json()["error"]["fields"] == {"prio": "There is no such field"}
     response = client.get("/api/tasks?state=pending&limit=5", headers=bearer(owner))
-    assert error_of(response, 422) == "invalid"
+    assert error_code(response, 422) == "invalid"
     assert response.json()["error"]["fields"] == {"state": "There is no such parameter"}
-    assert error_of(client.get("/api/tasks?state=pending"), 401) == "not_signed_in"
+    assert error_code(client.get("/api/tasks?state=pending"), 401) == "not_signed_in"
 
 
 def test_unknown_parameter_gets_documented_status(client: Client, owner: User, document: Any) -> None:

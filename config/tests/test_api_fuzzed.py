@@ -27,11 +27,11 @@ from chat.models import ApiToken, User
 from chat.models.token import Scope, hash_of
 from chat.tasks import services as tasks
 from chat.tests import stored_turns
-from chat.tests.api import bearer, shown
+from chat.tests.api import auth_header, bearer
 from config.tests.support import LiveDatabase, ServerProcess
-from sessions_admin.tests.conftest import GivenSession, given_session, session_file, store_kind
+from sessions_admin.tests.conftest import MakeSession, make_session, session_file, store_kind
 
-__all__ = ["given_session", "session_file", "store_kind"]
+__all__ = ["make_session", "session_file", "store_kind"]
 
 CHECKS = (status_code_conformance, content_type_conformance, response_schema_conformance)
 CALLERS = ("owner", "outsider", "expired", "anonymous")
@@ -90,10 +90,10 @@ class Trial:
 
 
 @pytest.fixture
-def owner_ids(owner: User, given_session: GivenSession) -> dict[str, str]:
+def owner_ids(owner: User, make_session: MakeSession) -> dict[str, str]:
     """Create one object of each kind for the owner; return the ids by the names of path parameters."""
-    conversation = given_session(owner, title=SECRET).conversation
-    turn = stored_turns.say(conversation, f"Buy a {SECRET} cake", SECRET, calls=1)
+    conversation = make_session(owner, title=SECRET).conversation
+    turn = stored_turns.add_turn(conversation, f"Buy a {SECRET} cake", SECRET, calls=1)
     task = tasks.create_task(user_id=owner.pk, title=SECRET)
     token = tokens.make(user=owner, name=SECRET, scopes=tokens.scopes_of(owner)).token
     ids = {
@@ -161,7 +161,7 @@ def test_every_operation_matches_its_schema_on_server(live_database: LiveDatabas
             key = create_token(
                 live_database, outsider if caller == "outsider" else owner, is_expired=caller == "expired"
             )
-            headers = {} if caller == "anonymous" else shown(key)
+            headers = {} if caller == "anonymous" else auth_header(key)
             ids = create_one_of_each(server, owner, create_token(live_database, owner))
             trial = Trial(caller, headers, ids, lambda case, _: case.call(base_url=server.url, timeout=60))
             schema = schemathesis.openapi.from_dict(httpx.get(f"{server.url}/api/openapi.json").json())
@@ -197,7 +197,7 @@ def create_token(database: LiveDatabase, user_id: uuid.UUID, *, is_expired: bool
 
 def create_one_of_each(server: ServerProcess, owner: uuid.UUID, key: str) -> dict[str, str]:
     """Create one object of each kind for the owner through the API, and return the ids."""
-    with httpx.Client(base_url=f"{server.url}/api", headers=shown(key), timeout=60) as api:
+    with httpx.Client(base_url=f"{server.url}/api", headers=auth_header(key), timeout=60) as api:
         thread = api.post("/chatkit/threads", json={"title": SECRET}).json()["thread_id"]
         response = api.post(f"/chatkit/threads/{thread}/messages", json={"text": f"Add a task to buy a {SECRET} cake"})
         assert response.status_code == 200, response.text

@@ -49,7 +49,7 @@ async def test_output_matches_golden_files(server: ServerProcess, tmp_path: Path
     email = "golden@example.com"
     server.database.add_user(email, staff=True)
     client = GoldenClient(server.url)
-    await client.play(email, PASSWORD)
+    await client.use_everything(email, PASSWORD)
     threads = [row[0] for row in server.database.query("SELECT id FROM chat_conversation ORDER BY created_at")]
     with closing(server.client(email, PASSWORD)) as signed_in:
         cookies = signed_in.cookies

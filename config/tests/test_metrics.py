@@ -13,7 +13,7 @@ from chat.tests.live import open_socket, sign_in
 from chat.tests.redis_server import RedisServer
 from config.tests.support import ROOT, LiveDatabase, ServerProcess, eventually
 from sessions_admin.schedules import MINUTELY
-from sessions_admin.tests.live_worker import NEXT_LOOK, look_at, worker
+from sessions_admin.tests.live_worker import SCHEDULE_TIMEOUT, make_due, worker
 
 TOKEN = "a token of Prometheus"
 
@@ -31,7 +31,7 @@ def scrape(server: ServerProcess) -> dict[str, float]:
 async def test_metrics_cover_all_processes(live_database: LiveDatabase, tmp_path: Path) -> None:
     folder = tmp_path / "metrics"
     folder.mkdir()
-    look_at(live_database, MINUTELY)
+    make_due(live_database, MINUTELY)
     metrics = {"METRICS_TOKEN": TOKEN, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
     with (
         RedisServer(tmp_path) as redis,
@@ -52,7 +52,10 @@ async def test_metrics_cover_all_processes(live_database: LiveDatabase, tmp_path
             httpx.get(f"{other.url}/no-such-page")
             task = "threadkeeper_worker_task_seconds_count done look_after_runs"
             await asyncio.to_thread(
-                eventually, lambda: scrape(server).get(task), within=NEXT_LOOK, what="the metric of the worker's task"
+                eventually,
+                lambda: scrape(server).get(task),
+                within=SCHEDULE_TIMEOUT,
+                what="the metric of the worker's task",
             )
             samples = scrape(other)
     expected = {

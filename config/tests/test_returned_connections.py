@@ -28,7 +28,7 @@ from chat.tests.live import Person, sign_in
 from chat.tests.page import Page
 from config import asgi
 from config.runtime.embedded_postgres import EmbeddedPostgres, start
-from config.tests.support import LiveDatabase, ServerProcess, eventually, prepare, with_name
+from config.tests.support import LiveDatabase, ServerProcess, create_tables, eventually, with_name
 
 RETURNED_WITHIN = 5.0  # seconds
 
@@ -175,7 +175,7 @@ class Attacked:
 def attacked(tmp_path: Path) -> Iterator[Attacked]:
     postgres = start(tmp_path / "postgres", durable=False)
     try:
-        prepare(postgres.url, tmp_path)
+        create_tables(postgres.url, tmp_path)
         pool = tmp_path / "pool.json"
         server = ServerProcess(
             LiveDatabase(postgres.url), tmp_path, program="config.tests.tuned_server", POOL_FILE=str(pool)
@@ -207,7 +207,7 @@ async def run_attack(attacked: Attacked, name: str, *, rounds: int, seconds: flo
             await asyncio.to_thread(
                 eventually, attacked.works, within=RETURNED_WITHIN, what=f"round {number} of {name}"
             )
-            await page.settled(number, within=30)
+            await page.wait_until_settled(number, within=30)
     turns = attacked.server.database.query("SELECT status, count(*) FROM chat_turn GROUP BY status")
     assert turns == [("done", rounds)]
     assert attacked.server.process.poll() is None

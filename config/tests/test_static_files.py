@@ -19,7 +19,7 @@ from config.tests.support import ROOT, LiveDatabase, ServerProcess, database, ru
 EMAIL = "person@example.com"
 
 
-def collected(folder: Path) -> Path:
+def collect_static(folder: Path) -> Path:
     """Collect the static files into a data folder with `collectstatic`."""
     completed = run(ROOT / "manage.py", "collectstatic", "--noinput", DATA_DIR=str(folder))
     assert completed.returncode == 0, completed.stderr
@@ -29,7 +29,7 @@ def collected(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with collected files, shared since collecting takes seconds."""
-    return collected(tmp_path_factory.mktemp("static"))
+    return collect_static(tmp_path_factory.mktemp("static"))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chat.tests.live import open_socket, sign_in
-from chat.tests.model_server import Call, HttpError, ModelServer, calls, says
+from chat.tests.model_server import Call, HttpError, ModelServer, text_reply, tool_calls
 from config.tests.collector import Collector, tree
 from config.tests.support import LiveDatabase, ServerProcess, eventually, free_port
 
@@ -20,13 +20,13 @@ async def test_attempts_of_a_turn_share_one_trace(live_database: LiveDatabase, t
     async with ModelServer() as endpoint:
         endpoint.play(
             HttpError(503, "plantedfault"),
-            calls(
+            tool_calls(
                 *(Call("create_task", {"title": title}) for title in TITLES),
                 Call("complete_task", {"number": 99}),
                 Call("plantedtool", {"text": "plantedtext"}),
             ),
-            calls(Call("delete_tasks", {"numbers": [1, 2]})),
-            says("plantedreply"),
+            tool_calls(Call("delete_tasks", {"numbers": [1, 2]})),
+            text_reply("plantedreply"),
         )
         variables = {
             "OPENAI_BASE_URL": endpoint.url,
@@ -52,7 +52,7 @@ async def test_attempts_of_a_turn_share_one_trace(live_database: LiveDatabase, t
                 await socket.send("approval.decide", turn_id=turn_id, call_id=approval["call_id"], approve=True)
                 await socket.end_of(turn_id)
             assert server.terminate() == 0  # this sends the remaining spans
-            spans = sorted(collector.spans, key=lambda span: span.began)
+            spans = sorted(collector.spans, key=lambda span: span.started)
             [retried] = [entry for entry in map(json.loads, server.output.splitlines()) if "again" in entry["message"]]
 
     request = "chat gpt-5-mini"
@@ -124,9 +124,9 @@ async def test_unreachable_collector_is_logged_once(live_database: LiveDatabase,
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}", "OTEL_BSP_SCHEDULE_DELAY": "50"}
     with ServerProcess(live_database, tmp_path, **variables) as server:
         async with open_socket(server, sign_in(server), uuid.uuid4()) as socket:
-            await socket.say("Add a task to buy milk")
+            await socket.send_and_wait("Add a task to buy milk")
             eventually(lambda: "collector" in server.output, what="a log line about the collector")
-            await socket.say("Add a task to buy bread")
+            await socket.send_and_wait("Add a task to buy bread")
         assert server.terminate() == 0
     [line] = [line for line in server.output.splitlines() if "WARNING" in line or "ERROR" in line]
     assert "chat.infra.otlp: The collector of traces does not accept them" in line

@@ -8,7 +8,7 @@ def _group(name: str) -> list[pytest.MarkDecorator]:
     return [pytest.mark.service, pytest.mark.xdist_group(name)]
 
 
-on_product = _group("attack")
-with_much = _group("attack with much")
-on_connections = _group("attack on connections")
+product_group = _group("attack")
+load_group = _group("attack with much")
+connection_group = _group("attack on connections")
 quick = pytest.mark.quick

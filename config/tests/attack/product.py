@@ -80,7 +80,7 @@ class Product(Up):
         assert response.status_code == 200, response.text
         return time.monotonic() - started
 
-    def answers(self, path: str = "/accounts/login/", *, timeout: float = 5) -> bool:
+    def responds(self, path: str = "/accounts/login/", *, timeout: float = 5) -> bool:
         """Return whether a page responds with 200 within a timeout."""
         with contextlib.suppress(httpx.TransportError):
             return fetch(f"{self.url}{path}", timeout=timeout).status_code == 200
@@ -88,7 +88,7 @@ class Product(Up):
 
     def works(self) -> bool:
         """Return whether it responds, even to more requests at once than there are database connections."""
-        return self.answers() and self.answers("/readyz") and all(at_once(24, lambda _: self.answers("/readyz")))
+        return self.responds() and self.responds("/readyz") and all(at_once(24, lambda _: self.responds("/readyz")))
 
     def await_works(self, within: float) -> float:
         """Wait until everything works, and return the seconds that it took."""
@@ -184,7 +184,7 @@ def private_memory(processes: list[psutil.Process]) -> float:
     return total / 1024
 
 
-def spooled(process: psutil.Process) -> float:
+def deleted_open_files_mb(process: psutil.Process) -> float:
     """Return the size of the deleted files that a process has open, in MB."""
     total = 0
     for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():

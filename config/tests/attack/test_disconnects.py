@@ -11,11 +11,11 @@ import psycopg
 import pytest
 
 from config.tests.attack.clients import Person, connect_socket, many_clients, new_person, open_socket
-from config.tests.attack.marks import on_connections
+from config.tests.attack.marks import connection_group
 from config.tests.attack.product import Product
 from config.tests.support import eventually
 
-pytestmark = on_connections
+pytestmark = connection_group
 
 Request = dict[str, Any]
 

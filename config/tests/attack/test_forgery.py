@@ -7,10 +7,10 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from config.tests.attack.clients import Browser, Person
-from config.tests.attack.marks import on_product, quick
+from config.tests.attack.marks import product_group, quick
 from config.tests.attack.product import HOST, ORIGIN, Product
 
-pytestmark = on_product
+pytestmark = product_group
 
 OFFSITE_URLS = [
     "https://evil.test/",

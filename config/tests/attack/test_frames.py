@@ -8,10 +8,10 @@ import uuid
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from config.tests.attack.clients import Person, connect_socket, open_socket
-from config.tests.attack.marks import with_much
+from config.tests.attack.marks import load_group
 from config.tests.attack.product import Product, Watch, private_memory
 
-pytestmark = with_much
+pytestmark = load_group
 
 ID = "00000000-0000-0000-0000-000000000000"
 ODD_FRAMES = [
@@ -100,7 +100,7 @@ async def test_compressed_bomb_closes_socket_without_memory_growth(product: Prod
             async with asyncio.timeout(20):
                 await connection.wait_closed()
     assert memory.growth < 60, f"{memory.growth:.0f} MB"
-    assert product.answers()
+    assert product.responds()
 
 
 async def test_websocket_at_other_url_is_refused(person: Person) -> None:

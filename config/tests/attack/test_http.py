@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from config.tests.attack.clients import Person
-from config.tests.attack.marks import with_much
+from config.tests.attack.marks import load_group
 from config.tests.attack.product import Product, Watch, private_memory
 from config.tests.attack.raw import connect, head
 
-pytestmark = with_much
+pytestmark = load_group
 
 PATHS = [
     "/%00",
@@ -139,7 +139,7 @@ def test_no_request_head_causes_server_error(product: Product, name: str) -> Non
     assert not any(status >= 500 for status in statuses(response)), response[:300]
     assert b"Traceback" not in response
     assert b"evil.test" not in response
-    assert product.answers("/healthz")
+    assert product.responds("/healthz")
 
 
 def test_pipelined_requests_use_bounded_memory(product: Product) -> None:
@@ -151,7 +151,7 @@ def test_pipelined_requests_use_bounded_memory(product: Product) -> None:
             connection.settimeout(5)
             for _ in range(20):
                 connection.sendall(request * 200)
-        assert product.answers(timeout=20)
+        assert product.responds(timeout=20)
     assert memory.growth < 60, f"{memory.growth:.0f} MB"
 
 

@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from config.tests.attack.clients import Browser, Person, new_person, new_token, open_socket
-from config.tests.attack.marks import on_product, quick
+from config.tests.attack.marks import product_group, quick
 from config.tests.attack.product import Product
 
-pytestmark = on_product
+pytestmark = product_group
 
 PARAMETER = re.compile(r"\{(\w+)\}")
 METHODS = ("get", "post", "put", "patch", "delete")

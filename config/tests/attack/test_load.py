@@ -10,11 +10,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from config.tests.attack.clients import Browser, Person, connect_socket, many_clients, new_person, open_socket
-from config.tests.attack.marks import with_much
-from config.tests.attack.product import Product, Watch, private_memory, spooled
+from config.tests.attack.marks import load_group
+from config.tests.attack.product import Product, Watch, deleted_open_files_mb, private_memory
 from config.tests.attack.test_tasks_and_sockets import add_tasks
 
-pytestmark = with_much
+pytestmark = load_group
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_concurrent_exports_do_not_block_other_users(product: Product, victim: P
     async def both() -> tuple[list[int], list[float]]:
         return await asyncio.gather(export(), measure_other_user())
 
-    with Watch(lambda: private_memory([server]) + spooled(server), every=0.2) as memory:
+    with Watch(lambda: private_memory([server]) + deleted_open_files_mb(server), every=0.2) as memory:
         statuses, seconds = asyncio.run(both())
     assert 200 in statuses and set(statuses) <= {200, 429}, statuses
     assert sorted(seconds)[2] < 8, seconds
@@ -157,4 +157,4 @@ async def test_repeated_follow_frames_do_not_block_other_users(
         async with open_socket(victim, open_timeout=60) as socket:
             accepted = await socket.accepted(await socket.message("Add a task to buy milk"), within=60)
             await socket.end_of(accepted["turn"]["id"], within=60)
-    assert await asyncio.to_thread(product.answers, timeout=20)
+    assert await asyncio.to_thread(product.responds, timeout=20)

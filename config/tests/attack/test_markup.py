@@ -10,13 +10,13 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
 
 from chat.tests.browser.conftest import chromium
 from config.tests.attack.clients import Person, new_person
-from config.tests.attack.marks import on_connections
+from config.tests.attack.marks import connection_group
 from config.tests.attack.product import Product
-from config.tests.attack.staff import lists_of
+from config.tests.attack.staff import changelist_paths
 
 __all__ = ["chromium"]
 
-pytestmark = [*on_connections, pytest.mark.browser]
+pytestmark = [*connection_group, pytest.mark.browser]
 
 EVIL = "https://evil.test"
 MARKUP = [
@@ -191,7 +191,7 @@ def test_names_chosen_by_users_run_no_script_in_admin(context: BrowserContext, b
     evil = f'"<img/src=x/onerror=alert(1)>{uuid.uuid4().hex[:6]}"@example.com'
     bare_product.database.query("UPDATE chat_user SET email = %s WHERE id = %s", evil, victim.id)
     user = f"/admin/chat/user/{victim.id}"
-    for path in [*lists_of(staff), "/admin/", f"{user}/change/", f"{user}/do/erase/", f"{user}/do/deactivate/"]:
+    for path in [*changelist_paths(staff), "/admin/", f"{user}/change/", f"{user}/do/erase/", f"{user}/do/deactivate/"]:
         page = open_page(context, staff, path, problems)
         page.wait_for_load_state("networkidle")
         assert page.evaluate(DANGEROUS) == [], path

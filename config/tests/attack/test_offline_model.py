@@ -1,11 +1,11 @@
 """The built-in model: no message blocks the server for other users."""
 
 from config.tests.attack.clients import Person, open_socket
-from config.tests.attack.marks import on_product, quick
+from config.tests.attack.marks import product_group, quick
 from config.tests.attack.product import Product, Watch
 from config.tests.attack.test_markup import MARKUP
 
-pytestmark = on_product
+pytestmark = product_group
 
 # Texts with many repetitions that the rules match, of about 1,000 characters and more.
 REPETITIVE = [

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 
 from config.tests.attack.clients import Person, many_clients, new_person, open_socket
-from config.tests.attack.marks import with_much
+from config.tests.attack.marks import load_group
 from config.tests.attack.product import Product
 
-pytestmark = with_much
+pytestmark = load_group
 
 
 async def send_at_once(person: Person, count: int, method: str, path: str, **options: Any) -> list[int]:
@@ -94,7 +94,7 @@ async def test_deleting_conversation_in_use_causes_no_server_error(person: Perso
 
 async def test_concurrent_edits_keep_message_positions_consecutive(person: Person) -> None:
     async with open_socket(person) as socket:
-        log = await socket.say("Add a task to buy milk")
+        log = await socket.send_and_wait("Add a task to buy milk")
         conversation = socket.conversation_id
         with person.program() as program:
             (message, *_) = program.get(f"/api/chatkit/threads/{conversation}").json()["messages"]

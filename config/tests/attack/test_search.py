@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 from config.tests.attack.clients import Person, new_person
-from config.tests.attack.marks import on_product
+from config.tests.attack.marks import product_group
 from config.tests.attack.product import Product, Watch, private_memory
 
-pytestmark = on_product
+pytestmark = product_group
 
 WORDS = "abcdefghijklmnopqrstuvwxyz"
 # The snippet of the first query in this message of 10,000 characters once took minutes and a gigabyte.
@@ -69,7 +69,7 @@ async def test_concurrent_expensive_queries_do_not_block_server(product: Product
         with memory, Watch(product.healthz_seconds) as health:
             statuses = await asyncio.gather(*(search_at_once(person, queries, 20) for person in searchers))
             # Other requests are not delayed.
-            assert await asyncio.to_thread(product.answers, timeout=20)
+            assert await asyncio.to_thread(product.responds, timeout=20)
     finally:
         terminate_searches(product)
     assert {*statuses[0], *statuses[1]} <= {200, 400, 422, 429}, statuses

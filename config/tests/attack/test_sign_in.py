@@ -5,10 +5,10 @@ import time
 
 from config.tests.attack.clients import Browser, Person, new_person
 from config.tests.attack.mail import Mailbox
-from config.tests.attack.marks import on_product, quick
+from config.tests.attack.marks import product_group, quick
 from config.tests.attack.product import ORIGIN, Product
 
-pytestmark = on_product
+pytestmark = product_group
 
 
 def test_sign_in_duration_does_not_reveal_accounts(product: Product) -> None:

@@ -10,11 +10,11 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from config.tests.attack.clients import Person, connect_socket, new_person, open_socket
-from config.tests.attack.marks import on_product, quick
+from config.tests.attack.marks import product_group, quick
 from config.tests.attack.product import Product, Watch, private_memory
 from config.tests.support import eventually
 
-pytestmark = on_product
+pytestmark = product_group
 
 
 def add_tasks(person: Person, count: int) -> None:
@@ -99,7 +99,7 @@ async def flood_unread(person: Person, frames: list[str], *, sockets: int, secon
         connections = [await stack.enter_async_context(unread_socket(person)) for _ in range(sockets)]
         with Watch(lambda: private_memory([server]), every=0.2) as memory:
             sent = await asyncio.gather(*(flood(one, frames, seconds) for one in connections))
-            assert await asyncio.to_thread(product.answers, timeout=20)
+            assert await asyncio.to_thread(product.responds, timeout=20)
     assert sum(sent), "no frame was sent"
     return memory
 
