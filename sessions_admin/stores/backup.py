@@ -5,6 +5,7 @@ ends in between is in only one of them. That is harmless: the memory is a copy o
 a session that is behind or ahead of it.
 """
 
+import errno
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from django_q.models import OrmQ
 from django_q.models import Task as QueueTask
 from psycopg import sql
 
-from chat.exceptions import Conflict, MemoryUnavailable
+from chat.exceptions import BadInput, Conflict, MemoryUnavailable
 from chat.memory import sync_file
 from chat.memory.configured import database_alias, opened_to_read
 from chat.memory.copying import copy_all
@@ -160,8 +161,18 @@ def _copy_memory(path: Path) -> None:
                 copy_all(source, target)
         with closing(sqlite3.connect(path)) as copy:
             copy.execute("PRAGMA journal_mode=DELETE")  # so that it is a single file
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, MemoryUnavailable) as error:
+        if _is_disk_full(error):
+            raise BadInput(f"There is no space left in {path.parent.parent}.") from error
         raise MemoryUnavailable(f"The session store cannot be copied: {error}") from error
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    if isinstance(error, MemoryUnavailable):
+        error = error.__cause__
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno == errno.ENOSPC
 
 
 def _copy_file(path: Path) -> None:
