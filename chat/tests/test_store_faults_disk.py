@@ -6,7 +6,6 @@ import os
 import resource
 import sqlite3
 import struct
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from chat.memory.file_store import LOCK_BUDGET
+from chat.tests.disks import fill, small_disk
 from chat.tests.session_file import (
     FIRST,
     REBUILT,
@@ -127,49 +127,33 @@ async def test_conversation_continues_while_the_file_is_read_only(stored_convers
 
 
 @pytest.fixture
-def small_disk(damaged_store_server: ServerProcess) -> Iterator[Path]:
-    """Mount a disk of two megabytes at the folder of the session file."""
+def full_disk(damaged_store_server: ServerProcess) -> Iterator[Path]:
+    """Mount a small disk at the folder of the session file."""
     folder = path_of(damaged_store_server).parent
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "threadkeeper-test", str(folder)]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"No file system can be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    # Lazily, because the server has files open in it.
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(file: Path) -> None:
-    """Write to a file until its disk is full."""
-    with open(file, "wb", buffering=0) as writing:
-        for size in (65536, 512):
-            try:
-                while True:
-                    writing.write(bytes(size))
-            except OSError:
-                continue
+    with small_disk(folder):
+        yield folder
 
 
 async def test_conversation_on_a_full_disk_continues_and_is_remembered_later(
-    small_disk: Path, stored_conversation: StoredConversation
+    full_disk: Path, stored_conversation: StoredConversation
 ) -> None:
-    fill(small_disk / "filler")
+    fill(full_disk / "filler")
 
     assert await stored_conversation.say("Add a task to call the bakery") == UNAVAILABLE
     assert await stored_conversation.say("Add a task to bake a cake") == UNAVAILABLE
-    (small_disk / "filler").unlink()
+    (full_disk / "filler").unlink()
 
     assert await stored_conversation.say("Show all my tasks") == REBUILT
     await stored_conversation.check_memory()
 
 
 async def test_disk_full_from_the_start_is_used_once_it_has_room(
-    small_disk: Path, damaged_store_server: ServerProcess
+    full_disk: Path, damaged_store_server: ServerProcess
 ) -> None:
-    fill(small_disk / "filler")
+    fill(full_disk / "filler")
     async with open_conversation(damaged_store_server) as person:
         assert await person.say(FIRST) == UNAVAILABLE
-        (small_disk / "filler").unlink()
+        (full_disk / "filler").unlink()
 
         assert await person.say("Show all my tasks") == REBUILT
         await person.check_memory()

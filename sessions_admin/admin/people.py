@@ -10,7 +10,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
@@ -115,13 +115,13 @@ class PersonForm(UserChangeForm[User]):
 
 
 class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]  # not generic when it runs
-    """A new password for a user, or none: their logins and tokens end."""
+    """A new password for a user, or none if they are no administrator: their logins and tokens end."""
 
     def clean(self) -> dict[str, Any] | None:
         """Refuse to leave an administrator without a password."""
         cleaned = super().clean()
-        if self.user.is_superuser and not self.cleaned_data.get("set_usable_password", True):
-            raise ValidationError("An administrator needs a password to sign in: take away this status first.")
+        if self.user.is_superuser and not self.cleaned_data["set_usable_password"]:
+            self.add_error("usable_password", "An administrator needs a password to sign in.")
         return cleaned
 
     def save(self, commit: bool = True) -> User:

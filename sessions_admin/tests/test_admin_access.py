@@ -337,3 +337,11 @@ def test_password_set_by_staff_ends_logins_and_tokens(staff_client: Client, owne
     assert owner.check_password("staple battery horse")
     assert owner_client.get("/").status_code == 302
     assert owner_client.get("/api/tasks", headers={"Authorization": f"Bearer {api_token.key}"}).status_code == 401
+
+
+def test_administrator_is_not_left_without_a_password(staff_client: Client) -> None:
+    colleague = User.objects.create_superuser("colleague@example.com", PASSWORD)
+    response = staff_client.post(f"{USERS}{colleague.pk}/password/", {"usable_password": "false", "unset-password": ""})
+    assert "An administrator needs a password to sign in." in response.text
+    colleague.refresh_from_db()
+    assert colleague.has_usable_password()

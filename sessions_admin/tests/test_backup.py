@@ -29,6 +29,7 @@ from chat.models import AgentSession, Conversation, Task, TaskCounter, ToolCall,
 from chat.models.turn import Status
 from chat.tests import stored_turns
 from chat.tests.conftest import Chat, StartRunner
+from chat.tests.disks import fill, small_disk
 from chat.tests.stores import EACH
 from config.runtime.single_instance import SingleInstance
 from config.tests.support import LiveDatabase, database, run
@@ -399,6 +400,17 @@ def test_backup_file_is_private_and_overwritten_only_by_force(party: AgentSessio
     assert "The copy was verified." in command_output("backup", path, "--force")
     assert [(row.action, row.actor) for row in AuditRecord.objects.all()] == [("backup", shell_actor())] * 2
     assert [left.name for left in tmp_path.iterdir() if left.name.startswith(".")] == []
+
+
+def test_full_disk_is_reported_and_leaves_no_file(party: AgentSession, tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with small_disk(folder):
+        fill(filler := folder / "filler")
+        os.truncate(filler, filler.stat().st_size - 32 * 1024)  # too little for the copy of the session file
+        with pytest.raises(BadInput, match=f"There is no space left in {folder}."):
+            backup(folder / "copy.zip", actor="os:root")
+        assert [path.name for path in folder.iterdir()] == ["filler"]
 
 
 def test_backup_contains_no_logins_and_no_secret_key(

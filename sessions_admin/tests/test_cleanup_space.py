@@ -146,11 +146,18 @@ def test_removal_commits_whole_sessions_in_steps(tmp_path: Path, monkeypatch: py
     assert steps == [[50, 25], [30, 15], [10, 5]]
 
 
-def test_stop_request_ends_the_freeing_of_space(make_session: MakeSession, session_file: Path, owner: User) -> None:
+def test_stop_request_ends_the_freeing_of_space(
+    make_session: MakeSession, session_file: Path, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chat.memory.sync_file.PAGES_PER_STEP", 16)
     make_session(owner, items=3000)
-    removed = CleanupRun.objects.filter(removed_sessions=1)
+    free_pages = [0]
 
-    report = cleanup(trigger=Trigger.COMMAND, should_stop=removed.exists)
+    def is_being_freed() -> bool:
+        free_pages.append(pragma(session_file, "freelist_count"))
+        return 0 < free_pages[-1] < max(free_pages)
+
+    report = cleanup(trigger=Trigger.COMMAND, should_stop=is_being_freed)
 
     assert (report.status, report.sessions) == (RunStatus.STOPPED, 1)
     assert pragma(session_file, "freelist_count") > 0
