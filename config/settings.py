@@ -24,7 +24,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 #: The file that is read in addition to the environment.
 env.load_dotenv(BASE_DIR / env.text("ENV_FILE", ".env"))
 
-VERSION = "0.13.0"
+VERSION = "0.14.0"
 MOST_DAYS = 36_500  # a date so long ago is one still
 AUDIT_DAYS_AT_LEAST = 30  # younger records the database keeps in any case
 #: Show errors with their code and values to everybody. Never in production.
