@@ -217,7 +217,7 @@ def test_message_that_declines_an_approval_needs_confirmation(fake_server: FakeS
     expect(question).to_be_hidden()
     composer.press("Enter")
     eventually(lambda: fake_server.frames_of_type("message.send")[1:])
-    assert fake_server.received[-1]["text"] == "And add bread"
+    assert fake_server.frames_of_type("message.send")[-1]["text"] == "And add bread"
     expect(composer).to_have_value("")
 
 
