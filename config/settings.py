@@ -350,7 +350,7 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-#: The bearer token with which Prometheus reads `/metrics`; without it there are no metrics.
+#: The bearer token with which Prometheus reads `/metrics`, at least 16 characters; without it there are no metrics.
 METRICS_TOKEN = env.parsed("METRICS_TOKEN", "", env.metrics_token, secret=True)
 # Where the processes of `up` share their values.
 METRICS_DIR = DATA_DIR / "metrics"

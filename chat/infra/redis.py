@@ -1,7 +1,7 @@
 """Connections to Redis, through which server processes share what need not last: nothing durable is stored there.
 
-Any command may fail: catch `ERRORS`, and do without. A failed command is not repeated here, since every caller can
-continue without it.
+Any command may fail: catch `ERRORS`, and do without. A command that finds its connection closed, as after a failover or
+an idle timeout, is repeated once on a new connection. So it may be carried out twice, which no caller minds.
 """
 
 from functools import cache
@@ -31,7 +31,7 @@ def key(*parts: object) -> str:
 
 def async_client(**options: Any) -> redis.asyncio.Redis:
     """Return a client for an event loop; the caller closes it."""
-    retry = AsyncRetry(NoBackoff(), 0)
+    retry = AsyncRetry(NoBackoff(), 1, (redis.ConnectionError,))
     timeouts = {"socket_connect_timeout": CONNECT_TIMEOUT, "socket_timeout": TIMEOUT}
     return redis.asyncio.Redis.from_url(settings.REDIS_URL, retry=retry, **NAME, **(timeouts | options))
 
@@ -39,7 +39,7 @@ def async_client(**options: Any) -> redis.asyncio.Redis:
 @cache
 def request_client() -> redis.Redis:
     """Return this process's client for threads, with short timeouts."""
-    retry = Retry(NoBackoff(), 0)
+    retry = Retry(NoBackoff(), 1, (redis.ConnectionError,))
     timeouts = {"socket_connect_timeout": REQUEST_TIMEOUT, "socket_timeout": REQUEST_TIMEOUT}
     return redis.Redis.from_url(settings.REDIS_URL, retry=retry, **NAME, **timeouts)
 

@@ -133,6 +133,24 @@ async def test_notification_of_a_newer_version_is_ignored(pair: ServerPair) -> N
         assert await socket.reply("Are you there?") == "Still here."
 
 
+async def test_first_message_after_cut_redis_connections_reaches_both_servers(pair: ServerPair) -> None:
+    async with pair.open_sockets() as (at_a, at_b):
+        pair.model.play(text_reply("Hello."), text_reply("Still here."))
+        await at_a.reply("Hello")
+        async with redis.asyncio.Redis.from_url(pair.redis.url) as client:
+            (channel,) = await client.pubsub_channels("threadkeeper:*:notifications")
+            for kind in ("normal", "pubsub"):
+                await client.client_kill_filter(_type=kind, skipme=True)
+            async with asyncio.timeout(10):
+                while (await client.pubsub_numsub(channel))[0][1] < 2:
+                    await asyncio.sleep(0.05)
+        before = len(at_b.frames)
+        turn_id = (await at_a.accepted(await at_a.message("Are you there?")))["turn"]["id"]
+        accepted = await at_b.until(lambda frame: frame["type"] == "message.accepted", after=before)
+        assert accepted["turn"]["id"] == turn_id
+        assert (await at_b.end_of(turn_id))["message"]["text"] == "Still here."
+
+
 # Last in this file, because the servers take a while to reconnect to Redis.
 @pytest.mark.parametrize("returns", [True, False])
 async def test_turn_ends_on_both_servers_after_redis_is_killed(pair: ServerPair, returns: bool) -> None:

@@ -78,8 +78,12 @@ class EmbeddedPostgres:
             return
         old = log.with_suffix(OLD_LOG_SUFFIX)
         old.unlink(missing_ok=True)
-        with open(os.open(old, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copy, open(log, "rb") as source:
-            shutil.copyfileobj(source, copy)
+        try:
+            copy = os.open(old, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(copy, "wb") as target, open(log, "rb") as source:
+                shutil.copyfileobj(source, target)
+        except OSError:  # for example, the disk is full
+            old.unlink(missing_ok=True)
         os.truncate(log, 0)
 
     def stop(self, *, wait_for_others: bool = False) -> None:

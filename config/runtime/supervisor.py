@@ -119,6 +119,7 @@ class Supervisor:
         self.print_line = print_line
         self._stop = StopRequest()
         self._database: embedded_postgres.EmbeddedPostgres | None = None
+        self._database_failures, self._database_starts_at = 0, 0.0
         self._services: list[Service] = []
 
     def run(self) -> None:
@@ -264,8 +265,18 @@ class Supervisor:
         if database.process.poll() is None:
             database.rotate_log()
             return
-        self.print_line("The database stopped; it is restarted.")
-        self._start_database()
+        if time.monotonic() < self._database_starts_at:
+            return
+        if not self._database_failures:
+            self.print_line("The database stopped; it is restarted.")
+        try:
+            self._start_database()
+            self._database_failures = 0
+        except (embedded_postgres.EmbeddedPostgresError, OSError) as error:  # for example, the disk is full
+            delay = min(2.0**self._database_failures, MAX_DELAY)
+            self._database_failures += 1
+            self._database_starts_at = time.monotonic() + delay
+            self.print_line(f"{error} The next try is in {delay:.0f} s.")
 
     def _check_service(self, service: Service) -> None:
         """Restart a service that has ended, and kill one that does not work; never wait."""

@@ -58,6 +58,15 @@ def test_up_starts_with_empty_folder_and_recovers_from_killed_processes(data_dir
         eventually(partial(_was_restarted, up, times), what=f"a restart after the end of the {part}")
         up.await_ready()
 
+    # A database that cannot start, as on a full disk, is tried again until it can.
+    control = data_dir / "postgres" / "global" / "pg_control"
+    hidden = control.rename(control.with_suffix(".hidden"))
+    eventually(partial(_has_child, up, "-D"), what="a new database process")
+    _process_of(up, "database").kill()
+    eventually(lambda: "The next try is in" in up.output, what="a failed start of the database")
+    hidden.rename(control)
+    up.await_ready()
+
     worker = up.child("qcluster")
     orphans = worker.children(recursive=True)
     assert orphans
