@@ -326,8 +326,8 @@ Q_CLUSTER = {
 
 # Several server processes.
 #: The Redis through which several server processes share what need not last; without it there is one. Such as
-#: `redis://:password@host:6379/0`, or `rediss://…` with TLS. Its options may be those of TLS
-#: (`?ssl_ca_certs=/path/to/ca.pem`); others are refused.
+#: `redis://:password@host:6379/0`, or `rediss://…` with TLS. Its options may be `db` and those of
+#: TLS (`?ssl_ca_certs=/path/to/ca.pem`); others are refused.
 REDIS_URL = env.parsed("REDIS_URL", "", url_settings.redis, secret=True)
 # Within a process; chat.infra.bus adds the others.
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}

@@ -13,12 +13,13 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import get_fields_from_path
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest, SuspiciousOperation, ValidationError
-from django.db import DataError
+from django.db import DataError, IntegrityError
 from django.db.models import Model, QuerySet
 from django.db.models.fields.related import RelatedField
 from django.http import HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
+from psycopg.errors import UniqueViolation
 
 from sessions_admin.reports import counted
 
@@ -59,12 +60,23 @@ class GuardedAdmin(admin.ModelAdmin[M]):
         return TemplateResponse(request, template, base | context)
 
     def chosen_rows(self, request: HttpRequest, chosen: QuerySet[M], limit: int, noun: str) -> list[M] | None:
-        """Return the selected rows; None, with a message, if there are more than a verb accepts."""
+        """Return the selected rows; None, with a message, if there are none, or more than a verb accepts."""
         rows = list(chosen[: limit + 1])
         if len(rows) > limit:
             self.message_user(request, f"Choose at most {counted(limit, noun)}.", messages.ERROR)
             return None
-        return rows
+        if missing := set(request.POST.getlist(ACTION_CHECKBOX_NAME)) - {str(row.pk) for row in rows}:
+            self.message_user(request, f"Not in this list any more: {counted(len(missing), noun)}.", messages.WARNING)
+        return rows or None
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Validate again if another request has saved the same value meanwhile, so that the form shows it."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except IntegrityError as error:
+            if not isinstance(error.__cause__, UniqueViolation):
+                raise
+            return super().changeform_view(request, *args, **kwargs)
 
     def lookup_allowed(self, lookup: str, value: object, request: HttpRequest | None = None) -> bool:
         return request is not None and lookup in set(self._lookups(request))

@@ -9,12 +9,11 @@ from django.contrib.auth.decorators import login_required
 from django.core.handlers.asgi import ASGIRequest
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.text import slugify
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST
 
 from chat.exceptions import NotFound, RateLimited, ThreadkeeperError
 from chat.models import User
@@ -38,11 +37,12 @@ def data(request: UserRequest) -> HttpResponse:
     return _data_page(request, OwnPasswordForm(request=request))
 
 
-@require_POST
 @login_required
 @never_cache
 def export(request: UserRequest) -> HttpResponseBase:
     """Send the user a file with everything about them."""
+    if request.method != "POST":  # redirected here after signing in
+        return redirect("data")
     try:
         return export_response(request, request.user, actor=user_actor(request.user))
     except ThreadkeeperError as error:
@@ -51,11 +51,12 @@ def export(request: UserRequest) -> HttpResponseBase:
 
 
 @sensitive_post_parameters()
-@require_POST
 @login_required
 @never_cache
 def delete_account(request: UserRequest) -> HttpResponse:
     """Erase the user's own account, and confirm it."""
+    if request.method != "POST":  # redirected here after signing in
+        return redirect("data")
     form = OwnPasswordForm(request.POST, request=request)
     if not form.is_valid():
         return _data_page(request, form, status=422)

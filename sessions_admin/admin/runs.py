@@ -13,7 +13,6 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.cache import add_never_cache_headers
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_POST
 
 from chat.conversations import listing
 from chat.exceptions import ThreadkeeperError
@@ -90,8 +89,8 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
         return [
             path("run/", view(self._run_view(dry_run=False)), name=RUN),
             path("preview/", view(self._run_view(dry_run=True)), name=PREVIEW),
-            path("confirm-clock/", view(require_POST(self._confirm_clock)), name=CONFIRM_CLOCK),
-            path("<uuid:run_id>/stop/", view(require_POST(self._stop)), name=STOP),
+            path("confirm-clock/", view(self._confirm_clock), name=CONFIRM_CLOCK),
+            path("<uuid:run_id>/stop/", view(self._stop), name=STOP),
             path("<uuid:run_id>/progress/", view(self._progress), name=PROGRESS),
             *super().get_urls(),
         ]
@@ -148,6 +147,8 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
     def _stop(self, request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
         if not self.has_run_permission(request):
             raise PermissionDenied
+        if request.method != "POST":  # redirected here after signing in
+            return redirect(DETAIL, run_id)
         try:
             status = runs.stop(run_id, actor=staff_of(request))
         except ThreadkeeperError as error:
@@ -161,6 +162,8 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
     def _confirm_clock(self, request: HttpRequest) -> HttpResponse:
         if not self.has_run_permission(request):
             raise PermissionDenied
+        if request.method != "POST":  # redirected here after signing in
+            return redirect("admin:index")
         clock.confirm(actor=actor_of(request))
         sentence = "The clock is confirmed. The next clean-up removes the sessions that are due."
         self.message_user(request, sentence, messages.SUCCESS)

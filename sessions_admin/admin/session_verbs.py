@@ -218,8 +218,10 @@ def _parse_end(text: str) -> datetime | None:
         raise BadInput("Please enter a valid date.")
     if day < timezone.localdate():
         raise BadInput("A hold cannot end in the past.")
-    midnight = datetime(day.year, day.month, day.day, tzinfo=timezone.get_current_timezone())
-    return midnight + timedelta(days=1)
+    try:
+        return datetime(day.year, day.month, day.day, tzinfo=timezone.get_current_timezone()) + timedelta(days=1)
+    except OverflowError:
+        raise BadInput("A hold can last at most 100 years, or have no end.") from None
 
 
 def _as_json(session_ids: list[str], actor: str, reason: str) -> Iterator[str]:

@@ -113,10 +113,12 @@ def _ages(now: datetime) -> Iterator[Objective]:
     yield Objective("oldest_waiting", label, oldest(Status.WAITING), 7 * DAY, "seconds")
     installed = User.objects.aggregate(at=Min("created_at"))["at"]
     since = age(last.ended_at if last else installed)
-    yield Objective("last_cleanup", "age of the last clean-up", since, 2 * DAY, "seconds")
+    label = "age of the last clean-up" if last else "no clean-up since the installation"
+    yield Objective("last_cleanup", label, since, 2 * DAY, "seconds")
     if settings.BACKUP_TO:
-        since = age(audit.last_backup() or installed)
-        yield Objective("last_backup", "age of the last backup", since, 2 * DAY, "seconds")
+        backed_up = audit.last_backup()
+        label = "age of the last backup" if backed_up else "no backup since the installation"
+        yield Objective("last_backup", label, age(backed_up or installed), 2 * DAY, "seconds")
 
 
 def count_abandoned() -> int:

@@ -16,7 +16,7 @@ from chat.models.turn import ACTIVE
 from chat.turns import process
 from chat.turns.stop import request_stop
 from sessions_admin import audit
-from sessions_admin.models import Action
+from sessions_admin.models import Action, AuditRecord
 from sessions_admin.reports import Report
 
 
@@ -62,11 +62,13 @@ def deactivate_person(person_id: uuid.UUID, *, actor: str, reason: str) -> Closi
 def reactivate_person(person_id: uuid.UUID, *, actor: str, reason: str = "") -> Closing:
     """Reopen a closed account; earlier logins and tokens stay ended.
 
-    Raise NotFound, and Conflict if the actor may not.
+    Raise NotFound, and Conflict if the actor may not, or the person was erased.
     """
     attempt = audit.attempt(Action.REACTIVATE, actor=actor, person=person_id, reason=reason)
     with attempt, transaction.atomic(durable=True):
         person = lock_person(person_id, actor=actor)
+        if AuditRecord.objects.filter(action=Action.ERASE, person=str(person_id), result__has_key="lines").exists():
+            raise Conflict("The person was erased: the account stays closed.")
         # Closing the account may have been interrupted: the remaining ones would become valid again.
         ended, ended_tokens = login_sessions.end_all(person_id), tokens.end_all(person_id)
         person.is_active = True

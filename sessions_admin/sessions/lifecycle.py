@@ -223,8 +223,10 @@ def _locked(
         raise NotFound(f"There is no session {session_id}.")
     attempt = audit.attempt(action, actor=actor, session_id=session_id, reason=reason)
     with attempt, transaction.atomic(durable=True):
-        conversation = Conversation.objects.locked().get(pk=conversation_id)
-        session = AgentSession.objects.select_for_update(no_key=True).get(session_id=session_id)
+        conversation = Conversation.objects.locked().filter(pk=conversation_id).first()
+        session = of_session.select_for_update(no_key=True).first()
+        if conversation is None or session is None:  # erased meanwhile
+            raise NotFound(f"There is no session {session_id}.")
         session.conversation = conversation
         if refuse_busy and Turn.objects.filter(conversation=conversation, status__in=BUSY_STATUSES).exists():
             raise Conflict(BUSY)

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import transaction
 
 from chat.exceptions import BadInput, Conflict
-from chat.memory.configured import is_configured, label, opened, opened_to_read
+from chat.memory.configured import DATABASE, FILE, is_configured, label, opened, opened_to_read
 from chat.memory.copying import PAGE_SIZE, Copied, copy_sessions, own_ids, pages
 from chat.memory.identity import SessionId
 from chat.memory.sync_store import StoredId, SyncStore
@@ -62,7 +62,8 @@ class Migration(Report):
         return (
             f"{counted(self.sessions, 'session')} in {self.source}: {', '.join(parts)}.\n"
             f"Set AGENT_SESSION_STORE to {self.target}, and restart. What changes until then is rebuilt from the"
-            f" record. Then `migrate_sessions --remove` removes the sessions of {self.source}."
+            f" record. Then `migrate_sessions --remove {self.source if self.source in (FILE, DATABASE) else 'URL'}`"
+            f" removes the sessions of {self.source}."
         )
 
 

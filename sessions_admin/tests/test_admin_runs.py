@@ -232,7 +232,7 @@ def test_stop_button_requires_permission_and_stops_the_run(viewer_client: Client
 
     assert "stop-run" not in viewer_client.get(run_url).text
     assert f'action="{RUNS}{run.pk}/stop/"' in manager_client.get(run_url).text
-    assert manager_client.get(f"{RUNS}{run.pk}/stop/").status_code == 405
+    assert manager_client.get(f"{RUNS}{run.pk}/stop/").status_code == 302
     page = manager_client.post(f"{RUNS}{run.pk}/stop/", follow=True).text
 
     assert "The run stops after the current batch." in page

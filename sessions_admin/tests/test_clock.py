@@ -174,7 +174,7 @@ def test_dashboard_shows_the_doubt_and_staff_with_permission_confirm(
     assert CONFIRM not in viewer_client.get("/admin/").text
     assert viewer_client.post(CONFIRM).status_code == 403
     assert f'action="{CONFIRM}"' in runner_client.get("/admin/").text
-    assert runner_client.get(CONFIRM).status_code == 405
+    assert runner_client.get(CONFIRM).status_code == 302
     assert clock.find_doubt()
 
     assert runner_client.post(CONFIRM, follow=True).status_code == 200

@@ -66,7 +66,7 @@ def test_download_contains_own_data_and_requires_post(
     response = owner_client.post(EXPORT)
     with ZipFile(BytesIO(b"".join(response.streaming_content))) as archive:  # type: ignore[attr-defined]
         assert b"Summer party" in archive.read("everything.json")
-    assert owner_client.get(EXPORT).status_code == 405
+    assert owner_client.get(EXPORT)["Location"] == "/settings/data/"
 
 
 @pytest.mark.django_db(transaction=True)
