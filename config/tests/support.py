@@ -337,8 +337,11 @@ class Up:
 
     def child(self, *words: str) -> psutil.Process:
         """Return the child of `up` whose command line contains these words."""
-        children = psutil.Process(self.process.pid).children()
-        return next(child for child in children if set(words) <= set(" ".join(child.cmdline()).split()))
+        for child in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                if set(words) <= set(" ".join(child.cmdline()).split()):
+                    return child
+        raise StopIteration
 
     def kill9(self) -> None:
         """Send SIGKILL to `up` itself."""

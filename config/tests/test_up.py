@@ -59,12 +59,14 @@ def test_up_starts_with_empty_folder_and_recovers_from_killed_processes(data_dir
         up.await_ready()
 
     # A database that cannot start, as on a full disk, is tried again until it can.
+    eventually(partial(_has_child, up, "-D"), what="a new database process")
+    up.await_ready()
     control = data_dir / "postgres" / "global" / "pg_control"
     hidden = control.rename(control.with_suffix(".hidden"))
-    eventually(partial(_has_child, up, "-D"), what="a new database process")
     _process_of(up, "database").kill()
     eventually(lambda: "The next try is in" in up.output, what="a failed start of the database")
     hidden.rename(control)
+    eventually(partial(_has_child, up, "-D"), what="a new database process")
     up.await_ready()
 
     worker = up.child("qcluster")
