@@ -22,7 +22,7 @@ settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run tests that share a module fixture in fixture_def process; otherwise each process would create it again."""
+    """Run tests that share a module fixture in one process; otherwise each process would create it again."""
     for item in items:
         if isinstance(item, pytest.Function) and not item.get_closest_marker("xdist_group"):
             fixture_defs = item._fixtureinfo.name2fixturedefs.values()

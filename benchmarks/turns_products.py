@@ -1,4 +1,4 @@
-"""The two products of `benchmarks.turns`, each started as its own documentation says, and their signed-in users."""
+"""The two products that `benchmarks.turns` compares: start them as their documentation says, and sign users in."""
 
 import json
 import os

@@ -111,6 +111,11 @@ def successful_records() -> QuerySet[AuditRecord]:
     return AuditRecord.objects.exclude(result__has_key="failed")
 
 
+def completed_erasures(person_id: uuid.UUID) -> QuerySet[AuditRecord]:
+    """Return the records of a user's completed erasures: conversations on hold, and so the account, may remain."""
+    return AuditRecord.objects.filter(action=Action.ERASE, person=str(person_id), result__has_key="lines")
+
+
 def last_backup() -> datetime | None:
     """Return when the last backup was made."""
     at: datetime | None = successful_records().filter(action=Action.BACKUP).aggregate(at=Max("at"))["at"]

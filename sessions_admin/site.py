@@ -65,7 +65,8 @@ class GuardedAdmin(admin.ModelAdmin[M]):
         if len(rows) > limit:
             self.message_user(request, f"Choose at most {counted(limit, noun)}.", messages.ERROR)
             return None
-        if missing := set(request.POST.getlist(ACTION_CHECKBOX_NAME)) - {str(row.pk) for row in rows}:
+        selected = {self.opts.pk.to_python(pk) for pk in request.POST.getlist(ACTION_CHECKBOX_NAME)}
+        if missing := selected - {row.pk for row in rows}:
             self.message_user(request, f"Not in this list any more: {counted(len(missing), noun)}.", messages.WARNING)
         return rows or None
 

@@ -142,7 +142,7 @@ def register(request: HttpRequest, body: NewAccount) -> Status[SignedInReply] | 
     accounts.check_sign_up(email=body.email, password=body.password)
     if settings.EMAIL_URL:
         mail.ask_for_mail(request, mail.send_sign_up_link, email=body.email)
-        return Status(202, MailSentReply(detail="Look in the mailbox of the address: follow the link in the mail."))
+        return Status(202, MailSentReply(detail="Look in the mailbox of the address, and follow the link in the mail."))
     accounts.check_free(body.email)
     user = accounts.sign_up(email=body.email, password=body.password, time_zone=body.time_zone)
     return Status(201, _signed_in(tokens.make_by_sign_in(user)))

@@ -25,11 +25,12 @@ redis.call('HSET', KEYS[1], 'left', tostring(left - 1), 'at', tostring(now))
 redis.call('EXPIRE', KEYS[1], 60)
 return '0'
 """
-# A slot of a number of them: whether it is reserved.
+# A slot of a number of them: whether it is reserved, perhaps already by the same command.
 _RESERVE = """
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
+local is_new = not redis.call('ZSCORE', KEYS[1], ARGV[1])
+if is_new and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
 redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1

@@ -1,19 +1,38 @@
-"""An MCP client, by the official SDK."""
+"""An MCP client, by the official SDK, and the server that it uses."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
+import pytest
 from mcp import Client
 from mcp.client.context import ClientRequestContext
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, TextContent
 
+from chat.infra.db_threads import in_database
+from chat.mcp import service
 from chat.mcp.application import application
+from chat.models import User
+from chat.tests.api import bearer
 
 HERE = "http://localhost"
 MODES = ("legacy", "auto")  # the handshake before version 2026-07-28, and none
+
+
+@pytest.fixture
+async def running_service(transactional_db: None) -> AsyncIterator[None]:
+    """Run the MCP server in this process."""
+    await service.start()
+    yield
+    await service.stop(5)
+
+
+@pytest.fixture
+async def key(running_service: None, owner: User) -> dict[str, str]:
+    """The header with a token of the owner."""
+    return await in_database(bearer, owner, "tasks")
 
 
 class Person:

@@ -2,36 +2,25 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 from mcp.shared.exceptions import MCPError
 from mcp_types import TextContent
 
 from chat.infra.db_threads import in_database
-from chat.mcp import service
 from chat.models import Task, User
 from chat.tasks import services as tasks
 from chat.tests.api import bearer
-from chat.tests.mcp_client import MODES, Person, mcp_client, tool_error, tool_result
+from chat.tests.mcp_client import MODES, Person, key, mcp_client, running_service, tool_error, tool_result
 
 READS = {"list_tasks", "get_task"}
 DESTROYS = {"update_task", "delete_task", "delete_tasks"}
 OUTSIDER_TITLE = "Secret"
 
 
-@pytest.fixture(autouse=True)
-async def running_service(transactional_db: None) -> AsyncIterator[None]:
-    """Run the MCP server in this process."""
-    await service.start()
-    yield
-    await service.stop(5)
+__all__ = ["key", "running_service"]
 
-
-@pytest.fixture
-async def key(running_service: None, owner: User) -> dict[str, str]:
-    """The header with a token of the owner."""
-    return await in_database(bearer, owner, "tasks")
+pytestmark = pytest.mark.usefixtures("running_service")
 
 
 async def fill(user: User, *titles: str) -> None:

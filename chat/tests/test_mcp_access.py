@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -23,25 +23,13 @@ from chat.mcp.application import prefers_events
 from chat.models import User
 from chat.tasks import services as tasks
 from chat.tests.api import auth_header, bearer
-from chat.tests.mcp_client import http_client, mcp_client, tool_error
+from chat.tests.mcp_client import http_client, key, mcp_client, running_service, tool_error
 from config.tests.support import eventually
+
+__all__ = ["key", "running_service"]
 
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
 BOTH = {"Accept": "application/json, text/event-stream"}
-
-
-@pytest.fixture
-async def running_service(transactional_db: None) -> AsyncIterator[None]:
-    """Run the MCP server in this process."""
-    await service.start()
-    yield
-    await service.stop(5)
-
-
-@pytest.fixture
-async def key(running_service: None, owner: User) -> dict[str, str]:
-    """The header with a token of the owner."""
-    return await in_database(bearer, owner, "tasks")
 
 
 async def request_mcp(headers: dict[str, str], *, method: str = "POST", body: Any = LIST) -> httpx2.Response:

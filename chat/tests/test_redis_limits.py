@@ -59,6 +59,10 @@ async def test_connection_slots_are_shared(redis_server: RedisServer, settings: 
         await here.reserve_in_all(credential)
 
 
+async def test_repeated_reservation_of_a_slot_succeeds(redis_server: RedisServer) -> None:
+    assert [redis_limits.reserve("sockets", "user", slot, 1) for slot in ("a", "a", "b")] == [True, True, False]
+
+
 async def test_process_counts_alone_while_redis_is_down(redis_server: RedisServer) -> None:
     limit = Throttle(lambda: 3, name="test")
     redis_server.kill9()

@@ -276,7 +276,7 @@ class Supervisor:
             delay = min(2.0**self._database_failures, MAX_DELAY)
             self._database_failures += 1
             self._database_starts_at = time.monotonic() + delay
-            self.print_line(f"{error} The next try is in {delay:.0f} s.")
+            self.print_line(f"{str(error).rstrip('.')}. The next try is in {delay:.0f} s.")
 
     def _check_service(self, service: Service) -> None:
         """Restart a service that has ended, and kill one that does not work; never wait."""

@@ -16,7 +16,7 @@ from chat.models.turn import ACTIVE
 from chat.turns import process
 from chat.turns.stop import request_stop
 from sessions_admin import audit
-from sessions_admin.models import Action, AuditRecord
+from sessions_admin.models import Action
 from sessions_admin.reports import Report
 
 
@@ -67,7 +67,7 @@ def reactivate_person(person_id: uuid.UUID, *, actor: str, reason: str = "") -> 
     attempt = audit.attempt(Action.REACTIVATE, actor=actor, person=person_id, reason=reason)
     with attempt, transaction.atomic(durable=True):
         person = lock_person(person_id, actor=actor)
-        if AuditRecord.objects.filter(action=Action.ERASE, person=str(person_id), result__has_key="lines").exists():
+        if audit.completed_erasures(person_id).exists():
             raise Conflict("The person was erased: the account stays closed.")
         # Closing the account may have been interrupted: the remaining ones would become valid again.
         ended, ended_tokens = login_sessions.end_all(person_id), tokens.end_all(person_id)

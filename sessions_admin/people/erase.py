@@ -30,7 +30,7 @@ from chat.models import AgentSession, Conversation, PendingDeletion, Turn, User
 from chat.models.session import is_held
 from chat.models.turn import Status
 from sessions_admin import audit
-from sessions_admin.models import Action, AuditRecord
+from sessions_admin.models import Action
 from sessions_admin.people import accounts, personal_data
 from sessions_admin.people.beyond_reach import BeyondReach, beyond_reach
 from sessions_admin.people.personal_data import Count, Subject
@@ -149,8 +149,7 @@ def erase_person(
 
 def newest_report(person_id: uuid.UUID) -> Erasure | None:
     """Return the report of a user's last completed erasure from the audit."""
-    ended = AuditRecord.objects.filter(action=Action.ERASE, person=str(person_id), result__has_key="lines")
-    record = ended.order_by("-pk").first()
+    record = audit.completed_erasures(person_id).order_by("-pk").first()
     if record is None:
         return None
     kept, finished = record.result, find_sign_off(record)

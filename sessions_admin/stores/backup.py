@@ -162,14 +162,14 @@ def _copy_memory(path: Path) -> None:
         with closing(sqlite3.connect(path)) as copy:
             copy.execute("PRAGMA journal_mode=DELETE")  # so that it is a single file
     except (sqlite3.Error, OSError, MemoryUnavailable) as error:
-        if _is_disk_full(error):
+        if _is_disk_full(error) or _is_disk_full(error.__cause__):
             raise BadInput(f"There is no space left in {path.parent.parent}.") from error
+        if isinstance(error, MemoryUnavailable):
+            raise
         raise MemoryUnavailable(f"The session store cannot be copied: {error}") from error
 
 
 def _is_disk_full(error: BaseException | None) -> bool:
-    if isinstance(error, MemoryUnavailable):
-        error = error.__cause__
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
     return isinstance(error, OSError) and error.errno == errno.ENOSPC
