@@ -22,8 +22,8 @@ PROCESS_LOCAL_CACHES = ("LocMemCache", "DummyCache")
 @register(TAG)
 def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Check the settings for every known pitfall."""
-    checks = (_apps, _database, _worker, _secrets, _public_url, _proxy, _session_folder, _extra_tools, _extra_apps)
-    return [found for check in checks for found in check()]
+    settings_checks = (_apps, _database, _worker, _secrets, _public_url, _proxy, _session_folder, _backups)
+    return [found for check in (*settings_checks, _extra_tools, _extra_apps) for found in check()]
 
 
 def _apps() -> Iterator[CheckMessage]:
@@ -132,6 +132,20 @@ def _session_folder() -> Iterator[CheckMessage]:
     elif path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
         yield Warning(
             f"{path} can be read by other users of this machine.", hint=f"chmod 600 {path}", id="threadkeeper.W002"
+        )
+
+
+def _backups() -> Iterator[CheckMessage]:
+    target = settings.BACKUP_TO
+    if (
+        target
+        and not target.startswith("s3://")
+        and not (os.path.isdir(target) and os.access(target, os.W_OK | os.X_OK))
+    ):
+        yield Warning(
+            f"BACKUP_TO is not a folder that this process can write: {target}",
+            hint="The daily backup fails until it is; or set it to s3://bucket/folder/.",
+            id="threadkeeper.W007",
         )
 
 

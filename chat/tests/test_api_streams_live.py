@@ -161,6 +161,7 @@ async def unread_stream(api: ApiClient, turn_id: str) -> AsyncIterator[None]:
         client_socket.close()
 
 
+@pytest.mark.long
 async def test_unread_streams_do_not_grow_the_server(scripted_server: ScriptedServer, endpoint: ModelServer) -> None:
     chunks = ["plain text " * 400] * 600
     endpoint.play(text_reply(*chunks))

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.service
     "size",
     [
         pytest.param(SHORT, id="short", marks=pytest.mark.long),
-        pytest.param(SHORT_OF_TWO, id="short-of-two"),
+        pytest.param(SHORT_OF_TWO, id="short-of-two", marks=pytest.mark.long),
         pytest.param(LONG, id="long", marks=pytest.mark.long),
         pytest.param(LONG_OF_TWO, id="long-of-two", marks=pytest.mark.long),
     ],

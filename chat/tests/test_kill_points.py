@@ -49,6 +49,15 @@ ORDERS = {
     "while pruning in the database": ([SINGLE, NEXT], [1, 2]),
     "while adding items in the database": ([SINGLE], [1, 2]),
 }
+# Those that every run plays: the model, the tools, and the commit in each store.
+ALWAYS = frozenset(
+    {
+        "before the model request",
+        "between two parallel tool calls",
+        "before the final commit",
+        "while adding items in the database",
+    }
+)
 LIMIT = 200
 SMALL_LIMIT = 6  # items: the second turn exceeds it, so that the first is pruned
 
@@ -133,7 +142,9 @@ def _statuses(conversation: Conversation) -> list[tuple[str]]:
     return conversation.database.query("SELECT status FROM chat_turn WHERE conversation_id = %s", conversation.id)
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(
+    "point", [pytest.param(point, marks=[] if point in ALWAYS else [pytest.mark.long]) for point in POINTS]
+)
 async def test_turn_is_finished_after_a_kill(
     point: str, servers: DyingServers, model: tuple[ModelServer, OrderTaker]
 ) -> None:

@@ -17,6 +17,7 @@ from config.tests.support import ServerProcess
 pytestmark = pytest.mark.service
 
 
+@pytest.mark.long
 async def test_conversation_continues_after_a_kill(server: ServerProcess) -> None:
     person, conversation_id = sign_in(server), uuid.uuid4()
     async with open_socket(server, person, conversation_id) as socket:

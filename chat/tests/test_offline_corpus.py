@@ -112,6 +112,7 @@ def plain(value: object) -> object:
     return {"": type(value).__name__, **kept}
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not (FOLDER / "blind.jsonl").exists(), reason="the blind file is not there")
 async def test_blind_utterances_pass_and_nothing_is_destroyed(
     start_runner: StartRunner, capsys: pytest.CaptureFixture[str]

@@ -126,6 +126,7 @@ def seconds_for(items: list[Item]) -> float:
     return time.thread_time() - started
 
 
+@pytest.mark.long
 def test_no_pattern_backtracks_exponentially() -> None:
     """Check the patterns themselves: none can match the same text in two ways inside a loop."""
     exploding = {pattern.pattern: found for pattern in PATTERNS if (found := Automaton(pattern).explodes())}
@@ -155,6 +156,7 @@ def test_rules_stop_in_time_after_any_earlier_message(earlier: str, text: str) -
     assert seconds_for([user(earlier), assistant("Which one?"), user(text)]) < MAX_SECONDS
 
 
+@pytest.mark.long
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(texts(190), min_size=10, max_size=50), st.sampled_from(["\n- ", "\n"]))
 def test_rules_stop_in_time_on_any_long_list(lines: list[str], bullet: str) -> None:

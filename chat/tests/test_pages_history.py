@@ -216,6 +216,7 @@ def test_turn_that_ends_during_the_query_is_shown_as_running(owner_client: Clien
     assert (shown["status"], shown["reply"]) == ("running", None)
 
 
+@pytest.mark.long
 def test_page_size_does_not_grow_with_messages_and_chats(
     owner: User, owner_client: Client, groceries: Conversation
 ) -> None:

@@ -62,3 +62,11 @@ async def test_lost_connection_is_replaced(lock: ProcessLock) -> None:
     await lock.acquire()
     (replacement,) = await holders(lock)
     assert replacement != holder
+
+
+async def test_released_lock_is_free_at_once(lock: ProcessLock) -> None:
+    """`restore` right after a server has stopped must not find its lock."""
+    for _ in range(50):
+        await lock.acquire()
+        await lock.release()
+        assert await holders(lock) == []

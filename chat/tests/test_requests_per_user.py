@@ -65,6 +65,7 @@ async def test_requests_above_the_limit_wait_and_other_users_do_not(narrow_serve
         assert {response.status_code for response in await asyncio.gather(*sent)} == {200}
 
 
+@pytest.mark.long
 async def test_many_tabs_that_load_at_once_are_answered(narrow_server: ServerProcess) -> None:
     person = sign_in(narrow_server)
     async with browser(narrow_server, person) as client:

@@ -28,7 +28,7 @@ from config.tests.support import (
     free_port,
 )
 
-pytestmark = [pytest.mark.service, pytest.mark.xdist_group("rolling upgrade")]
+pytestmark = [pytest.mark.service, pytest.mark.long, pytest.mark.xdist_group("rolling upgrade")]
 
 
 def git(*words: str) -> bytes:

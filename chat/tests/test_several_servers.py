@@ -89,7 +89,7 @@ async def test_approval_is_decided_on_another_server(pair: ServerPair) -> None:
             assert end["message"]["text"] == "They are gone."
 
 
-@pytest.mark.parametrize("is_killed", [True, False])
+@pytest.mark.parametrize("is_killed", [True, pytest.param(False, marks=pytest.mark.long)])
 async def test_turn_survives_the_end_of_its_server(pair: ServerPair, is_killed: bool) -> None:
     async with pair.open_sockets() as (at_a, at_b):
         turn_id = await pair.start_turn(at_a)

@@ -142,6 +142,7 @@ async def test_longer_turn_is_released_and_resumed_by_the_next_server_at_once(
     assert turns(server, conversation_id) == [("done", 2, 0, None)]
 
 
+@pytest.mark.long
 async def test_message_sent_during_shutdown_is_answered_once_by_the_next_server(
     server: ServerProcess, model: ModelServer, person: Person
 ) -> None:
@@ -199,6 +200,7 @@ async def test_message_sent_during_shutdown_is_answered_once_by_the_next_server(
     }
 
 
+@pytest.mark.long
 async def test_second_signal_stops_the_server_at_once_without_loss(
     server: ServerProcess, model: ModelServer, person: Person
 ) -> None:

@@ -136,6 +136,7 @@ async def wait_for_all_ends(crowd: Crowd) -> None:
             await socket.end_of(turn_id, within=SECONDS)
 
 
+@pytest.mark.long
 async def test_80_messages_from_40_sockets_are_answered_in_20_conversations(
     shared_server: ServerProcess, users: list[Person]
 ) -> None:

@@ -197,6 +197,7 @@ async def check_undisturbed(server: ServerProcess, seed: int, frames: int) -> No
     assert "Traceback" not in server.output, server.output[-3000:]
 
 
+@pytest.mark.long
 async def test_1000_invalid_frames_do_not_disturb_the_server(shared_server: ServerProcess) -> None:
     await check_undisturbed(shared_server, seed=20, frames=1000)
 

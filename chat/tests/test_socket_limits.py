@@ -50,6 +50,7 @@ async def test_messages_per_minute_are_limited(strict_server: ServerProcess) -> 
     assert count_rows(strict_server.database, other) == (0, 0, 0)
 
 
+@pytest.mark.long
 async def test_message_repeated_too_often_is_rate_limited(strict_server: ServerProcess) -> None:
     person, client_id = sign_in(strict_server), uuid.uuid4()
     async with open_socket(strict_server, person, uuid.uuid4()) as socket:

@@ -94,7 +94,7 @@ async def test_client_without_acknowledgements_gets_one_window_and_others_everyt
 
 
 @pytest.mark.service
-@pytest.mark.parametrize(("readers", "times"), [(1, 24), (12, 2)])
+@pytest.mark.parametrize(("readers", "times"), [(1, 24), pytest.param(12, 2, marks=pytest.mark.long)])
 async def test_60_unread_megabytes_cost_one_window_per_socket(
     scripted_server: ScriptedServer, person: Person, endpoint: ModelServer, readers: int, times: int
 ) -> None:

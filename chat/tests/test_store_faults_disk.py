@@ -59,6 +59,7 @@ async def test_turns_complete_while_the_file_is_locked_for_a_minute(damaged_stor
             await person.check_memory()
 
 
+@pytest.mark.long
 async def test_other_sockets_stay_responsive_while_turns_wait_for_the_lock(damaged_store_server: ServerProcess) -> None:
     """The event loop is free: another socket gets its pongs promptly while turns wait."""
     async with AsyncExitStack() as stack:

@@ -227,8 +227,12 @@ async def check_woken_server_changes_nothing(pair: ServerPair, moment: Moment, *
 @pytest.mark.parametrize(
     ("servers", "moment"),
     [
-        *(pytest.param(FILE, moment, id=name) for name, moment in MOMENTS.items()),
-        pytest.param(DATABASE, session_to_be_written, id="before the session is written to the database"),
+        pytest.param(FILE, session_to_be_written, id="before the session is written"),
+        pytest.param(FILE, model_streaming, id="while the model streams", marks=pytest.mark.long),
+        pytest.param(FILE, tool_in_transaction, id="during a tool call", marks=pytest.mark.long),
+        pytest.param(
+            DATABASE, session_to_be_written, id="before the session is written to the database", marks=pytest.mark.long
+        ),
     ],
     indirect=["servers"],
 )

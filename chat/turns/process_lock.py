@@ -1,12 +1,16 @@
 """Prove that a server process lives: by an advisory lock on a connection of its own."""
 
+import asyncio
 import uuid
+from contextlib import suppress
 
 import psycopg
 from django.db import connection
 from psycopg.conninfo import make_conninfo
 
 from chat.turns.lease import lock_key
+
+RELEASE_SECONDS = 1.0
 
 
 class ProcessLock:
@@ -36,9 +40,12 @@ class ProcessLock:
             raise ConnectionError(str(error)) from error
 
     async def release(self) -> None:
-        """Release the lock."""
+        """Release the lock, at once if PostgreSQL responds: it frees the lock of a closed connection only later."""
         held, self._connection, self.is_held = self._connection, None, False
         if held is not None:
+            with suppress(psycopg.Error, TimeoutError):
+                async with asyncio.timeout(RELEASE_SECONDS):
+                    await held.execute("SELECT pg_advisory_unlock_all()")
             await held.close()
 
 

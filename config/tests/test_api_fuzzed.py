@@ -109,7 +109,10 @@ def owner_ids(owner: User, make_session: MakeSession) -> dict[str, str]:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize(
+    "caller",
+    ["owner", "anonymous", *(pytest.param(caller, marks=pytest.mark.long) for caller in ("outsider", "expired"))],
+)
 def test_every_operation_matches_its_schema_in_process(
     owner: User, outsider: User, owner_ids: dict[str, str], caller: str
 ) -> None:

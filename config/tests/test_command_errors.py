@@ -26,6 +26,7 @@ def test_command_before_first_start_asks_to_run_up(tmp_path: Path) -> None:
     assert '"code": "failed"' in result.stdout
 
 
+@pytest.mark.long
 def test_command_with_closed_output_exits_silently(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -164,6 +164,7 @@ def server_responds(port: int, processes: "dict[str, subprocess.Popen[bytes]]", 
         return False
 
 
+@pytest.mark.long
 @pytest.mark.service
 def test_compose_deployment_serves_chat_and_stops_cleanly(deployment: Deployment) -> None:
     trust = ssl.create_default_context(cafile=deployment.certificate)

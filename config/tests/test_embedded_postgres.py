@@ -222,6 +222,7 @@ def test_exclusive_start_fails_after_waiting_for_another_process(running: Embedd
         start(running.folder, join=False, seconds=0.1)
 
 
+@pytest.mark.long
 def test_stop_waits_for_processes_that_joined(folder: Path) -> None:
     server = start(folder, durable=False)
     script = (
@@ -246,6 +247,7 @@ def test_stop_waits_for_processes_that_joined(folder: Path) -> None:
     guest.stdout.close()
 
 
+@pytest.mark.long
 def test_server_starts_in_folder_with_long_path(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 20) / "with, a comma" / "postgres"
     server = start(folder, durable=False)
@@ -267,6 +269,7 @@ def test_socket_folder_of_another_user_is_refused(tmp_path: Path) -> None:
         embedded_postgres.socket_folder(folder).rmdir()
 
 
+@pytest.mark.long
 def test_interrupted_first_start_is_repeated(tmp_path: Path) -> None:
     folder = tmp_path / "postgres"
     draft = tmp_path / "postgres.draft"
@@ -319,6 +322,7 @@ def test_single_command_starts_and_stops_its_own_server(folder: Path) -> None:
     assert not (folder / "postmaster.pid").exists()
 
 
+@pytest.mark.long
 def test_command_without_database_queries_starts_no_server(tmp_path: Path) -> None:
     result = run("manage.py", "makemigrations", "--check", "--dry-run", DATA_DIR=str(tmp_path))
     assert "Traceback" not in result.stderr

@@ -23,6 +23,7 @@ def locked_tables(database: LiveDatabase) -> Iterator[None]:
         yield
 
 
+@pytest.mark.long
 def test_request_that_waits_too_long_for_the_database_gets_503(server: ServerProcess) -> None:
     person = sign_in(server)
     signed_in = httpx.post(f"{server.url}/api/auth/login", json={"email": person.email, "password": PASSWORD}).json()

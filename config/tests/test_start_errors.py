@@ -62,7 +62,9 @@ def test_postgres_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     assert startup_error(tmp_path, "--port", "0").endswith("contains files that are not a database.")
 
 
-@pytest.mark.parametrize("has_key", [True, False], ids=["used before", "new"])
+@pytest.mark.parametrize(
+    "has_key", [pytest.param(True, id="used before", marks=pytest.mark.long), pytest.param(False, id="new")]
+)
 def test_read_only_data_folder_is_reported(tmp_path: Path, has_key: bool) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
@@ -101,12 +103,14 @@ def _as_ordinary_user(tmp_path: Path, folder: Path) -> "subprocess.CompletedProc
     return result
 
 
+@pytest.mark.long
 def test_invalid_admin_email_is_reported(tmp_path: Path) -> None:
     result = run("manage.py", "up", "--port", "0", DATA_DIR=str(tmp_path), ADMIN_EMAIL="boss")
     assert result.returncode == 1
     assert result.stderr == "ADMIN_EMAIL='boss' cannot be used: it must be an e-mail address.\n"
 
 
+@pytest.mark.long
 def test_missing_administrator_is_reported_and_can_be_created(live_database: LiveDatabase, tmp_path: Path) -> None:
     live_database.query("UPDATE chat_user SET is_superuser = false")
     variables = {"DATABASE_URL": live_database.url, "DATA_DIR": str(tmp_path), "ADMIN_PASSWORD": PASSWORD}
@@ -141,6 +145,7 @@ OTHER_COMMANDS = {
 }
 
 
+@pytest.mark.long
 def test_database_of_later_version_is_refused(live_database: LiveDatabase, tmp_path: Path) -> None:
     add = "INSERT INTO django_migrations (app, name, applied) VALUES (%s, %s, now())"
     live_database.query(add, "chat", "0999_of_a_later_version")
@@ -164,6 +169,7 @@ def test_database_of_later_version_is_refused(live_database: LiveDatabase, tmp_p
         assert live_database.query(f"SELECT count(*) FROM {table}") == [(0,)]  # noqa: S608
 
 
+@pytest.mark.long
 def test_migration_waiting_for_a_locked_table_is_reported(live_database: LiveDatabase, tmp_path: Path) -> None:
     variables = {"DATABASE_URL": live_database.url, "DATA_DIR": str(tmp_path)}
     live_database.query("DELETE FROM django_migrations WHERE app = 'chat' AND name > '0031'")
@@ -174,6 +180,7 @@ def test_migration_waiting_for_a_locked_table_is_reported(live_database: LiveDat
     assert result.stderr.startswith("A migration waited too long for a table that another transaction uses")
 
 
+@pytest.mark.long
 def test_concurrent_first_starts_wait_for_each_other(tmp_path: Path) -> None:
     with database(os.environ["DATABASE_URL"]) as (_, url):
         variables = clean_environment(DATABASE_URL=url, DATA_DIR=str(tmp_path), ADMIN_PASSWORD=PASSWORD)

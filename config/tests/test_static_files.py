@@ -117,6 +117,7 @@ def test_uncollected_files_are_served_from_the_folders_of_apps(client: Client) -
         assert response.status_code == 200
 
 
+@pytest.mark.long
 def test_files_are_collected_again_only_after_a_source_has_changed(
     collection: Path, tmp_path: Path, settings: Settings
 ) -> None:

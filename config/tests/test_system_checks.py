@@ -28,6 +28,7 @@ def test_default_settings_pass_all_checks() -> None:
         ("SECRET_KEY", "short", "E008"),
         ("SECRET_KEY", "a" * 60, "E008"),
         ("AGENT_SESSION_DB_PATH", Path("/missing/agent_sessions.db"), "W001"),
+        ("BACKUP_TO", "/missing/backups", "W007"),
     ],
 )
 def test_invalid_setting_is_reported(settings: Settings, name: str, value: object, expected: str) -> None:

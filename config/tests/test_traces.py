@@ -120,6 +120,7 @@ async def test_attempts_of_a_turn_share_one_trace(live_database: LiveDatabase, t
     assert all(b"planted" not in body for body in collector.bodies)
 
 
+@pytest.mark.long
 async def test_unreachable_collector_is_logged_once(live_database: LiveDatabase, tmp_path: Path) -> None:
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}", "OTEL_BSP_SCHEDULE_DELAY": "50"}
     with ServerProcess(live_database, tmp_path, **variables) as server:

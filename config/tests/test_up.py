@@ -36,7 +36,7 @@ def no_process_left(data_dir: Path) -> bool:
     return not processes_of(data_dir)
 
 
-def test_up_starts_with_empty_folder_and_recovers_from_killed_processes(data_dir: Path) -> None:
+def test_up_starts_with_empty_folder_and_stops_everything(data_dir: Path) -> None:
     up = Up(data_dir).await_ready()
     assert re.search(r"Admin +admin@localhost\n +Password +\S{16}", up.output)
     assert "Traceback" not in up.output
@@ -52,6 +52,13 @@ def test_up_starts_with_empty_folder_and_recovers_from_killed_processes(data_dir
     beside = run("manage.py", "shell", "--no-imports", "-c", count, DATA_DIR=str(data_dir))
     assert beside.stdout == "1\n", beside.stderr
 
+    assert up.stop() == 0
+    assert no_process_left(data_dir)
+
+
+@pytest.mark.long
+def test_up_recovers_from_killed_processes(data_dir: Path) -> None:
+    up = Up(data_dir).await_ready()
     for times, part in enumerate(["server", "worker", "sentinel", "database"], 1):
         killed = _process_of(up, part)
         killed.kill()
@@ -158,6 +165,7 @@ def _has_child(up: Up, word: str) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_killing_uv_stops_its_children(data_dir: Path) -> None:
     port, log = free_port(), data_dir.parent / "uv.log"
     admin = {"ADMIN_EMAIL": "Boss@Example.com", "ADMIN_PASSWORD": "correct horse battery"}

@@ -19,6 +19,7 @@ def servers(up: Up) -> list[psutil.Process]:
     return [child for child in children if "config.runtime.asgi_server" in child.cmdline()]
 
 
+@pytest.mark.long
 def test_killed_server_is_restarted_while_the_other_responds(live_database: LiveDatabase, tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     with RedisServer(tmp_path) as redis:

@@ -46,13 +46,14 @@ REASONS = {
 }
 
 
-@pytest.mark.parametrize("fault", ["pool", "threads"])
+@pytest.mark.parametrize("fault", [pytest.param("pool", marks=pytest.mark.long), "threads"])
 def test_stuck_server_exits_with_a_logged_reason(live_database: LiveDatabase, tmp_path: Path, fault: str) -> None:
     faulty = FaultyServer(live_database, tmp_path, fault, patience=SHORT)
     (line,) = faulty.trigger(within=25)
     assert REASONS[fault] in line
 
 
+@pytest.mark.long
 def test_suspended_server_continues_and_exits_when_its_loop_is_blocked(
     live_database: LiveDatabase, tmp_path: Path
 ) -> None:

@@ -109,7 +109,12 @@ def change_everything() -> None:
 
 @pytest.mark.parametrize(
     ("store_kind", "later"),
-    [(FILE, FILE), (DATABASE, DATABASE), (FILE, DATABASE), (DATABASE, FILE)],
+    [
+        (FILE, FILE),
+        (DATABASE, DATABASE),
+        pytest.param(FILE, DATABASE, marks=pytest.mark.long),
+        pytest.param(DATABASE, FILE, marks=pytest.mark.long),
+    ],
     indirect=["store_kind"],
 )
 def test_restore_brings_back_exactly_the_backup(
@@ -286,6 +291,7 @@ def test_older_backup_is_migrated(party: AgentSession, copy: Path, session_file:
     assert not StoreSample.objects.exists()
 
 
+@pytest.mark.long
 def test_restore_replaces_a_database_with_old_migrations(party: AgentSession, copy: Path, session_file: Path) -> None:
     before = rows_by_table()
     change_everything()

@@ -19,6 +19,7 @@ from django_q.models import Schedule
 from pytest_django import Settings
 from time_machine import travel
 
+from chat.exceptions import BadInput
 from chat.tests.live import open_socket, sign_in
 from config.runtime.processes import spawn
 from config.tests.support import LiveDatabase, ServerProcess, database, eventually, free_port, run
@@ -88,6 +89,14 @@ def test_daily_backup_keeps_the_newest_in_a_bucket(bucket: str, settings: Settin
 
 
 @pytest.mark.django_db(transaction=True)
+def test_daily_backup_into_a_missing_folder_fails_and_leaves_no_file(tmp_path: Path, settings: Settings) -> None:
+    settings.BACKUP_TO = str(tmp_path / "missing")
+    with pytest.raises(BadInput, match="is no folder"):
+        tasks.daily_backup()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.django_db(transaction=True)
 def test_invalid_backup_locations_are_rejected(bucket: str, tmp_path: Path) -> None:
     for location, reason in {
         "s3://nobody/": "The storage of s3://nobody refused: ",
@@ -106,6 +115,7 @@ def test_invalid_backup_locations_are_rejected(bucket: str, tmp_path: Path) -> N
         command_output("restore_drill", str(tmp_path))
 
 
+@pytest.mark.long
 @pytest.mark.service
 async def test_drill_restores_the_newest_backup_beside_a_running_site(
     live_database: LiveDatabase, tmp_path: Path, storage: str

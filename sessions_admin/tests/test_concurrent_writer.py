@@ -87,6 +87,7 @@ async def rebuild(held: HeldSession) -> None:
         await held.attempt(lifecycle.rebuild_session, held.session_id, actor=BY)
 
 
+@pytest.mark.long
 async def test_items_added_by_another_program_are_not_lost(held: HeldSession, writer: Writer) -> None:
     for operation in (edit, retry, rebuild):
         for _ in range(5):

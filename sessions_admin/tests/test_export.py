@@ -150,6 +150,7 @@ SELECT gen_random_uuid(), %(talk)s, id, 'assistant', repeat(md5(id::text), 50), 
 """
 
 
+@pytest.mark.long
 def test_export_of_a_long_conversation_uses_bounded_memory(owner: User, session_file: Path) -> None:
     change(ADD_LONG_CONVERSATION, {"talk": stored_turns.conversation(owner).pk, "user": owner.pk})
 

@@ -163,6 +163,7 @@ def killed_restore(
     yield KilledRestore(live_database, folder / "copy.zip", folder), session
 
 
+@pytest.mark.long
 @pytest.mark.service
 def test_restore_killed_while_waiting_keeps_its_copy_until_the_next_start(
     killed_restore: tuple[KilledRestore, AgentSession],
@@ -185,7 +186,7 @@ def test_restore_killed_while_waiting_keeps_its_copy_until_the_next_start(
 
 
 @pytest.mark.service
-@pytest.mark.parametrize("is_committed", [True, False])
+@pytest.mark.parametrize("is_committed", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_restore_killed_during_commit_is_completed_or_undone_at_startup(
     is_committed: bool, killed_restore: tuple[KilledRestore, AgentSession]
 ) -> None:

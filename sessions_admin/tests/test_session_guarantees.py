@@ -56,6 +56,7 @@ async def test_session_survives_a_restart_of_the_process(
     assert user_texts(list(script.last_call.input)) == ["One", "Two", "Three"]
 
 
+@pytest.mark.long
 async def test_session_keeps_at_most_200_items_in_whole_turns(chat: Chat, script: ScriptedModel) -> None:
     for n in range(30):
         calls = [function_call("list_tasks", "{}", call_id=f"c{n}-{i}") for i in range(4)]

@@ -106,6 +106,7 @@ def add_many(database: LiveDatabase, path: Path, user: uuid.UUID, count: int) ->
         file.execute("COMMIT")
 
 
+@pytest.mark.long
 def test_next_worker_completes_the_run_of_a_killed_worker(live_database: LiveDatabase, tmp_path: Path) -> None:
     user, path, count = live_database.add_user("owner@example.com"), tmp_path / "agent_sessions.db", 3 * BATCH
     add_many(live_database, path, user, count)

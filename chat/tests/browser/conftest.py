@@ -41,11 +41,11 @@ DESKTOP: dict[str, Any] = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of this folder; the tests of a module share a browser and run in one process."""
+    """Mark all tests of this folder; they share a browser and a server, and run in one process."""
     for item in items:
         if item.path.is_relative_to(os.path.dirname(__file__)):
             item.add_marker("browser")
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 @pytest.fixture(scope="package")

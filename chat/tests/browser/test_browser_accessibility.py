@@ -1,5 +1,6 @@
 """Touch targets, forced colours, truncated titles, the copy button and initial focus."""
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from chat.tests.browser.conftest import Person, send_message
@@ -17,6 +18,7 @@ SMALL = """() => [...document.querySelectorAll("a, button, summary, select, text
     .map(([box, one]) => `${box.width.toFixed(1)}x${box.height.toFixed(1)} ${one.outerHTML.slice(0, 120)}`)"""
 
 
+@pytest.mark.long
 def test_touch_targets_of_a_chat_are_large_enough(phone: Page) -> None:
     send_message(phone, "Add three tasks: book a table, call Mum, water the plants")
     send_message(phone, "Mark task 1 as done")
@@ -45,6 +47,7 @@ SETTINGS = ("/settings/", "/settings/tokens/", "/settings/data/", "/accounts/pas
 SIGNED_OUT = ("/accounts/login/", "/accounts/signup/", "/accounts/reset/")
 
 
+@pytest.mark.long
 def test_other_pages_fit_a_phone_and_have_large_touch_targets(phone: Page, person: Person, site: ServerProcess) -> None:
     send_message(phone, "Add a task to buy milk")
     trash = (

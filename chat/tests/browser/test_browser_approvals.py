@@ -5,6 +5,7 @@ import re
 from functools import partial
 from typing import Any
 
+import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from chat.tests.browser.conftest import Person, assert_same_after_reload, assert_same_html, expect_state, send_message
@@ -302,6 +303,7 @@ def test_regenerating_while_an_approval_waits_needs_confirmation(fake_server: Fa
     fake_server.wait_for("turn.retry")
 
 
+@pytest.mark.long
 def test_toast_on_a_phone_covers_no_controls(fake_server: FakeServer, person: Person) -> None:
     page = fake_server.page
     page.set_viewport_size({"width": 390, "height": 844})
@@ -423,6 +425,7 @@ def test_first_decision_of_two_tabs_wins(person: Person) -> None:
     assert decided == [(1,)]
 
 
+@pytest.mark.long
 def test_visible_and_hidden_tabs_mark_chats_with_a_waiting_approval(person: Person) -> None:
     page = chat_with_approval(person)
     elsewhere = person.page("/")
@@ -446,6 +449,7 @@ def test_visible_and_hidden_tabs_mark_chats_with_a_waiting_approval(person: Pers
     expect(elsewhere.get_by_test_id("waiting")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_approval_shows_without_javascript_and_survives_reload_and_restart(person: Person, chromium: Browser) -> None:
     page = chat_with_approval(person)
     bare = chromium.new_context(java_script_enabled=False, storage_state=person.context.storage_state())
@@ -467,6 +471,7 @@ def test_approval_shows_without_javascript_and_survives_reload_and_restart(perso
     person.page_errors[:] = [fault for fault in person.page_errors if "ERR_CONNECTION_REFUSED" not in fault]
 
 
+@pytest.mark.long
 def test_declining_by_a_message_gives_both_replies(person: Person) -> None:
     page = chat_with_approval(person)
     other = person.page(page.url.removeprefix(person.site.url))

@@ -47,12 +47,14 @@ def test_anonymous_pages_have_no_violations(person: Person) -> None:
     ignore_failed_requests(person)
 
 
+@pytest.mark.long
 def test_pages_of_a_new_user_have_no_violations(person: Person, page: Page) -> None:
     for path in SIGNED_IN:
         page.goto(person.url + path)
         assert violations(page) == [], path
 
 
+@pytest.mark.long
 def test_error_pages_have_no_violations(person: Person) -> None:
     page = person.page()
     for name in ("403.html", "403_csrf.html", "404.html", "500.html", "503.html", "refused.html"):
@@ -62,6 +64,7 @@ def test_error_pages_have_no_violations(person: Person) -> None:
         assert violations(page) == [], name
 
 
+@pytest.mark.long
 def test_chat_with_all_kinds_of_content_has_no_violations(fake_server: FakeServer) -> None:
     page = fake_server.page
     turn = fake_server.accept(fake_server.send_message("show me"))
@@ -128,6 +131,7 @@ def test_chat_in_use_has_no_violations(person: Person) -> None:
     assert violations(page) == []
 
 
+@pytest.mark.long
 def test_earlier_version_has_no_violations(person: Person) -> None:
     page = person.open_connected_chat()
     send_message(page, "Add a task to buy milk")
@@ -140,6 +144,7 @@ def test_earlier_version_has_no_violations(person: Person) -> None:
     assert violations(page) == []
 
 
+@pytest.mark.long
 def test_drawers_on_a_phone_have_no_violations(person: Person, page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     for name in ("Chats", "Tasks"):
@@ -148,6 +153,7 @@ def test_drawers_on_a_phone_have_no_violations(person: Person, page: Page) -> No
         page.keyboard.press("Escape")
 
 
+@pytest.mark.long
 def test_archived_and_trashed_chats_have_no_violations(person: Person) -> None:
     page = person.open_connected_chat()
     for item in ("milk", "eggs", "bread"):
@@ -167,6 +173,7 @@ def test_archived_and_trashed_chats_have_no_violations(person: Person) -> None:
     assert violations(page) == []
 
 
+@pytest.mark.long
 def test_changed_settings_and_new_token_have_no_violations(person: Person, page: Page) -> None:
     page.goto(person.url + "/settings/")
     page.get_by_role("button", name="Save", exact=True).click()

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 
 from chat.tests.browser.conftest import Person, assert_same_after_reload, expect_state, send_message
@@ -115,6 +116,7 @@ def test_chat_is_archived_trashed_and_restored_in_all_tabs(person: Person) -> No
         expect(links(tab)).to_have_text(["Add a task to call Mum", "Add a task to buy milk"])
 
 
+@pytest.mark.long
 def test_permanently_deleted_chat_disappears_from_open_tabs(person: Person) -> None:
     page = start_chats(person, "Add a task to buy milk")
     offline_tab = person.page(page.url.removeprefix(person.site.url))
@@ -161,6 +163,7 @@ def test_chat_due_for_the_trash_shows_a_warning_and_can_be_kept(person: Person) 
     expect(page.get_by_test_id("shelf-strip")).to_be_hidden()
 
 
+@pytest.mark.long
 def test_trash_and_archive_work_by_touch(person: Person, chromium: Browser) -> None:
     start_chats(person, "Add a task to buy " + "milk" * 30)
     phone = chromium.new_context(
@@ -194,6 +197,7 @@ def test_trash_and_archive_work_by_touch(person: Person, chromium: Browser) -> N
     phone.close()
 
 
+@pytest.mark.long
 def test_trash_and_restore_work_without_javascript(person: Person, chromium: Browser) -> None:
     start_chats(person, "Add a task to buy milk")
     bare = chromium.new_context(java_script_enabled=False, storage_state=person.context.storage_state())
@@ -259,6 +263,7 @@ def test_chats_due_for_the_trash_load_while_scrolling(person: Person) -> None:
     expect(page.get_by_role("link", name="Show more")).to_be_hidden()
 
 
+@pytest.mark.long
 def test_rename_conflict_offers_a_choice_and_moved_chat_is_not_renamed(
     person: Person,
 ) -> None:

@@ -38,6 +38,7 @@ def count_bytes(page: Page) -> dict[str, float]:
     return sizes
 
 
+@pytest.mark.long
 def test_first_load_is_small_and_second_load_is_cached(person: Person) -> None:
     signed_in = person.open_new_chat()
     cookies = person.context.cookies()

@@ -52,6 +52,7 @@ def requested_models(models: ThreadedModelServer) -> list[str]:
     return [request.model for request in models.requests]
 
 
+@pytest.mark.long
 def test_model_is_chosen_with_the_first_message_and_changed_later(person: Person, models: ThreadedModelServer) -> None:
     page = person.open_connected_chat()
     select = page.get_by_label("Model", exact=True)

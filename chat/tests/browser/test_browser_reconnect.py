@@ -104,6 +104,7 @@ def ignore_network_errors(person: Person) -> None:
     person.page_errors[:] = [fault for fault in person.page_errors if not network_error.search(fault)]
 
 
+@pytest.mark.long
 def test_second_tab_follows_the_reply_after_first_closes_and_a_reload(
     person: Person, model: ThreadedModelServer
 ) -> None:
@@ -164,7 +165,7 @@ def turn_of(person: Person, url: str) -> tuple[str, str]:
     return status, text
 
 
-@pytest.mark.parametrize("how", ["stopped", "killed"])
+@pytest.mark.parametrize("how", [pytest.param("stopped", marks=pytest.mark.long), "killed"])
 def test_restarted_server_resumes_the_reply(
     person: Person, model: ThreadedModelServer, site: ServerProcess, how: str
 ) -> None:
@@ -200,6 +201,7 @@ def test_suspended_page_catches_up(chromium: Browser, person: Person, model: Thr
     check_answered_once(person, page, model=model)
 
 
+@pytest.mark.long
 def test_suspended_page_catches_up_after_restart_and_end_of_reply(
     chromium: Browser, person: Person, model: ThreadedModelServer, site: ServerProcess
 ) -> None:
@@ -293,6 +295,7 @@ def test_closed_socket_is_reopened_and_the_reply_continues(
     check_answered_once(person, page, model=model)
 
 
+@pytest.mark.long
 def test_silent_socket_is_detected_and_replaced(
     person: Person, model: ThreadedModelServer, socket_proxy: SocketProxy
 ) -> None:

@@ -18,6 +18,8 @@ from chat.tests.browser.conftest import expect_state, send_message
 from config.tests.nginx import Nginx
 from config.tests.support import PASSWORD, LiveDatabase, ServerProcess, database, free_port
 
+pytestmark = pytest.mark.long
+
 ROOT = "/chat"
 STAFF = "staff@example.com"
 

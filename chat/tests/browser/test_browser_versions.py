@@ -5,6 +5,7 @@ import re
 import uuid
 from typing import Any
 
+import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from chat.tests.browser.conftest import Person, assert_same_after_reload, assert_same_html, expect_state, send_message
@@ -217,6 +218,7 @@ def test_open_edit_is_kept_when_another_tab_replaces_the_turn(fake_server: FakeS
 # The tests below use a real server.
 
 
+@pytest.mark.long
 def test_edited_message_is_answered_and_earlier_version_is_readable(person: Person, chromium: Browser) -> None:
     page = person.open_connected_chat()
     send_message(page, "Add a task to buy milk")
@@ -279,6 +281,7 @@ def test_regenerated_reply_replaces_the_old_one_in_all_tabs(person: Person) -> N
     expect(page.locator(f'[id="turn-{first}"]')).to_be_visible()
 
 
+@pytest.mark.long
 def test_edit_survives_a_reload_while_offline(person: Person) -> None:
     page = person.open_connected_chat()
     send_message(page, "Add a task to buy milk")

@@ -100,6 +100,7 @@ async def test_guardrail_request_describes_the_extra_tools(
     assert "- note_time: Note in the person's timesheet how long something took." in endpoint.requests[0].instructions
 
 
+@pytest.mark.long
 @pytest.mark.service
 async def test_kill_before_the_tool_output_is_journaled_does_not_repeat_the_call(
     live_database: LiveDatabase, tmp_path: Path

@@ -45,6 +45,7 @@ def start_endpoint(tmp_path: Path) -> Iterator[StartEndpoint]:
         process.wait()
 
 
+@pytest.mark.long
 async def test_conversation_and_tasks_survive_a_kill(
     start_endpoint: StartEndpoint, live_database: LiveDatabase, tmp_path: Path, api: Api
 ) -> None:

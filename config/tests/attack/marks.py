@@ -1,4 +1,4 @@
-"""Marks of the attacks. `-m attack` runs all but the long ones, the ordinary suite runs the quick ones."""
+"""Marks of the attacks; `-m attack` runs them."""
 
 import pytest
 
@@ -11,4 +11,3 @@ def _group(name: str) -> list[pytest.MarkDecorator]:
 product_group = _group("attack")
 load_group = _group("attack with much")
 connection_group = _group("attack on connections")
-quick = pytest.mark.quick

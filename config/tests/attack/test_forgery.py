@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from config.tests.attack.clients import Browser, Person
-from config.tests.attack.marks import product_group, quick
+from config.tests.attack.marks import product_group
 from config.tests.attack.product import HOST, ORIGIN, Product
 
 pytestmark = product_group
@@ -90,7 +90,6 @@ def test_form_without_csrf_token_is_refused(person: Person) -> None:
     assert browser.is_signed_in
 
 
-@quick
 def test_api_request_with_session_cookie_needs_csrf_token(person: Person) -> None:
     browser, thread = person.browser, person.new_thread()
     operations = [

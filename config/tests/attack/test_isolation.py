@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from config.tests.attack.clients import Browser, Person, new_person, new_token, open_socket
-from config.tests.attack.marks import product_group, quick
+from config.tests.attack.marks import product_group
 from config.tests.attack.product import Product
 
 pytestmark = product_group
@@ -97,7 +97,6 @@ BODIES: list[dict[str, Any]] = [
 ]
 
 
-@quick
 def test_api_response_for_foreign_id_equals_that_for_unknown_id(belongings: Belongings, person: Person) -> None:
     with person.program() as program:
         for method, path in operations(program):

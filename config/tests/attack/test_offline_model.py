@@ -1,7 +1,7 @@
 """The built-in model: no message blocks the server for other users."""
 
 from config.tests.attack.clients import Person, open_socket
-from config.tests.attack.marks import product_group, quick
+from config.tests.attack.marks import product_group
 from config.tests.attack.product import Product, Watch
 from config.tests.attack.test_markup import MARKUP
 
@@ -55,7 +55,6 @@ async def await_replies(person: Person, texts: list[str], *, within: float) -> N
 
 
 # This message once blocked the event loop for ten seconds.
-@quick
 async def test_repetitive_message_does_not_block_event_loop(product: Product, person: Person) -> None:
     health = await measure_latency(product, person, REPETITIVE[:1], within=60)
     health.check_latency()

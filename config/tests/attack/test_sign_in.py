@@ -5,7 +5,7 @@ import time
 
 from config.tests.attack.clients import Browser, Person, new_person
 from config.tests.attack.mail import Mailbox
-from config.tests.attack.marks import product_group, quick
+from config.tests.attack.marks import product_group
 from config.tests.attack.product import ORIGIN, Product
 
 pytestmark = product_group
@@ -25,7 +25,6 @@ def test_sign_in_duration_does_not_reveal_accounts(product: Product) -> None:
     assert known < 2 * unknown and unknown < 2 * known, seconds
 
 
-@quick
 def test_emailed_link_uses_public_url_despite_forged_host(product: Product, mailbox: Mailbox, person: Person) -> None:
     with Browser(product) as browser:
         page = browser.get("/accounts/reset/")

@@ -10,7 +10,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from config.tests.attack.clients import Person, connect_socket, new_person, open_socket
-from config.tests.attack.marks import product_group, quick
+from config.tests.attack.marks import product_group
 from config.tests.attack.product import Product, Watch, private_memory
 from config.tests.support import eventually
 
@@ -43,7 +43,6 @@ def busy_person(product: Product) -> Person:
     return person
 
 
-@quick
 async def test_task_update_sends_only_the_change_among_5000_tasks(product: Product, busy_person: Person) -> None:
     changes = 5
     async with contextlib.AsyncExitStack() as stack:

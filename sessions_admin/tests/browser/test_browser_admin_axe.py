@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from chat.tests.browser.axe import violations
@@ -23,6 +24,7 @@ FORMS = ("auth/group", "sessions_admin/auditrecord")
 VERBS = ("Expire now…", "Clear permanently…", "Hold…")
 
 
+@pytest.mark.long
 def test_admin_pages_have_no_axe_violations_and_fit_a_phone(site: Site) -> None:
     staff = site.person("staff@example.com")
     site.database.query("UPDATE chat_user SET is_staff = true, is_superuser = true WHERE email = %s", staff.email)

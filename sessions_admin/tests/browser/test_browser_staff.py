@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 
 import psycopg
+import pytest
 from playwright.sync_api import Page, expect
 
 from chat.tests.browser.conftest import Visitor, expect_state, send_message
@@ -78,6 +79,7 @@ def status_of(page: Page, path: str) -> int:
     return page.request.get(re.sub(r"/admin/.*", path, page.url), max_redirects=0).status
 
 
+@pytest.mark.long
 def test_staff_preview_run_and_stop_cleanups_and_held_session_stays(site: Site) -> None:
     runs = site.database.query("SELECT count(*) FROM sessions_admin_cleanuprun")[0][0]
     owner = site.person("owner@example.com")
