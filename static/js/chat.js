@@ -64,20 +64,20 @@ class ChatPage {
     const edits = new TaskEdits({
       draw: () => this.draw(),
       revision: () => this.state.tasks_revision,
-      signedOut: () => this.showTrouble("signed out"),
+      signedOut: () => this.showConnectionError("signed out"),
     });
     this.tasks = new TaskPanel({
       edits, zone, more: () => this.showMoreTasks(), draw: () => this.draw(), draft: (name) => new Draft(`task:${name}`),
     });
     this.conversations = new ConversationList(zone);
     this.shelf = new Shelf({
-      changed: (conversation) => this.frame({ type: "conversation.updated", conversation }),
-      signedOut: () => this.showTrouble("signed out"),
+      changed: (conversation) => this.onFrame({ type: "conversation.updated", conversation }),
+      signedOut: () => this.showConnectionError("signed out"),
       zone,
     });
     this.model = new ModelChoice({
-      changed: (conversation) => this.frame({ type: "conversation.updated", conversation }),
-      signedOut: () => this.showTrouble("signed out"),
+      changed: (conversation) => this.onFrame({ type: "conversation.updated", conversation }),
+      signedOut: () => this.showConnectionError("signed out"),
       warn: (detail) => this.warn(detail),
     });
     this.decision = new DecisionDialog(zone);
@@ -99,9 +99,9 @@ class ChatPage {
     this.earlier = new More(byId("earlier"), () => this.loadEarlier());
     this.scroll = new StickyScroll(byId("scroller"), byId("transcript"), byId("to-end"));
     this.connection = new Connection(url(`/ws/chat/${id}/`), {
-      frame: (frame) => this.frame(frame),
-      state: (state) => this.showConnection(state),
-      trouble: (why) => this.showTrouble(why),
+      onFrame: (frame) => this.onFrame(frame),
+      onState: (state) => this.showConnection(state),
+      onError: (error) => this.showConnectionError(error),
     });
   }
 
@@ -175,7 +175,7 @@ class ChatPage {
   async ask(path) {
     try {
       const answer = await fetch(path, { headers: { accept: "application/json" } });
-      if (answer.redirected) this.showTrouble("signed out");
+      if (answer.redirected) this.showConnectionError("signed out");
       return answer.ok && !answer.redirected ? await answer.json() : null;
     } catch {
       return null;
@@ -317,7 +317,7 @@ class ChatPage {
   }
 
   /** @param {any} frame */
-  frame(frame) {
+  onFrame(frame) {
     if (frame.type === "error") this.refused(frame);
     if (frame.type === "message.accepted") this.accepted(frame);
     if (frame.type === "conversation.deleted" && frame.id === this.state.conversation_id) this.warn(DELETED);
@@ -372,8 +372,8 @@ class ChatPage {
     this.state = asked;
     try {
       const answer = await fetch(this.statePath(asked), { headers: { accept: "application/json" } });
-      if (answer.redirected) this.showTrouble("signed out");
-      else if (answer.status === 404) this.frame({ type: "conversation.deleted", id: asked.conversation_id });
+      if (answer.redirected) this.showConnectionError("signed out");
+      else if (answer.status === 404) this.onFrame({ type: "conversation.deleted", id: asked.conversation_id });
       else if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
       if (answer.redirected || !answer.ok) return false;
       const data = await answer.json();
@@ -482,19 +482,19 @@ class ChatPage {
     this.draw();
   }
 
-  /** @param {import("./socket.js").Trouble | null} why */
-  showTrouble(why) {
-    if (why === null) return this.warn("");
+  /** @param {import("./socket.js").ConnectionError | null} error */
+  showConnectionError(error) {
+    if (error === null) return this.warn("");
     const texts = {
       "signed out": "You are signed out.",
       "not found": "This chat belongs to somebody else, or is gone.",
       "too many": "You have this open in too many tabs. Close some, and this one goes on by itself.",
     };
-    this.warn(texts[why], why !== "too many");
-    if (why === "signed out") this.offerSignIn();
+    this.warn(texts[error], error !== "too many");
+    if (error === "signed out") this.showSignInLink();
   }
 
-  offerSignIn() {
+  showSignInLink() {
     const link = document.createElement("a");
     link.href = `${byId("chat").dataset.loginUrl}?next=${encodeURIComponent(location.pathname)}`;
     link.textContent = "Sign in again";

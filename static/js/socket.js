@@ -1,22 +1,23 @@
 // @ts-check
-/** The connection: opened again whenever it is lost, for as long as that makes sense. */
+/** The chat's websocket. It reconnects after a failure, unless the server closed it for good. */
 
-const FIRST_WAIT = 400;
-const LONGEST_WAIT = 15_000;
-const TOO_MANY_WAIT = 30_000;
-const ALIVE_EVERY = 20_000;
-const ANSWER_WITHIN = 10_000;
-const ACKNOWLEDGE_EVERY = 250;
+const INITIAL_DELAY = 400;
+const MAX_DELAY = 15_000;
+const TOO_MANY_SOCKETS_DELAY = 30_000;
+const PING_INTERVAL = 20_000;
+const PONG_TIMEOUT = 10_000;
+const ACK_INTERVAL = 250;
 
 /**
  * @typedef {"online" | "connecting" | "offline"} ConnectionState
- * @typedef {"signed out" | "not found" | "too many"} Trouble
+ * @typedef {"signed out" | "not found" | "too many"} ConnectionError
  */
 
 export class Connection {
   /**
    * @param {string} path
-   * @param {{frame: (frame: any) => void, state: (state: ConnectionState) => void, trouble: (why: Trouble | null) => void}} listener
+   * @param {{onFrame: (frame: any) => void, onState: (state: ConnectionState) => void,
+   *   onError: (error: ConnectionError | null) => void}} listener  `onError(null)` clears the error
    */
   constructor(path, listener) {
     this.url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
@@ -24,36 +25,35 @@ export class Connection {
     /** @type {WebSocket | null} */
     this.socket = null;
     this.failures = 0;
-    this.ended = false;
+    this.stopped = false;
     this.pings = 0;
-    this.timers = { reconnect: 0, alive: 0, answer: 0, acknowledge: 0 };
+    this.timers = { reconnect: 0, ping: 0, pong: 0, ack: 0 };
     /** @type {Map<string, {type: string, turn_id: string, attempt: number, n: number}>} */
-    this.seen = new Map();
+    this.pendingAcks = new Map();
   }
 
-  /** Connect, and stay connected. */
   start() {
-    addEventListener("online", () => this.now());
+    addEventListener("online", () => this.reconnectNow());
     addEventListener("offline", () => this.socket?.close());
-    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.now());
-    // A page with an open socket cannot be kept for the back button.
+    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.reconnectNow());
+    // A page with an open socket cannot enter the back/forward cache.
     addEventListener("pagehide", () => this.pause());
-    addEventListener("pageshow", (event) => event.persisted && this.now());
+    addEventListener("pageshow", (event) => event.persisted && this.reconnectNow());
     this.connect();
   }
 
   connect() {
     clearTimeout(this.timers.reconnect);
-    this.listener.state("connecting");
+    this.listener.onState("connecting");
     const socket = new WebSocket(this.url);
     this.socket = socket;
     socket.addEventListener("message", (event) => this.socket === socket && this.receive(event.data));
-    socket.addEventListener("close", (event) => this.socket === socket && this.lost(event.code));
+    socket.addEventListener("close", (event) => this.socket === socket && this.closed(event.code));
   }
 
-  /** Connect at once where a wait was going on. */
-  now() {
-    if (this.ended || this.socket !== null) return;
+  /** Connect without waiting for the reconnect delay. */
+  reconnectNow() {
+    if (this.stopped || this.socket !== null) return;
     this.failures = 0;
     this.connect();
   }
@@ -61,88 +61,89 @@ export class Connection {
   pause() {
     const socket = this.socket;
     this.socket = null;
-    this.stopTimers();
+    this.clearTimers();
     socket?.close();
   }
 
-  stopTimers() {
+  clearTimers() {
     for (const timer of Object.values(this.timers)) clearTimeout(timer);
-    this.timers.acknowledge = 0;
-    this.seen.clear();
+    this.timers.ack = 0;
+    this.pendingAcks.clear();
   }
 
   /** @param {string} data */
   receive(data) {
-    clearTimeout(this.timers.answer);
-    this.keepAlive();
+    clearTimeout(this.timers.pong);
+    this.schedulePing();
     const frame = JSON.parse(data);
     if (frame.type === "pong") return;
     if (frame.type === "ready") {
       this.failures = 0;
-      this.listener.trouble(null);
-      this.listener.state("online");
+      this.listener.onError(null);
+      this.listener.onState("online");
     }
     if (typeof frame.turn_id === "string" && typeof frame.n === "number") this.acknowledge(frame);
-    this.listener.frame(frame);
+    this.listener.onFrame(frame);
   }
 
   /** @param {{turn_id: string, attempt: number, n: number}} frame */
   acknowledge({ turn_id, attempt, n }) {
-    this.seen.set(turn_id, { type: "log.ack", turn_id, attempt, n });
-    this.timers.acknowledge ||= window.setTimeout(() => {
-      this.timers.acknowledge = 0;
-      for (const ack of this.seen.values()) this.send(ack);
-      this.seen.clear();
-    }, ACKNOWLEDGE_EVERY);
+    this.pendingAcks.set(turn_id, { type: "log.ack", turn_id, attempt, n });
+    this.timers.ack ||= window.setTimeout(() => {
+      this.timers.ack = 0;
+      for (const ack of this.pendingAcks.values()) this.send(ack);
+      this.pendingAcks.clear();
+    }, ACK_INTERVAL);
   }
 
-  /** Ask now and then whether the other end is there: a network that is gone does not say so. */
-  keepAlive() {
-    clearTimeout(this.timers.alive);
-    this.timers.alive = window.setTimeout(() => {
+  /** Ping after a silence, to detect a lost network, for which the browser fires no event. */
+  schedulePing() {
+    clearTimeout(this.timers.ping);
+    this.timers.ping = window.setTimeout(() => {
       this.pings += 1;
       this.send({ type: "ping", n: this.pings });
-      this.timers.answer = window.setTimeout(() => this.abandon(), ANSWER_WITHIN);
-    }, ALIVE_EVERY);
+      this.timers.pong = window.setTimeout(() => this.abandon(), PONG_TIMEOUT);
+    }, PING_INTERVAL);
   }
 
-  /** Give up a socket that no longer answers; its own close event may be minutes away. */
+  /** Replace a socket that does not respond; its own close event may take minutes. */
   abandon() {
     const socket = this.socket;
-    this.lost(1006);
+    this.closed(1006);
     socket?.close();
   }
 
   /** @param {number} code */
-  lost(code) {
+  closed(code) {
     this.socket = null;
-    this.stopTimers();
+    this.clearTimers();
     this.failures += 1;
-    this.listener.state("offline");
-    if (code === 4401) return this.end("signed out");
-    if (code === 4404) return this.end("not found");
-    if (code === 4429) this.listener.trouble("too many");
-    this.timers.reconnect = window.setTimeout(() => this.connect(), code === 4429 ? TOO_MANY_WAIT : this.wait(code));
+    this.listener.onState("offline");
+    if (code === 4401) return this.stop("signed out");
+    if (code === 4404) return this.stop("not found");
+    if (code === 4429) this.listener.onError("too many");
+    this.timers.reconnect = window.setTimeout(() => this.connect(), this.reconnectDelay(code));
   }
 
   /**
-   * Wait longer after each failure, and never in step with others who lost the same server.
+   * Return the delay in milliseconds: exponential backoff, with jitter so that clients do not reconnect together.
    * @param {number} code
    */
-  wait(code) {
+  reconnectDelay(code) {
     if (code === 4408) return 0;
-    const most = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** (this.failures - 1));
-    return most / 2 + (Math.random() * most) / 2;
+    if (code === 4429) return TOO_MANY_SOCKETS_DELAY;
+    const max = Math.min(MAX_DELAY, INITIAL_DELAY * 2 ** (this.failures - 1));
+    return max / 2 + (Math.random() * max) / 2;
   }
 
-  /** @param {Trouble} why */
-  end(why) {
-    this.ended = true;
-    this.listener.trouble(why);
+  /** @param {ConnectionError} error */
+  stop(error) {
+    this.stopped = true;
+    this.listener.onError(error);
   }
 
   /**
-   * Send a frame, if there is a connection; tell whether there was.
+   * Send a frame if the socket is open; return whether it was sent.
    * @param {object} frame
    */
   send(frame) {

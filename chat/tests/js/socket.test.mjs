@@ -5,7 +5,7 @@ import { beforeEach, test } from "node:test";
 
 /** @type {FakeSocket[]} */
 let sockets = [];
-/** @type {{work: () => void, wait: number, cleared: boolean}[]} */
+/** @type {{callback: () => void, delay: number, cleared: boolean}[]} */
 let timers = [];
 /** @type {Map<string, (event: any) => void>} */
 let events = new Map();
@@ -25,15 +25,15 @@ class FakeSocket {
     this.sent.push(JSON.parse(text));
   }
   close() {}
-  gets(frame) {
+  simulateMessage(frame) {
     this.listeners.get("message")({ data: JSON.stringify(frame) });
   }
-  ends(code) {
+  simulateClose(code) {
     this.listeners.get("close")({ code });
   }
 }
 
-const setTimer = (work, wait) => timers.push({ work, wait, cleared: false });
+const setTimer = (callback, delay) => timers.push({ callback, delay, cleared: false });
 const clearTimer = (id) => {
   if (id) timers[id - 1].cleared = true;
 };
@@ -55,12 +55,12 @@ beforeEach(() => {
 });
 
 /** Open a page's connection and record what it reports to the page. */
-function opened() {
-  const reported = { states: [], troubles: [], frames: [] };
+function openConnection() {
+  const reported = { states: [], errors: [], frames: [] };
   const connection = new Connection("/ws/chat/x/", {
-    frame: (frame) => reported.frames.push(frame),
-    state: (state) => reported.states.push(state),
-    trouble: (reason) => reported.troubles.push(reason),
+    onFrame: (frame) => reported.frames.push(frame),
+    onState: (state) => reported.states.push(state),
+    onError: (error) => reported.errors.push(error),
   });
   connection.start();
   return { connection, reported };
@@ -70,84 +70,84 @@ const pending = () => timers.filter((timer) => !timer.cleared);
 const last = (list) => list[list.length - 1];
 
 /** Close the newest socket; return the delay before the page opens the next one. */
-function wait(code = 1006) {
+function closeSocket(code = 1006) {
   const before = timers.length;
-  last(sockets).ends(code);
+  last(sockets).simulateClose(code);
   assert.equal(timers.length, before + 1);
-  return last(timers).wait;
+  return last(timers).delay;
 }
 
 /** Fire the newest timer. */
-function elapse() {
+function fireTimer() {
   const timer = last(timers);
   timer.cleared = true;
-  timer.work();
+  timer.callback();
 }
 
 test("reconnect delay doubles after each failure from 400 ms to at most 15 s", () => {
-  opened();
+  openConnection();
   for (let failure = 0; failure < 40; failure += 1) {
-    const most = Math.min(15_000, 400 * 2 ** failure);
-    const waited = wait();
-    assert.ok(waited >= most / 2 && waited <= most, `failure ${failure + 1}: ${waited} of ${most}`);
-    elapse();
+    const max = Math.min(15_000, 400 * 2 ** failure);
+    const delay = closeSocket();
+    assert.ok(delay >= max / 2 && delay <= max, `failure ${failure + 1}: ${delay} of ${max}`);
+    fireTimer();
     assert.equal(sockets.length, failure + 2);
   }
 });
 
 test("a thousand pages do not reconnect to a restarted server at the same time", () => {
-  const waits = [];
+  const delays = [];
   for (let page = 0; page < 1000; page += 1) {
-    opened();
-    waits.push(wait(1012));
+    openConnection();
+    delays.push(closeSocket(1012));
   }
-  const slots = new Set(waits.map((waited) => Math.floor((waited - 200) / 10)));
+  const slots = new Set(delays.map((delay) => Math.floor((delay - 200) / 10)));
   assert.ok(slots.size >= 19, `${slots.size} of 20 slots of 10 ms`);
-  assert.ok(new Set(waits).size > 900);
+  assert.ok(new Set(delays).size > 900);
 });
 
 test("reconnect delay is short again after a successful connection", () => {
-  const { reported } = opened();
+  const { reported } = openConnection();
   for (let failure = 0; failure < 6; failure += 1) {
-    wait();
-    elapse();
+    closeSocket();
+    fireTimer();
   }
-  last(sockets).gets(READY);
+  last(sockets).simulateMessage(READY);
   assert.equal(last(reported.states), "online");
-  assert.ok(wait() <= 400);
+  assert.ok(closeSocket() <= 400);
 });
 
 for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 4400]) {
   test(`connection reopens after close code ${code}`, () => {
-    opened();
-    last(sockets).gets(READY);
-    const waited = wait(code);
-    assert.ok(waited >= 200 && waited <= 400);
-    elapse();
+    openConnection();
+    last(sockets).simulateMessage(READY);
+    const delay = closeSocket(code);
+    assert.ok(delay >= 200 && delay <= 400);
+    fireTimer();
     assert.equal(sockets.length, 2);
   });
 }
 
 test("a client closed for being too slow reconnects at once", () => {
-  opened();
-  assert.equal(wait(4408), 0);
+  openConnection();
+  assert.equal(closeSocket(4408), 0);
 });
 
 test("a client with too many tabs reconnects every 30 seconds", () => {
-  const { reported } = opened();
-  assert.equal(wait(4429), 30_000);
-  assert.deepEqual(reported.troubles, ["too many"]);
-  elapse();
-  last(sockets).gets(READY);
-  assert.equal(last(reported.troubles), null);
+  const { reported } = openConnection();
+  assert.equal(closeSocket(4429), 30_000);
+  assert.deepEqual(reported.errors, ["too many"]);
+  fireTimer();
+  last(sockets).simulateMessage(READY);
+  assert.equal(last(reported.errors), null);
 });
 
-for (const [code, reason] of [[4401, "signed out"], [4404, "not found"]]) {
+for (const [code, error] of [[4401, "signed out"], [4404, "not found"]]) {
   test(`connection stays closed after close code ${code}`, () => {
-    const { reported } = opened();
-    last(sockets).ends(code);
+    const { reported } = openConnection();
+    last(sockets).simulateClose(code);
     assert.deepEqual(pending(), []);
-    assert.deepEqual(reported.troubles, [reason]);
+    assert.deepEqual(reported.errors, [error]);
     events.get("online")();
     assert.equal(sockets.length, 1);
   });
@@ -155,54 +155,54 @@ for (const [code, reason] of [[4401, "signed out"], [4404, "not found"]]) {
 
 test("an online network or a visible page ends the reconnect delay", () => {
   for (const type of ["online", "visibilitychange"]) {
-    opened();
-    last(sockets).gets(READY);
-    wait();
+    openConnection();
+    last(sockets).simulateMessage(READY);
+    closeSocket();
     const before = sockets.length;
     events.get(type)();
     assert.equal(sockets.length, before + 1);
-    assert.deepEqual(pending(), [], "the wait is over");
+    assert.deepEqual(pending(), [], "no timer is left");
     events.get(type)();
     assert.equal(sockets.length, before + 1, "once");
   }
 });
 
 test("a silent network loss is detected, and its socket is abandoned", () => {
-  const { reported } = opened();
+  const { reported } = openConnection();
   const [socket] = sockets;
-  socket.gets(READY);
-  assert.equal(last(timers).wait, 20_000);
-  elapse();
+  socket.simulateMessage(READY);
+  assert.equal(last(timers).delay, 20_000);
+  fireTimer();
   assert.deepEqual(socket.sent, [{ type: "ping", n: 1 }]);
-  assert.equal(last(timers).wait, 10_000);
-  elapse();
+  assert.equal(last(timers).delay, 10_000);
+  fireTimer();
   assert.equal(last(reported.states), "offline");
-  elapse();
+  fireTimer();
   assert.equal(sockets.length, 2);
   // Late events of the old socket are ignored.
-  socket.gets({ type: "pong", n: 1 });
-  socket.ends(1006);
+  socket.simulateMessage({ type: "pong", n: 1 });
+  socket.simulateClose(1006);
   assert.equal(last(reported.states), "connecting");
   assert.equal(sockets.length, 2);
 });
 
 test("a pong keeps the socket open", () => {
-  opened();
+  openConnection();
   const [socket] = sockets;
-  socket.gets(READY);
-  elapse();
-  socket.gets({ type: "pong", n: 1 });
-  assert.deepEqual(pending().map((timer) => timer.wait), [20_000]);
+  socket.simulateMessage(READY);
+  fireTimer();
+  socket.simulateMessage({ type: "pong", n: 1 });
+  assert.deepEqual(pending().map((timer) => timer.delay), [20_000]);
 });
 
 test("received frames are acknowledged four times a second by the last number", () => {
-  opened();
+  openConnection();
   const [socket] = sockets;
-  socket.gets(READY);
-  for (let n = 1; n <= 30; n += 1) socket.gets({ type: "text.delta", turn_id: "t1", attempt: 1, n, text: "x", at: n - 1 });
+  socket.simulateMessage(READY);
+  for (let n = 1; n <= 30; n += 1) socket.simulateMessage({ type: "text.delta", turn_id: "t1", attempt: 1, n, text: "x", at: n - 1 });
   assert.deepEqual(socket.sent, []);
-  const timer = pending().find((one) => one.wait === 250);
+  const timer = pending().find(({ delay }) => delay === 250);
   assert.ok(timer);
-  timer.work();
+  timer.callback();
   assert.deepEqual(socket.sent, [{ type: "log.ack", turn_id: "t1", attempt: 1, n: 30 }]);
 });
