@@ -350,7 +350,7 @@ def test_lists_are_escaped_uncached_and_without_inline_code(
     assert "no-store" in response["Cache-Control"] and "<img src=x" not in page
     assert "&lt;img src=x" in page
     assert " style=" not in page and "onclick" not in page
-    assert re.findall("<script[^>]*>", page) in ([], ['<script type="module" src="/static/js/lists.js">'])
+    assert re.findall("<script[^>]*>", page) in ([], ['<script type="module" src="/static/js/pagination.js">'])
 
 
 def test_deleted_conversation_gets_a_deleted_frame(owner: User, groceries: Conversation) -> None:

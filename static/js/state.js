@@ -18,7 +18,7 @@
  * @property {string} conversation_id
  * @property {Conversation | null} conversation
  * @property {Conversation[]} conversations  the loaded part of the list
- * @property {import("./lines.js").End | null} conversations_after  where the list goes on
+ * @property {import("./listing.js").ListCursor | null} conversations_after  where the list goes on
  * @property {string[]} waiting   the chats in which something waits for the person's decision
  * @property {number} leaving     at a new chat: how many others go to the trash within a week
  * @property {string | null} version  the turn as which the conversation is looked back at; null in the current one
@@ -33,7 +33,7 @@
  * @property {boolean} stale      something is missing that only the server can tell: ask it, then `refresh`
  */
 
-import { withLine, withMore, withoutLine } from "./lines.js";
+import { withConversation, withPage, withoutConversation } from "./listing.js";
 import { applied, emptyTurn, hasEnded, turnFrom, wasSeen } from "./turn.js";
 
 /**
@@ -187,7 +187,7 @@ function replaced(list, index, value) {
  * @returns {State}
  */
 function conversationUpdated(state, conversation) {
-  const conversations = withLine(state.conversations, conversation, state.conversations_after);
+  const conversations = withConversation(state.conversations, conversation, state.conversations_after);
   const ours = conversation.id === state.conversation_id;
   const waiting = state.waiting.filter((id) => id !== conversation.id);
   if (conversation.waiting) waiting.push(conversation.id);
@@ -197,13 +197,13 @@ function conversationUpdated(state, conversation) {
 /**
  * Add the next part of the list of chats, which begins at a place.
  * @param {State} state
- * @param {{conversations: Conversation[], conversations_after: import("./lines.js").End | null}} data
- * @param {import("./lines.js").End} after
+ * @param {{conversations: Conversation[], conversations_after: import("./listing.js").ListCursor | null}} data
+ * @param {import("./listing.js").ListCursor} after
  * @returns {State}
  */
 export function withConversations(state, data, after) {
   if (state.conversations_after !== after) return state;
-  return { ...state, conversations: withMore(state.conversations, data.conversations), conversations_after: data.conversations_after };
+  return { ...state, conversations: withPage(state.conversations, data.conversations), conversations_after: data.conversations_after };
 }
 
 /**
@@ -228,7 +228,7 @@ export function withEarlier(state, data, before) {
  * @returns {State}
  */
 function conversationDeleted(state, id) {
-  const conversations = withoutLine(state.conversations, id);
+  const conversations = withoutConversation(state.conversations, id);
   const waiting = state.waiting.filter((other) => other !== id);
   if (id !== state.conversation_id) return { ...state, conversations, waiting };
   const gone = [...state.gone, ...state.turns.map((turn) => turn.id)];

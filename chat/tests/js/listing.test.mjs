@@ -3,35 +3,35 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { withLine, withMore, withoutLine } from "../../../static/js/lines.js";
+import { withConversation, withPage, withoutConversation } from "../../../static/js/listing.js";
 import { begin, receive, withConversations } from "../../../static/js/state.js";
 import { onDay } from "../../../static/js/time.js";
 
-const line = (id, hour, fields = {}) => ({
+const conversation = (id, hour, fields = {}) => ({
   id, title: id, created_at: "2026-03-13T01:00:00Z", updated_at: `2026-03-13T${hour}:00:00Z`, pinned: false, archived: false,
   trashed: false, trash_on: null, purge_on: null, ...fields,
 });
-const ids = (lines) => lines.map(({ id }) => id);
-const here = () => [line("b", "12"), line("a", "11")];
+const ids = (conversations) => conversations.map(({ id }) => id);
+const list = () => [conversation("b", "12"), conversation("a", "11")];
 const page = (fields = {}) =>
-  begin({ conversation_id: "a", conversation: here()[1], conversations: here(), turns: [], tasks: [], memory_start: null, leaving: 0, ...fields });
+  begin({ conversation_id: "a", conversation: list()[1], conversations: list(), turns: [], tasks: [], memory_start: null, leaving: 0, ...fields });
 
 test("chats are ordered by last activity, below pinned chats", () => {
-  assert.deepEqual(ids(withLine(here(), line("c", "10"))), ["b", "a", "c"]);
-  assert.deepEqual(ids(withLine(here(), line("a", "13"))), ["a", "b"]);
-  assert.deepEqual(ids(withLine(here(), line("c", "10", { pinned: true }))), ["c", "b", "a"]);
-  assert.deepEqual(ids(withLine(withLine(here(), line("a", "11", { pinned: true })), line("c", "12", { pinned: true }))), ["c", "a", "b"]);
+  assert.deepEqual(ids(withConversation(list(), conversation("c", "10"))), ["b", "a", "c"]);
+  assert.deepEqual(ids(withConversation(list(), conversation("a", "13"))), ["a", "b"]);
+  assert.deepEqual(ids(withConversation(list(), conversation("c", "10", { pinned: true }))), ["c", "b", "a"]);
+  assert.deepEqual(ids(withConversation(withConversation(list(), conversation("a", "11", { pinned: true })), conversation("c", "12", { pinned: true }))), ["c", "a", "b"]);
 });
 
 test("archived and trashed chats leave the list, and restored chats return", () => {
-  assert.deepEqual(ids(withLine(here(), line("b", "12", { trashed: true }))), ["a"]);
-  assert.deepEqual(ids(withLine(here(), line("b", "12", { archived: true, pinned: true }))), ["a"]);
-  assert.deepEqual(ids(withLine([], line("b", "12"))), ["b"]);
-  assert.deepEqual(ids(withoutLine(here(), "b")), ["a"]);
+  assert.deepEqual(ids(withConversation(list(), conversation("b", "12", { trashed: true }))), ["a"]);
+  assert.deepEqual(ids(withConversation(list(), conversation("b", "12", { archived: true, pinned: true }))), ["a"]);
+  assert.deepEqual(ids(withConversation([], conversation("b", "12"))), ["b"]);
+  assert.deepEqual(ids(withoutConversation(list(), "b")), ["a"]);
 });
 
 test("a page keeps showing its chat after it is moved to the trash", () => {
-  const state = receive(page(), { type: "conversation.updated", conversation: line("a", "11", { trashed: true }) });
+  const state = receive(page(), { type: "conversation.updated", conversation: conversation("a", "11", { trashed: true }) });
   assert.equal(state.conversation.trashed, true);
   assert.deepEqual(ids(state.conversations), ["b"]);
 });
@@ -57,16 +57,16 @@ test("a day is named in the user's time zone", () => {
 const end = (hour, pinned = false) => ({ place: "x", pinned, updated_at: `2026-03-13T${hour}:00:00Z` });
 
 test("a chat that sorts after the loaded part of the list is not added", () => {
-  assert.deepEqual(ids(withLine(here(), line("c", "10"), end("11"))), ["b", "a"]);
-  assert.deepEqual(ids(withLine(here(), line("c", "12"), end("11"))), ["c", "b", "a"]);
-  assert.deepEqual(ids(withLine(here(), line("a", "10"), end("11"))), ["b"]);
-  assert.deepEqual(ids(withLine([line("p", "01", { pinned: true })], line("c", "12"), end("01", true))), ["p"]);
+  assert.deepEqual(ids(withConversation(list(), conversation("c", "10"), end("11"))), ["b", "a"]);
+  assert.deepEqual(ids(withConversation(list(), conversation("c", "12"), end("11"))), ["c", "b", "a"]);
+  assert.deepEqual(ids(withConversation(list(), conversation("a", "10"), end("11"))), ["b"]);
+  assert.deepEqual(ids(withConversation([conversation("p", "01", { pinned: true })], conversation("c", "12"), end("01", true))), ["p"]);
 });
 
 test("the next page of the list is added once", () => {
-  assert.deepEqual(ids(withMore(here(), [line("a", "11"), line("c", "10")])), ["b", "a", "c"]);
+  assert.deepEqual(ids(withPage(list(), [conversation("a", "11"), conversation("c", "10")])), ["b", "a", "c"]);
   const before = page({ conversations_after: end("11") });
-  const data = { conversations: [line("c", "10")], conversations_after: null };
+  const data = { conversations: [conversation("c", "10")], conversations_after: null };
   const state = withConversations(before, data, before.conversations_after);
   assert.deepEqual([ids(state.conversations), state.conversations_after], [["b", "a", "c"], null]);
   assert.equal(withConversations(state, data, before.conversations_after), state);
@@ -74,8 +74,8 @@ test("the next page of the list is added once", () => {
 
 test("chats that wait for a decision are known, including those outside the list", () => {
   const before = page({ waiting: ["z"] });
-  const updated = receive(before, { type: "conversation.updated", conversation: line("b", "12", { waiting: true, archived: true }) });
+  const updated = receive(before, { type: "conversation.updated", conversation: conversation("b", "12", { waiting: true, archived: true }) });
   assert.deepEqual(updated.waiting, ["z", "b"]);
-  assert.deepEqual(receive(updated, { type: "conversation.updated", conversation: line("b", "12") }).waiting, ["z"]);
+  assert.deepEqual(receive(updated, { type: "conversation.updated", conversation: conversation("b", "12") }).waiting, ["z"]);
   assert.deepEqual(receive(updated, { type: "conversation.deleted", id: "z" }).waiting, ["b"]);
 });
