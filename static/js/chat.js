@@ -10,8 +10,8 @@ import { setUpDrawers } from "./drawers.js";
 import { plainText } from "./markdown.js";
 import { ModelChoice } from "./model.js";
 import { More } from "./more.js";
-import { Draft, forget, newConversationId, Outbox } from "./outbox.js";
-import { Resends } from "./resends.js";
+import { clearStorage, Draft, newConversationId, Outbox } from "./outbox.js";
+import { ResendQueue } from "./resends.js";
 import { StickyScroll } from "./scroll.js";
 import { Shelf } from "./shelf.js";
 import { url } from "./site.js";
@@ -41,8 +41,8 @@ class ChatPage {
     this.state = begin(data);
     this.zone = byId("chat").dataset.timeZone ?? "UTC";
     this.outbox = new Outbox(this.state.conversation_id);
-    this.outbox.settle(this.state.turns);
-    this.resends = new Resends(this.outbox, { send: (item) => void this.connection?.send(frameOf(item)), draw: () => this.draw() });
+    this.outbox.removeAccepted(this.state.turns);
+    this.resends = new ResendQueue(this.outbox, { send: (item) => void this.connection?.send(toFrame(item)), render: () => this.draw() });
     /** @type {Set<string>} the calls about which a decision is on its way */
     this.deciding = new Set();
     this.online = false;
@@ -111,7 +111,7 @@ class ChatPage {
     for (const example of document.querySelectorAll("[data-example]")) {
       example.addEventListener("click", () => void this.send(example.textContent ?? ""));
     }
-    document.querySelector("[data-signs-out]")?.addEventListener("submit", forget);
+    document.querySelector("[data-signs-out]")?.addEventListener("submit", clearStorage);
     document.getElementById("later")?.remove();
     this.render();
     this.scroll?.follow();
@@ -242,7 +242,7 @@ class ChatPage {
   /** @param {string} turnId */
   retry(turnId) {
     void this.mayDecline("regenerate", () => {
-      this.connection?.send(frameOf(this.outbox.add({ retry_of: turnId })));
+      this.connection?.send(toFrame(this.outbox.add({ retry_of: turnId })));
       if (HOVERS.matches) this.composer?.focus();
       this.draw();
     });
@@ -276,19 +276,19 @@ class ChatPage {
     return true;
   }
 
-  /** @param {import("./outbox.js").Unsent} item */
+  /** @param {import("./outbox.js").OutboxItem} item */
   resend(item) {
     if (!this.outbox.items.some((other) => other.client_id === item.client_id)) return;
-    this.outbox.refuse(item.client_id, null);
+    this.outbox.reject(item.client_id, null);
     this.resends.send(item);
     this.draw();
   }
 
-  /** @param {import("./outbox.js").Unsent} item */
+  /** @param {import("./outbox.js").OutboxItem} item */
   edit(item) {
     if (item.edit_of !== null && this.transcript?.open(item.edit_of, item.text ?? "")) return;
     this.outbox.remove(item.client_id);
-    this.resends.go();
+    this.resends.sendNext();
     this.composer?.add(item.text ?? "");
     this.composer?.focus();
     this.draw();
@@ -299,14 +299,14 @@ class ChatPage {
    * @param {{edit_of: string, text: string}} lost
    */
   rescue(lost) {
-    this.outbox.refuse(this.outbox.add(lost).client_id, MOVED_ON);
+    this.outbox.reject(this.outbox.add(lost).client_id, MOVED_ON);
     this.draw();
   }
 
-  /** @param {import("./outbox.js").Unsent} item */
+  /** @param {import("./outbox.js").OutboxItem} item */
   discard(item) {
     this.outbox.remove(item.client_id);
-    this.resends.go();
+    this.resends.sendNext();
     this.composer?.focus();
     this.draw();
   }
@@ -349,9 +349,9 @@ class ChatPage {
       }
     }
     for (const item of this.outbox.items) {
-      if (!item.refused && !item.held) this.connection?.send(frameOf(item));
+      if (!item.refused && !item.held) this.connection?.send(toFrame(item));
     }
-    this.resends.connected();
+    this.resends.reconnected();
     // Whatever else changed meanwhile, the list of tasks and that of chats among it.
     if (this.wasOnline || performance.now() > LATE) void this.refresh();
     this.wasOnline = true;
@@ -378,8 +378,8 @@ class ChatPage {
       if (answer.redirected || !answer.ok) return false;
       const data = await answer.json();
       this.state = refresh(this.state, data, asked);
-      this.outbox.settle(this.state.turns);
-      this.resends.go();
+      this.outbox.removeAccepted(this.state.turns);
+      this.resends.sendNext();
       this.draw();
       return this.state.stale;
     } catch {
@@ -405,7 +405,7 @@ class ChatPage {
   accepted(frame) {
     const own = this.outbox.items.some((item) => item.client_id === frame.client_id);
     this.outbox.remove(frame.client_id);
-    this.resends.go();
+    this.resends.sendNext();
     // What took another's place stands at the end now.
     if (own && frame.turn.replaces) this.scroll?.follow();
     const path = url(`/c/${this.state.conversation_id}/`);
@@ -430,8 +430,8 @@ class ChatPage {
     } else {
       if (!this.resends.first) byId("announcer").textContent = detail;
       if (item && retry_after) this.resends.hold(item, detail, retry_after);
-      else this.outbox.refuse(client_id, detail);
-      this.resends.go();
+      else this.outbox.reject(client_id, detail);
+      this.resends.sendNext();
     }
     this.draw();
   }
@@ -527,7 +527,7 @@ class ChatPage {
 
   render() {
     const { state } = this;
-    const held = (/** @type {import("./outbox.js").Unsent} */ item) => this.resends.stateOf(item);
+    const held = (/** @type {import("./outbox.js").OutboxItem} */ item) => this.resends.statusOf(item);
     this.transcript?.show(state, { outbox: this.outbox.items, held, online: this.online, deciding: this.deciding });
     this.tasks?.show(state);
     this.earlier?.show(state.earlier !== null);
@@ -577,8 +577,8 @@ function showPlace(element) {
   element.focus({ preventScroll: true });
 }
 
-/** @param {import("./outbox.js").Unsent} item */
-function frameOf({ client_id, text, edit_of, retry_of, model }) {
+/** @param {import("./outbox.js").OutboxItem} item */
+function toFrame({ client_id, text, edit_of, retry_of, model }) {
   if (retry_of !== null) return { type: "turn.retry", client_id, turn_id: retry_of };
   if (edit_of !== null) return { type: "message.edit", client_id, message_id: edit_of, text };
   return { type: "message.send", client_id, text, ...(model && { model }) };

@@ -5,7 +5,7 @@ import { ConversationList, setUpSearch } from "./conversations.js";
 import { byId } from "./dom.js";
 import { setUpDrawers } from "./drawers.js";
 import { setUpMenus } from "./menu.js";
-import { forget } from "./outbox.js";
+import { clearStorage } from "./outbox.js";
 import { begin } from "./state.js";
 import { TaskPanel } from "./tasks.js";
 import { Transcript } from "./transcript.js";
@@ -20,7 +20,7 @@ const actions = {
 setUpDrawers();
 setUpMenus();
 setUpSearch(zone);
-document.querySelector("[data-signs-out]")?.addEventListener("submit", forget);
+document.querySelector("[data-signs-out]")?.addEventListener("submit", clearStorage);
 new Transcript(byId("transcript"), actions).show(state, { outbox: [], online: false, deciding: new Set() });
 new TaskPanel({ edits: null, zone }).show(state);
 new ConversationList(zone).show(state.conversations, state.conversation_id);

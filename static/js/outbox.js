@@ -1,23 +1,23 @@
 // @ts-check
 /**
- * What the person has sent and the server has not accepted yet. It is kept over reloads of the tab, and sent again after a
- * reconnect with the same `client_id`, which the server takes once.
+ * Messages that the server has not accepted yet, and drafts, in the tab's session storage. After a reconnect, a message is sent
+ * again with the same `client_id`, so that the server accepts it once.
  */
 
 import { url } from "./site.js";
 
 /**
- * @typedef {object} Unsent
+ * @typedef {object} OutboxItem
  * @property {string} client_id
- * @property {string | null} text      of a message
- * @property {string | null} edit_of   the message in whose place it is said
- * @property {string | null} retry_of  the turn that is to be tried again
- * @property {string} [model]          that answers in a chat which the message begins
- * @property {string | null} refused   why the server did not take it
- * @property {boolean} [held]         the server takes it later: see resends.js
+ * @property {string | null} text      of a message; null for a retry
+ * @property {string | null} edit_of   the id of the message that it replaces
+ * @property {string | null} retry_of  the id of the turn to retry
+ * @property {string} [model]          of a new chat
+ * @property {string | null} refused   why the server rejected it
+ * @property {boolean} [held]          it is sent again later: see resends.js
  */
 
-// Of one person of this site: whoever signs in next in this tab sees nothing of it, and sends nothing of it.
+// Of one user of this site: another user who signs in in this tab must neither see nor send these items.
 const PREFIX = `threadkeeper:${url("")}${document.getElementById("chat")?.dataset.person ?? ""}:`;
 
 /** @param {string} key */
@@ -31,57 +31,52 @@ function load(key) {
 
 /**
  * @param {string} key
- * @param {unknown} value  null forgets
+ * @param {unknown} value  null removes the key
  */
 function store(key, value) {
   try {
     if (value === null) sessionStorage.removeItem(PREFIX + key);
     else sessionStorage.setItem(PREFIX + key, JSON.stringify(value));
   } catch {
-    // Storage is full or withheld: what is on the page still works, it only does not outlive it.
+    // Storage is full or blocked: the page works, but nothing survives a reload.
   }
 }
 
-/** Forget all of it, when the person signs out. */
-export function forget() {
+/** Remove everything from storage when the user signs out. */
+export function clearStorage() {
   try {
     for (const key of Object.keys(sessionStorage)) {
       if (key.startsWith(PREFIX)) sessionStorage.removeItem(key);
     }
   } catch {
-    // Where storage is withheld, nothing was kept.
+    // Storage is blocked, so nothing was stored.
   }
 }
 
 /**
- * Decide which conversation the page of a new chat belongs to: one with something unsent from before a reload comes first.
- * @param {string} fresh   the id that the server proposed
+ * Choose the conversation id of a new chat: the previous one if it still has unsent messages from before a reload.
+ * @param {string} proposed   by the server
  * @returns {string}
  */
-export function newConversationId(fresh) {
-  const before = load("new");
-  if (typeof before === "string" && (load(`outbox:${before}`) ?? []).length) return before;
-  store("new", fresh);
-  return fresh;
+export function newConversationId(proposed) {
+  const previous = load("new");
+  if (typeof previous === "string" && (load(`outbox:${previous}`) ?? []).length) return previous;
+  store("new", proposed);
+  return proposed;
 }
 
 export class Outbox {
   /** @param {string} conversationId */
   constructor(conversationId) {
     this.key = `outbox:${conversationId}`;
-    /** @type {Unsent[]} */
-    this.items = (load(this.key) ?? []).map((/** @type {Unsent} */ item) => ({ ...item, edit_of: item.edit_of ?? null }));
+    /** @type {OutboxItem[]} */
+    this.items = (load(this.key) ?? []).map((/** @type {OutboxItem} */ item) => ({ ...item, edit_of: item.edit_of ?? null }));
   }
 
-  /** Whether something is on its way. */
-  get isBusy() {
-    return this.items.some((item) => item.refused === null);
-  }
-
-  /** @param {{text?: string, edit_of?: string, retry_of?: string, model?: string}} what */
+  /** @param {{text?: string, edit_of?: string, retry_of?: string, model?: string}} fields */
   add({ text, edit_of, retry_of, model }) {
     const item = {
-      client_id: newId(), text: text ?? null, edit_of: edit_of ?? null, retry_of: retry_of ?? null, refused: null,
+      client_id: randomUuid(), text: text ?? null, edit_of: edit_of ?? null, retry_of: retry_of ?? null, refused: null,
       ...(model && { model }),
     };
     this.set([...this.items, item]);
@@ -97,40 +92,40 @@ export class Outbox {
 
   /**
    * @param {string} clientId
-   * @param {string | null} why
+   * @param {string | null} reason  null to send it again
    */
-  refuse(clientId, why) {
-    this.change(clientId, { refused: why, held: false });
+  reject(clientId, reason) {
+    this.change(clientId, { refused: reason, held: false });
   }
 
-  /** Keep an item until the server takes it. @param {string} clientId */
+  /** Mark an item as one to send again later. @param {string} clientId */
   hold(clientId) {
     this.change(clientId, { refused: null, held: true });
   }
 
   /**
    * @param {string} clientId
-   * @param {Partial<Unsent>} fields
+   * @param {Partial<OutboxItem>} fields
    */
   change(clientId, fields) {
     this.set(this.items.map((item) => (item.client_id === clientId ? { ...item, ...fields } : item)));
   }
 
-  /** Forget what the history already holds. @param {import("./turn.js").Turn[]} turns */
-  settle(turns) {
-    const said = new Set(turns.map((turn) => turn.prompt?.client_id));
-    const left = this.items.filter((item) => !said.has(item.client_id));
-    if (left.length < this.items.length) this.set(left);
+  /** Remove the items that the server has accepted. @param {import("./turn.js").Turn[]} turns */
+  removeAccepted(turns) {
+    const accepted = new Set(turns.map((turn) => turn.prompt?.client_id));
+    const remaining = this.items.filter((item) => !accepted.has(item.client_id));
+    if (remaining.length < this.items.length) this.set(remaining);
   }
 
-  /** @param {Unsent[]} items */
+  /** @param {OutboxItem[]} items */
   set(items) {
     this.items = items;
     store(this.key, items.length ? items : null);
   }
 }
 
-/** What is being written: in the composer, one draft a conversation, and in the task list. */
+/** An unsent text: of the composer, one per conversation, or of the task list. */
 export class Draft {
   /** @param {string} key */
   constructor(key) {
@@ -147,8 +142,8 @@ export class Draft {
   }
 }
 
-/** Make a random uuid, over plain http too, where the browser withholds `randomUUID`. */
-export function newId() {
+/** Return a random UUID; `crypto.randomUUID` is missing over plain HTTP. */
+function randomUuid() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;
   bytes[8] = (bytes[8] & 0x3f) | 0x80;

@@ -1,28 +1,25 @@
 // @ts-check
-/**
- * Send again what the server refuses for a time, such as too many messages a minute: in order, each item after the answer to the one
- * before.
- */
+/** The queue of items that the server rejected because of a rate limit. They are sent again in order, one at a time. */
 
 /**
- * @typedef {import("./outbox.js").Unsent} Unsent
- * @typedef {{items: Unsent[], hold: (clientId: string) => void}} Held
+ * @typedef {import("./outbox.js").OutboxItem} OutboxItem
+ * @typedef {Pick<import("./outbox.js").Outbox, "items" | "hold">} HeldItems
  */
 
-const TICK = 1_000;
+const COUNTDOWN_INTERVAL = 1_000;
 
-export class Resends {
+export class ResendQueue {
   /**
-   * @param {Held} outbox
-   * @param {{send: (item: Unsent) => void, draw: () => void}} page
+   * @param {HeldItems} outbox
+   * @param {{send: (item: OutboxItem) => void, render: () => void}} page
    */
   constructor(outbox, page) {
     this.outbox = outbox;
     this.page = page;
-    this.until = 0;
-    this.why = "";
-    /** The item that was sent again and is not answered. @type {string | null} */
-    this.sent = null;
+    this.retryAt = 0;
+    this.reason = "";
+    /** The `client_id` of the item that was sent again and has no response yet. @type {string | null} */
+    this.inFlight = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
   }
@@ -32,63 +29,63 @@ export class Resends {
   }
 
   /**
-   * Send an item, behind those that are held.
-   * @param {Unsent} item
+   * Send an item after all held items.
+   * @param {OutboxItem} item
    */
   send(item) {
     if (!this.first) return this.page.send(item);
     this.outbox.hold(item.client_id);
-    this.go();
+    this.sendNext();
   }
 
   /**
-   * Hold an item that the server refused until it takes it.
-   * @param {Unsent} item
-   * @param {string} why
+   * Hold an item that the server rejected, and send it again later.
+   * @param {OutboxItem} item
+   * @param {string} reason
    * @param {number} seconds
    */
-  hold(item, why, seconds) {
+  hold(item, reason, seconds) {
     this.outbox.hold(item.client_id);
-    this.until = Date.now() + seconds * 1000;
-    this.why = why.split(";")[0].replace(/\.$/, "");
-    if (this.sent === item.client_id) this.sent = null;
-    this.go();
+    this.retryAt = Date.now() + seconds * 1000;
+    this.reason = reason.split(";")[0].replace(/\.$/, "");
+    if (this.inFlight === item.client_id) this.inFlight = null;
+    this.sendNext();
   }
 
-  /** Send the next item if it is due and none is unanswered. */
-  go() {
+  /** Send the next item if it is due and no other is in flight. */
+  sendNext() {
     clearTimeout(this.timer);
     const { first } = this;
-    if (!this.outbox.items.some((item) => item.held && item.client_id === this.sent)) this.sent = null;
-    if (!first || this.sent !== null) return;
-    const wait = this.until - Date.now();
-    if (wait > 0) this.timer = setTimeout(() => this.go(), Math.min(wait, TICK));
+    if (!this.outbox.items.some((item) => item.held && item.client_id === this.inFlight)) this.inFlight = null;
+    if (!first || this.inFlight !== null) return;
+    const delay = this.retryAt - Date.now();
+    if (delay > 0) this.timer = setTimeout(() => this.sendNext(), Math.min(delay, COUNTDOWN_INTERVAL));
     else {
-      this.sent = first.client_id;
+      this.inFlight = first.client_id;
       this.page.send(first);
     }
-    this.page.draw();
+    this.page.render();
   }
 
-  /** Send again what was not answered on the last connection. */
-  connected() {
-    this.sent = null;
-    this.go();
+  /** Send again the item that had no response on the previous connection. */
+  reconnected() {
+    this.inFlight = null;
+    this.sendNext();
   }
 
   /**
-   * Return what a held item waits for.
-   * @param {Unsent} item
+   * Return the status text of a held item.
+   * @param {OutboxItem} item
    */
-  stateOf(item) {
-    const wait = this.until - Date.now();
-    if (item !== this.first || wait <= 0) return "Waiting…";
-    return `${this.why}. It is sent in ${duration(Math.ceil(wait / 1000))}.`;
+  statusOf(item) {
+    const delay = this.retryAt - Date.now();
+    if (item !== this.first || delay <= 0) return "Waiting…";
+    return `${this.reason}. It is sent in ${formatSeconds(Math.ceil(delay / 1000))}.`;
   }
 }
 
 /** @param {number} seconds */
-function duration(seconds) {
+function formatSeconds(seconds) {
   const [count, unit] = seconds < 100 ? [seconds, "second"] : seconds < 6_000 ? [Math.ceil(seconds / 60), "minute"] : [Math.ceil(seconds / 3600), "hour"];
   return `${count} ${unit}${count === 1 ? "" : "s"}`;
 }

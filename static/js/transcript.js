@@ -10,13 +10,13 @@ import { TurnView, unsentMessage } from "./turnview.js";
 /**
  * @typedef {import("./state.js").State} State
  * @typedef {import("./turn.js").Turn} Turn
- * @typedef {import("./outbox.js").Unsent} Unsent
+ * @typedef {import("./outbox.js").OutboxItem} OutboxItem
  * @typedef {import("./turnview.js").Place} Place
  * @typedef {import("./turnview.js").Actions & {rescue: (lost: {edit_of: string, text: string}) => void}} Actions
  *
  * @typedef {object} Doing   what is on its way to the server
- * @property {Unsent[]} outbox
- * @property {(item: Unsent) => string} [held]   what one waits for that the server takes later
+ * @property {OutboxItem[]} outbox
+ * @property {(item: OutboxItem) => string} [held]   what one waits for that the server takes later
  * @property {boolean} online
  * @property {Set<string>} deciding  the calls about which a decision was sent
  */
@@ -151,7 +151,7 @@ export class Transcript {
   }
 
   /**
-   * @param {Unsent[]} messages
+   * @param {OutboxItem[]} messages
    * @param {Doing} doing
    * @returns {HTMLElement[]}
    */

@@ -13,7 +13,7 @@ import { consequences, Regenerate, versionLinks } from "./versions.js";
 
 /**
  * @typedef {import("./turn.js").Turn} Turn
- * @typedef {import("./outbox.js").Unsent} Unsent
+ * @typedef {import("./outbox.js").OutboxItem} OutboxItem
  * @typedef {import("./approval.js").Question} Question
  *
  * @typedef {object} Place   where a turn stands among the others, and what can be done with it now
@@ -31,15 +31,15 @@ import { consequences, Regenerate, versionLinks } from "./versions.js";
  * @property {string[]} deciding   calls about which a decision is on its way
  * @property {Record<string, import("./state.js").Change>} changes   of tasks, by call
  * @property {Record<string, Question>} questions   what is asked, by call
- * @property {Unsent | null} edit  its message as it was changed, not yet accepted
+ * @property {OutboxItem | null} edit  its message as it was changed, not yet accepted
  *
  * @typedef {object} Actions
  * @property {(turnId: string) => void} retry
  * @property {(turnId: string, callId: string, approve: boolean) => void} decide
  * @property {(messageId: string, text: string) => Promise<boolean>} save   returns whether it is sent
- * @property {(unsent: Unsent) => void} resend
- * @property {(unsent: Unsent) => void} edit
- * @property {(unsent: Unsent) => void} discard
+ * @property {(unsent: OutboxItem) => void} resend
+ * @property {(unsent: OutboxItem) => void} edit
+ * @property {(unsent: OutboxItem) => void} discard
  * @property {((change: string) => void) | null} undo   null where nothing can be undone
  * @property {string} zone
  * @property {number} limit   of a message, in characters
@@ -204,7 +204,7 @@ export class TurnView {
   }
 
   /**
-   * @param {Unsent} item
+   * @param {OutboxItem} item
    * @param {boolean} online
    */
   unsentEdit(item, online) {
@@ -301,14 +301,14 @@ export class TurnView {
 
 /**
  * A message that the server has not accepted yet.
- * @param {Unsent} item
+ * @param {OutboxItem} item
  * @param {boolean} online
  * @param {Pick<Actions, "resend" | "edit" | "discard">} actions
  */
 export function unsentMessage(item, online, { resend, edit, discard }) {
   const look = item.refused ? "message--refused" : "message--waiting";
   const state = item.refused ?? (!online ? "Waiting for the connection" : item.held ? "Waiting…" : "Sending…");
-  const button = (/** @type {string} */ label, /** @type {(unsent: Unsent) => void} */ action) =>
+  const button = (/** @type {string} */ label, /** @type {(unsent: OutboxItem) => void} */ action) =>
     h("button", { type: "button", class: "button button--small", onclick: () => action(item) }, label);
   const buttons = [
     ...(item.refused ? [button("Try again", resend)] : []),

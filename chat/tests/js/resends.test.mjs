@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Resends } from "../../../static/js/resends.js";
+import { ResendQueue } from "../../../static/js/resends.js";
 
 const DETAIL = "That is more than 30 messages a minute; please wait 9 seconds.";
 
@@ -22,35 +22,35 @@ function page(t, names) {
     },
   };
   const sent = [];
-  const resends = new Resends(outbox, { send: (item) => sent.push(item.client_id), draw: () => {} });
+  const resends = new ResendQueue(outbox, { send: (item) => sent.push(item.client_id), render: () => {} });
   const item = (name) => outbox.items.find((each) => each.client_id === name);
   return {
     outbox, sent, resends,
-    refuse: (name, seconds) => resends.hold(item(name), DETAIL, seconds),
+    reject: (name, seconds) => resends.hold(item(name), DETAIL, seconds),
     accept: (name) => {
       outbox.items = outbox.items.filter((each) => each.client_id !== name);
-      resends.go();
+      resends.sendNext();
     },
-    pass: (seconds) => { for (let tick = 0; tick < seconds; tick += 1) t.mock.timers.tick(1_000); },
-    state: (name) => resends.stateOf(item(name)),
+    advance: (seconds) => { for (let tick = 0; tick < seconds; tick += 1) t.mock.timers.tick(1_000); },
+    status: (name) => resends.statusOf(item(name)),
   };
 }
 
 test("each message is sent after the previous one was accepted", (t) => {
-  const { sent, refuse, accept, pass } = page(t, ["a", "b", "c"]);
-  for (const name of ["a", "c", "b"]) refuse(name, 9);
-  pass(8);
+  const { sent, reject, accept, advance } = page(t, ["a", "b", "c"]);
+  for (const name of ["a", "c", "b"]) reject(name, 9);
+  advance(8);
   assert.deepEqual(sent, []);
-  pass(1);
+  advance(1);
   assert.deepEqual(sent, ["a"]);
-  pass(60);
+  advance(60);
   assert.deepEqual(sent, ["a"]);
   accept("a");
   assert.deepEqual(sent, ["a", "b"]);
-  // The server rejects it again, as often as it likes.
+  // The server rejects it again, several times.
   for (let times = 0; times < 5; times += 1) {
-    refuse("b", 2);
-    pass(2);
+    reject("b", 2);
+    advance(2);
   }
   assert.deepEqual(sent, ["a", "b", "b", "b", "b", "b", "b"]);
   accept("b");
@@ -58,11 +58,11 @@ test("each message is sent after the previous one was accepted", (t) => {
 });
 
 test("new messages wait behind held ones", (t) => {
-  const { outbox, resends, sent, refuse, accept, pass } = page(t, ["a"]);
-  refuse("a", 1);
+  const { outbox, resends, sent, reject, accept, advance } = page(t, ["a"]);
+  reject("a", 1);
   resends.send(outbox.add("b"));
   assert.deepEqual(sent, []);
-  pass(1);
+  advance(1);
   accept("a");
   accept("b");
   resends.send(outbox.add("c"));
@@ -70,22 +70,22 @@ test("new messages wait behind held ones", (t) => {
 });
 
 test("a removed message does not block the next one, and a new connection sends again", (t) => {
-  const { resends, sent, refuse, accept, pass } = page(t, ["a", "b"]);
-  for (const name of ["a", "b"]) refuse(name, 1);
-  pass(1);
-  resends.connected();
+  const { resends, sent, reject, accept, advance } = page(t, ["a", "b"]);
+  for (const name of ["a", "b"]) reject(name, 1);
+  advance(1);
+  resends.reconnected();
   assert.deepEqual(sent, ["a", "a"]);
   accept("a");
   assert.deepEqual(sent, ["a", "a", "b"]);
 });
 
 test("the remaining time counts down", (t) => {
-  const { refuse, pass, state } = page(t, ["a", "b"]);
-  for (const name of ["a", "b"]) refuse(name, 3);
-  assert.equal(state("a"), "That is more than 30 messages a minute. It is sent in 3 seconds.");
-  assert.equal(state("b"), "Waiting…");
-  pass(2);
-  assert.match(state("a"), /in 1 second\.$/);
-  refuse("a", 7_000);
-  assert.match(state("a"), /in 2 hours\.$/);
+  const { reject, advance, status } = page(t, ["a", "b"]);
+  for (const name of ["a", "b"]) reject(name, 3);
+  assert.equal(status("a"), "That is more than 30 messages a minute. It is sent in 3 seconds.");
+  assert.equal(status("b"), "Waiting…");
+  advance(2);
+  assert.match(status("a"), /in 1 second\.$/);
+  reject("a", 7_000);
+  assert.match(status("a"), /in 2 hours\.$/);
 });
