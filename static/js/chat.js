@@ -2,25 +2,25 @@
 /** The chat page: one state, changed by frames and by the person, drawn at most once a frame of the screen. */
 
 import { question } from "./approval.js";
+import { ChatActions } from "./chatactions.js";
 import { Composer } from "./composer.js";
 import { ConversationList, setUpSearch } from "./conversations.js";
-import { agrees, DecisionDialog, refuses } from "./decision.js";
+import { DecisionDialog, isAgreement, isRefusal } from "./decision.js";
 import { byId } from "./dom.js";
 import { setUpDrawers } from "./drawers.js";
 import { plainText } from "./markdown.js";
-import { ModelChoice } from "./model.js";
+import { ModelSelect } from "./modelselect.js";
 import { More } from "./more.js";
 import { clearStorage, Draft, newConversationId, Outbox } from "./outbox.js";
 import { ResendQueue } from "./resends.js";
 import { StickyScroll } from "./scroll.js";
-import { Shelf } from "./shelf.js";
 import { url } from "./site.js";
 import { Connection } from "./socket.js";
 import { asking, begin, receive, refresh, withConversations, withEarlier } from "./state.js";
 import { TaskEdits } from "./taskedits.js";
 import { TaskPanel, wanted } from "./tasks.js";
 import { Transcript } from "./transcript.js";
-import { hasEnded, isAwaited } from "./turn.js";
+import { awaitsDecision, hasEnded } from "./turn.js";
 
 /** @typedef {import("./state.js").State} State */
 
@@ -70,12 +70,12 @@ class ChatPage {
       edits, zone, more: () => this.showMoreTasks(), draw: () => this.draw(), draft: (name) => new Draft(`task:${name}`),
     });
     this.conversations = new ConversationList(zone);
-    this.shelf = new Shelf({
+    this.chatActions = new ChatActions({
       changed: (conversation) => this.onFrame({ type: "conversation.updated", conversation }),
       signedOut: () => this.showConnectionError("signed out"),
       zone,
     });
-    this.model = new ModelChoice({
+    this.modelSelect = new ModelSelect({
       changed: (conversation) => this.onFrame({ type: "conversation.updated", conversation }),
       signedOut: () => this.showConnectionError("signed out"),
       warn: (detail) => this.warn(detail),
@@ -188,7 +188,7 @@ class ChatPage {
    */
   async send(text) {
     const answer = await this.mayDecline("send", () => this.deliver(text), { text, decides: true });
-    return answer === "decline" || (answer === "approve" && agrees(text)) || (answer === "decline only" && refuses(text));
+    return answer === "decline" || (answer === "approve" && isAgreement(text)) || (answer === "decline only" && isRefusal(text));
   }
 
   /**
@@ -213,7 +213,7 @@ class ChatPage {
   awaited() {
     const waiting = this.state.turns.filter((turn) => turn.status === "waiting");
     return waiting.flatMap((turn) => turn.tools
-      .filter((call) => isAwaited(call) && !this.deciding.has(call.call_id))
+      .filter((call) => awaitsDecision(call) && !this.deciding.has(call.call_id))
       .map((call) => ({ turn: turn.id, call })));
   }
 
@@ -223,7 +223,7 @@ class ChatPage {
 
   /** @param {string} text */
   deliver(text) {
-    this.resends.send(this.outbox.add({ text, ...this.model?.chosen }));
+    this.resends.send(this.outbox.add({ text, ...this.modelSelect?.firstMessageFields }));
     this.scroll?.follow();
     this.composer?.focus();
     this.draw();
@@ -498,18 +498,18 @@ class ChatPage {
     const link = document.createElement("a");
     link.href = `${byId("chat").dataset.loginUrl}?next=${encodeURIComponent(location.pathname)}`;
     link.textContent = "Sign in again";
-    byId("strip").append(link);
+    byId("banner").append(link);
   }
 
   /**
-   * @param {string} text  empty hides the strip
+   * @param {string} text  empty hides the banner
    * @param {boolean} [grave]
    */
   warn(text, grave = false) {
-    const strip = byId("strip");
-    strip.hidden = text === "";
-    strip.textContent = text;
-    strip.classList.toggle("strip--danger", grave);
+    const banner = byId("banner");
+    banner.hidden = text === "";
+    banner.textContent = text;
+    banner.classList.toggle("banner--danger", grave);
   }
 
   draw() {
@@ -533,8 +533,8 @@ class ChatPage {
     this.earlier?.show(state.earlier !== null);
     this.conversations?.show(state.conversations, state.conversation_id);
     this.moreChats?.show(state.conversations_after !== null);
-    this.shelf?.show(state);
-    this.model?.show(state);
+    this.chatActions?.show(state);
+    this.modelSelect?.show(state);
     this.composer?.showStop(state.turns.some((turn) => turn.status === "running" || turn.status === "waiting"));
     // Decided meanwhile, in another tab maybe.
     this.decision?.show(this.questions());

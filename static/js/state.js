@@ -34,7 +34,7 @@
  */
 
 import { withConversation, withPage, withoutConversation } from "./listing.js";
-import { applied, emptyTurn, hasEnded, turnFrom, wasSeen } from "./turn.js";
+import { applyLogEntry, emptyTurn, hasEnded, isApplied, turnFrom } from "./turn.js";
 
 /**
  * Make the first state from the server's data.
@@ -245,8 +245,8 @@ function logged(state, frame) {
   if (isPast(state, frame.turn_id)) return state;
   const known = state.turns.find((turn) => turn.id === frame.turn_id);
   const turn = known ?? emptyTurn(frame.turn_id);
-  if (wasSeen(turn, frame)) return state;
-  const next = { ...applied(turn, frame), attempt: frame.attempt, n: frame.n };
+  if (isApplied(turn, frame)) return state;
+  const next = { ...applyLogEntry(turn, frame), attempt: frame.attempt, n: frame.n };
   // A turn begun in another tab has no prompt here; a snapshot of a finished one may have no message; and what the
   // assistant was told about a call that was not made is in no frame.
   const untold = next.tools.some((call) => call.approval === "declined" && call.output === undefined);

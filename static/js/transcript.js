@@ -4,7 +4,7 @@
 import { question } from "./approval.js";
 import { h, place } from "./dom.js";
 import { changed } from "./toolcalls.js";
-import { hasEnded, isAwaited, isUnderWay } from "./turn.js";
+import { awaitsDecision, hasEnded, isQueuedOrRunning } from "./turn.js";
 import { TurnView, unsentMessage } from "./turnview.js";
 
 /**
@@ -97,14 +97,14 @@ export class Transcript {
     const underWay = outbox.filter((item) => item.refused === null);
     const retrying = new Set(underWay.map((item) => item.retry_of));
     const editing = new Set(underWay.map((item) => item.edit_of));
-    const free = underWay.length === 0 && !state.turns.some(isUnderWay);
+    const free = underWay.length === 0 && !state.turns.some(isQueuedOrRunning);
     const leavesFrom = state.turns.findIndex((turn) => retrying.has(turn.id) || (turn.prompt_id && editing.has(turn.prompt_id)));
     const following = this.following(state.turns);
     let ahead = 0;
     return state.turns.map((turn, index) => {
       const before = ahead;
       if (!hasEnded(turn)) ahead += 1;
-      const awaited = current ? turn.tools.filter(isAwaited) : [];
+      const awaited = current ? turn.tools.filter(awaitsDecision) : [];
       return {
         conversation: state.conversation_id,
         current,

@@ -1,8 +1,5 @@
 // @ts-check
-/**
- * A turn, as a value, and what the entries of its log make of it. As in `state.js`, which keeps the turns of a
- * conversation, nothing is changed in place.
- */
+/** The state of one turn, and the pure functions that apply its log entries. Nothing is mutated. */
 
 /**
  * @typedef {{id: string, role: string, text: string, created_at: string, position: number | null, turn_id: string,
@@ -15,20 +12,20 @@
  * @property {string} id
  * @property {string} status  queued, running, waiting, done, failed or stopped
  * @property {number} attempt
- * @property {number} n       the last entry of the attempt's log that was seen
- * @property {string | null} prompt_id    the message it answers
+ * @property {number} n       the number of the attempt's last applied log entry
+ * @property {string | null} prompt_id    the id of the user's message
  * @property {string} prompt_text
- * @property {Message | null} prompt      that message
+ * @property {Message | null} prompt
  * @property {Message | null} reply
- * @property {string} text    the reply so far, while there is no message of it
- * @property {string} reasoning  what the model thought, which is no part of the reply
+ * @property {string} text    the reply so far, until `reply` is set
+ * @property {string} reasoning  the model's reasoning, which is not part of the reply
  * @property {ToolCall[]} tools
  * @property {Notice | null} warning
  * @property {Notice | null} error
- * @property {string} [retrying]       that the model is asked again, until something comes of it
- * @property {string | null} replaces  the turn whose place it took
- * @property {string[]} versions       the turns of this place, oldest first, itself among them
- * @property {ToolCall[]} kept         what earlier versions did, and what stays done
+ * @property {string} [retrying]       the text about a retried model request, until the next output
+ * @property {string | null} replaces  the id of the turn that it replaced
+ * @property {string[]} versions       the ids of its versions, oldest first, including its own
+ * @property {ToolCall[]} kept         the calls of earlier versions that were not undone
  */
 
 const ENDED = new Set(["done", "failed", "stopped"]);
@@ -37,13 +34,13 @@ const ENDED = new Set(["done", "failed", "stopped"]);
 export const hasEnded = (turn) => ENDED.has(turn.status);
 
 /** @param {{status: string}} turn */
-export const isUnderWay = (turn) => turn.status === "queued" || turn.status === "running";
+export const isQueuedOrRunning = (turn) => turn.status === "queued" || turn.status === "running";
 
 /** @param {ToolCall} call */
-export const isAwaited = (call) => call.approval === "awaiting";
+export const awaitsDecision = (call) => call.approval === "awaiting";
 
 /**
- * Complete what the server tells of a turn.
+ * Make a turn from its JSON form.
  * @param {any} data
  * @returns {Turn}
  */
@@ -52,7 +49,7 @@ export function turnFrom(data) {
 }
 
 /**
- * Make a turn of which nothing but its id is known.
+ * Make a turn of which only the id is known.
  * @param {string} id
  * @returns {Turn}
  */
@@ -64,51 +61,51 @@ export function emptyTurn(id) {
 }
 
 /**
- * Return whether an entry of the log says nothing new.
+ * Return whether a log entry is already part of a turn.
  * @param {Turn} turn
  * @param {any} frame
  */
-export function wasSeen(turn, frame) {
+export function isApplied(turn, frame) {
   if (hasEnded(turn) && frame.attempt <= turn.attempt) return true;
   if (frame.attempt !== turn.attempt) return frame.attempt < turn.attempt;
-  // A snapshot may come from the record, which counts nothing: it replaces what is shown, whatever its number.
+  // A snapshot from the record has no number, so it is always applied.
   return frame.type !== "turn.snapshot" && frame.n <= turn.n;
 }
 
 /**
- * Take an entry of the log into account.
- * @param {Turn} before
+ * Apply a log entry.
+ * @param {Turn} current
  * @param {any} frame
  * @returns {Turn}
  */
-export function applied(before, frame) {
-  if (frame.type === "model.retrying") return { ...before, retrying: frame.detail };
-  const { retrying, ...rest } = before;
-  // What a broken response showed is taken back before the model is asked again.
-  const turn = retrying !== undefined && frame.type === "turn.resumed" ? before : rest;
+export function applyLogEntry(current, frame) {
+  if (frame.type === "model.retrying") return { ...current, retrying: frame.detail };
+  const { retrying, ...rest } = current;
+  // `turn.resumed` during a retry removes the text of the broken response; the retry continues.
+  const turn = retrying !== undefined && frame.type === "turn.resumed" ? current : rest;
   switch (frame.type) {
     case "turn.queued":
       return { ...turn, status: "queued" };
     case "turn.started":
       return { ...turn, status: "running" };
     case "text.delta":
-      return { ...turn, status: "running", text: written(turn.text, frame.text, frame.at) };
+      return { ...turn, status: "running", text: applyDelta(turn.text, frame.text, frame.at) };
     case "reasoning.delta":
-      return { ...turn, status: "running", reasoning: written(turn.reasoning, frame.text, frame.at) };
+      return { ...turn, status: "running", reasoning: applyDelta(turn.reasoning, frame.text, frame.at) };
     case "tool.started":
-      return { ...turn, status: "running", tools: called(turn.tools, frame) };
+      return { ...turn, status: "running", tools: withCall(turn.tools, frame) };
     case "tool.finished":
-      return { ...turn, tools: returned(turn.tools, frame) };
+      return { ...turn, tools: withOutput(turn.tools, frame) };
     case "approval.requested":
-      return { ...turn, status: "waiting", tools: asked(turn.tools, frame) };
+      return { ...turn, status: "waiting", tools: withApprovalRequest(turn.tools, frame) };
     case "approval.decided":
-      return decided(turn, frame);
+      return withDecision(turn, frame);
     case "warning":
       return { ...turn, warning: { code: frame.code, detail: frame.detail } };
     case "turn.resumed":
-      return resumed(turn, frame);
+      return withResumedState(turn, frame);
     case "turn.snapshot":
-      return pictured(turn, frame);
+      return withSnapshot(turn, frame);
     case "turn.finished":
       return { ...turn, status: "done", text: "", reply: frame.message };
     case "turn.stopped":
@@ -125,7 +122,7 @@ export function applied(before, frame) {
  * @param {any} frame
  * @returns {Turn}
  */
-function resumed(turn, { text, tools, reasoning }) {
+function withResumedState(turn, { text, tools, reasoning }) {
   return { ...turn, status: "running", text: text ?? "", tools: tools ?? [], reasoning: reasoning ?? "" };
 }
 
@@ -134,7 +131,7 @@ function resumed(turn, { text, tools, reasoning }) {
  * @param {any} frame
  * @returns {Turn}
  */
-function pictured(turn, { status, text, tools, message, code, detail, reasoning }) {
+function withSnapshot(turn, { status, text, tools, message, code, detail, reasoning }) {
   const ended = hasEnded({ status });
   return {
     ...turn,
@@ -148,34 +145,34 @@ function pictured(turn, { status, text, tools, message, code, detail, reasoning 
 }
 
 /**
- * Write a piece at a place counted in Unicode code points. A piece that says again what already stands there leaves what
- * follows it; one that says something else ends the text.
+ * Apply a text delta at an offset in Unicode code points. A repeated delta changes nothing; a different one replaces the rest of
+ * the text.
  * @param {string} text
- * @param {string} piece
- * @param {number} at
+ * @param {string} delta
+ * @param {number} offset
  * @returns {string}
  */
-export function written(text, piece, at) {
-  const index = unitIndex(text, at);
-  if (text.startsWith(piece, index)) return text;
-  return text.slice(0, index) + piece;
+export function applyDelta(text, delta, offset) {
+  const index = utf16Index(text, offset);
+  if (text.startsWith(delta, index)) return text;
+  return text.slice(0, index) + delta;
 }
 
-// Where the last count ended: a piece mostly begins where the one before it ended.
-let counted = { text: "", points: 0, index: 0 };
+// The last result of utf16Index: most deltas begin where the previous one ended.
+let cached = { text: "", offset: 0, index: 0 };
 
 /**
- * Find where a count of code points ends in UTF-16 units.
+ * Convert an offset in code points to an index in UTF-16 code units.
  * @param {string} text
- * @param {number} points
+ * @param {number} offset
  */
-function unitIndex(text, points) {
-  const goesOn = counted.points <= points && text.startsWith(counted.text);
-  let { points: count, index } = goesOn ? counted : { points: 0, index: 0 };
-  for (; count < points && index < text.length; count += 1) {
+function utf16Index(text, offset) {
+  const isPrefix = cached.offset <= offset && text.startsWith(cached.text);
+  let { offset: count, index } = isPrefix ? cached : { offset: 0, index: 0 };
+  for (; count < offset && index < text.length; count += 1) {
     index += /** @type {number} */ (text.codePointAt(index)) > 0xffff ? 2 : 1;
   }
-  counted = { text: text.slice(0, index), points: count, index };
+  cached = { text: text.slice(0, index), offset: count, index };
   return index;
 }
 
@@ -184,7 +181,7 @@ function unitIndex(text, points) {
  * @param {any} frame
  * @returns {ToolCall[]}
  */
-function called(tools, frame) {
+function withCall(tools, frame) {
   if (tools.some((call) => call.call_id === frame.call_id)) return tools;
   return [...tools, { call_id: frame.call_id, name: frame.name, arguments: frame.arguments }];
 }
@@ -194,8 +191,8 @@ function called(tools, frame) {
  * @param {any} frame
  * @returns {ToolCall[]}
  */
-function asked(tools, frame) {
-  return called(tools, frame).map((call) => (call.call_id === frame.call_id ? { ...call, approval: "awaiting" } : call));
+function withApprovalRequest(tools, frame) {
+  return withCall(tools, frame).map((call) => (call.call_id === frame.call_id ? { ...call, approval: "awaiting" } : call));
 }
 
 /**
@@ -203,12 +200,12 @@ function asked(tools, frame) {
  * @param {any} frame
  * @returns {Turn}
  */
-function decided(turn, { call_id, approved, by }) {
+function withDecision(turn, { call_id, approved, by }) {
   const approval = approved ? /** @type {const} */ ("approved") : /** @type {const} */ ("declined");
   const tools = turn.tools.map((call) => (call.call_id === call_id ? { ...call, approval, by } : call));
-  // It goes on once all is decided; where something else was said, its end comes next.
-  const goesOn = by !== "superseded" && !tools.some(isAwaited);
-  return { ...turn, tools, status: goesOn ? "running" : turn.status };
+  // The turn continues after its last decision, unless a new message superseded it: then it ends.
+  const continues = by !== "superseded" && !tools.some(awaitsDecision);
+  return { ...turn, tools, status: continues ? "running" : turn.status };
 }
 
 /**
@@ -216,7 +213,7 @@ function decided(turn, { call_id, approved, by }) {
  * @param {any} frame
  * @returns {ToolCall[]}
  */
-function returned(tools, frame) {
+function withOutput(tools, frame) {
   return tools.map((call) => {
     if (call.call_id !== frame.call_id) return call;
     return frame.error === undefined || frame.error === null

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { asking, begin, receive, refresh, withEarlier } from "../../../static/js/state.js";
-import { written } from "../../../static/js/turn.js";
+import { applyDelta } from "../../../static/js/turn.js";
 
 const CONVERSATION = "7a6f0b1e-0000-4000-8000-000000000000";
 const PROMPT = { id: "m1", role: "user", text: "Add milk", created_at: "2026-03-13T10:00:00Z", position: 1, turn_id: "t1" };
@@ -77,14 +77,14 @@ test("frames do not mutate the state", () => {
 });
 
 test("text offsets count code points", () => {
-  assert.equal(written("a🎉b", "c", 3), "a🎉bc");
-  assert.equal(written("a🎉b", "X", 2), "a🎉X");
-  assert.equal(written("🧵🧵", "z", 1), "🧵z");
+  assert.equal(applyDelta("a🎉b", "c", 3), "a🎉bc");
+  assert.equal(applyDelta("a🎉b", "X", 2), "a🎉X");
+  assert.equal(applyDelta("🧵🧵", "z", 1), "🧵z");
 });
 
 test("a repeated delta keeps the text after it, and a different one replaces it", () => {
-  assert.equal(written("Hello world", "Hello", 0), "Hello world");
-  assert.equal(written("Hello world", "Howdy", 0), "Howdy");
+  assert.equal(applyDelta("Hello world", "Hello", 0), "Hello world");
+  assert.equal(applyDelta("Hello world", "Howdy", 0), "Howdy");
 });
 
 test("a page loaded during a turn catches up without losing text", () => {
@@ -309,8 +309,8 @@ test("a model retry is shown until the turn produces output or fails", () => {
   assert.equal(state.turns[0].retrying, "Retrying, 1 of 5.");
   const again = play(state, log(3, "turn.resumed", { text: "", tools: [], at: 0 }), retry(4, 2));
   assert.equal(again.turns[0].retrying, "Retrying, 2 of 5.");
-  const written = play(again, log(5, "text.delta", { text: "Done", at: 0 }));
-  assert.equal("retrying" in written.turns[0], false);
+  const resumed = play(again, log(5, "text.delta", { text: "Done", at: 0 }));
+  assert.equal("retrying" in resumed.turns[0], false);
   assert.equal("retrying" in play(again, log(5, "turn.failed", { code: "x", detail: "y" })).turns[0], false);
 });
 
