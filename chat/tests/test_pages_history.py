@@ -249,7 +249,7 @@ def test_pagination_links_reach_every_chat(owner: User, owner_client: Client) ->
     path, shown, sizes = "/", [], []
     while path:
         page = owner_client.get(path).content.decode()
-        titles = re.findall(r"(?:conversation|shelved)__title\"[^>]*>(Chat-\d+)<", page)
+        titles = re.findall(r"(?:conversation|listing-item)__title\"[^>]*>(Chat-\d+)<", page)
         shown += titles
         sizes.append(len(titles))
         more = re.search(r'<p class="more"[^>]*?( hidden)?><a href="([^"]*\?after=[^"]+)"', page)

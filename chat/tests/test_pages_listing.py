@@ -58,7 +58,7 @@ def test_pagination_reaches_all_expiring_chats(owner: User, owner_client: Client
     path, pages = "/trash/", []
     while path:
         page = owner_client.get(path).content.decode()
-        pages.append(re.findall(r"shelved__title\"[^>]*>(Chat-\d+)<", page))
+        pages.append(re.findall(r"listing-item__title\"[^>]*>(Chat-\d+)<", page))
         more = re.search(r'<a href="(\?leaving=[^"]+)"', page)
         path = "/trash/" + html.unescape(more[1]) if more else ""
     assert [len(titles) for titles in pages] == [50, 50, 20]
@@ -69,7 +69,7 @@ def test_pagination_reaches_all_expiring_chats(owner: User, owner_client: Client
 def banner(client: Client, path: str) -> str:
     """Return the text of the banner with the chat's place, empty where it is hidden."""
     page = client.get(path).content.decode()
-    match = re.search(r'<div class="strip strip--shelf" id="shelf-strip"([^>]*)>(.*?)</div>', page, flags=re.S)
+    match = re.search(r'<div class="banner banner--notice" id="retention-notice"([^>]*)>(.*?)</div>', page, flags=re.S)
     assert match
     content = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", match[2])).split())
     assert ("hidden" in match[1]) == (content == "")
@@ -211,9 +211,10 @@ def test_get_requests_change_nothing(owner_client: Client, groceries: Conversati
 
 def test_chat_menu_works_without_scripts(owner_client: Client, groceries: Conversation) -> None:
     page = owner_client.get("/").content.decode()
-    form = re.search(r'<form id="shelf" method="post" hidden>.*?</form>', page, flags=re.S)
+    form = re.search(r'<form id="action-form" method="post" hidden>.*?</form>', page, flags=re.S)
     assert form and 'name="csrfmiddlewaretoken"' in form[0] and 'name="next" value="/"' in form[0]
-    buttons = re.findall(r'<button class="menu__item" form="shelf" formaction="([^"]+)" name="do" value="(\w+)">', page)
+    button = r'<button class="menu__item" form="action-form" formaction="([^"]+)" name="do" value="(\w+)">'
+    buttons = re.findall(button, page)
     assert buttons == [(f"/c/{groceries.pk}/shelf/", verb) for verb in ("pin", "archive", "trash")]
     submit(owner_client, groceries, "pin")
     page = owner_client.get(f"/c/{groceries.pk}/").content.decode()
@@ -285,7 +286,7 @@ def test_trash_lists_chats_with_deletion_dates(owner_client: Client, groceries: 
     submit(owner_client, groceries, "trash")
     User.objects.update(time_zone="Pacific/Auckland")
     Conversation.objects.update(trashed_at="2026-03-01T13:30:00Z")
-    assert "Groceries Deleted for good on 1 April 2026 Restore Delete for good" in text(owner_client, "/trash/")
+    assert "Groceries Will be deleted for good on 1 April 2026 Restore Delete for good" in text(owner_client, "/trash/")
     place_hold(groceries)
     shown = text(owner_client, "/trash/")
     assert "Groceries Your administrator has asked to keep this chat for now Restore" in shown
@@ -398,7 +399,7 @@ def test_pagination_reaches_all_archived_and_trashed_chats(owner: User, owner_cl
     more: str | None = ""
     while more is not None:
         page = owner_client.get(path + html.unescape(more)).content.decode()
-        titles += re.findall(r'shelved__title"[^>]*>(Chat-\d+)<', page)
+        titles += re.findall(r'listing-item__title"[^>]*>(Chat-\d+)<', page)
         link = re.search(r'<p class="more"[^>]*><a href="([^"]+)"', page)
         more = link[1] if link else None
     assert len(titles) == len(set(titles)) == 120

@@ -67,8 +67,8 @@ def put(request: UserRequest, conversation_id: uuid.UUID) -> HttpResponse:
         return _refused(request, error, for_script=for_script)
     message = verb.message.format(done.title or "New chat")
     if for_script:
-        line = done.as_json() if isinstance(done, ConversationOut) else None
-        return JsonResponse({"conversation": line, "said": message, "undo": undo})
+        chat = done.as_json() if isinstance(done, ConversationOut) else None
+        return JsonResponse({"conversation": chat, "said": message, "undo": undo})
     messages.success(request, message)
     return HttpResponseRedirect(_next_page(request))
 
@@ -81,10 +81,10 @@ def choose_model(request: UserRequest, conversation_id: uuid.UUID) -> HttpRespon
         return redirect("conversation", conversation_id)
     try:
         model = request.POST.get("model", "")
-        line = conversations.change(user_id=request.user.pk, conversation_id=conversation_id, model=model)
+        chat = conversations.change(user_id=request.user.pk, conversation_id=conversation_id, model=model)
     except ThreadkeeperError as error:
         return _refused(request, error, for_script=True)
-    return JsonResponse({"conversation": line.as_json()})
+    return JsonResponse({"conversation": chat.as_json()})
 
 
 @private_page
@@ -113,15 +113,14 @@ def archive(request: UserRequest) -> HttpResponse:
 @private_page
 def delete(request: UserRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Confirm and delete a chat in the trash permanently."""
-    line = _chat(request, conversation_id)
-    return _page(request, "delete", line=line) if line.trashed else redirect("conversation", conversation_id)
+    chat = _chat(request, conversation_id)
+    return _page(request, "delete", conversation=chat) if chat.trashed else redirect("conversation", conversation_id)
 
 
 @private_page
 def rename(request: UserRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Rename a chat, without scripts."""
-    line = _chat(request, conversation_id)
-    return _page(request, "rename", line=line, length=TITLE_LENGTH)
+    return _page(request, "rename", conversation=_chat(request, conversation_id), max_length=TITLE_LENGTH)
 
 
 @login_required
@@ -140,7 +139,7 @@ def empty(request: UserRequest) -> HttpResponse:
     """Confirm and delete all chats in the trash permanently."""
     if request.method != "POST":
         listed = listing.trash_of(request.user)
-        return _page(request, "empty", trash=listed) if listed.total else redirect("trash")
+        return _page(request, "empty_trash", trash=listed) if listed.total else redirect("trash")
     try:
         emptied = conversations.empty_trash(user_id=request.user.pk)
     except ThreadkeeperError as error:
@@ -184,17 +183,17 @@ def _next_page(request: HttpRequest) -> str:
 
 def _undo(request: UserRequest, conversation_id: uuid.UUID, verb: Verb) -> str:
     """Return the inverse of an action: archiving removes a pin, and pinning removes from the archive."""
-    line = listing.find(request.user, conversation_id)
-    if line and verb is VERBS["archive"] and line.pinned:
+    chat = listing.find(request.user, conversation_id)
+    if chat and verb is VERBS["archive"] and chat.pinned:
         return "pin"
-    if line and verb is VERBS["pin"] and line.archived:
+    if chat and verb is VERBS["pin"] and chat.archived:
         return "archive"
     return verb.undo
 
 
 def _chat(request: UserRequest, conversation_id: uuid.UUID) -> ConversationOut:
     """Return a chat of the user. Raise Http404."""
-    line = listing.find(request.user, conversation_id)
-    if line is None:
+    chat = listing.find(request.user, conversation_id)
+    if chat is None:
         raise Http404("There is no such conversation.")
-    return line
+    return chat

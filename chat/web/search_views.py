@@ -15,22 +15,22 @@ from chat.web.views import UserRequest, private_page
 @private_page
 def search(request: UserRequest) -> HttpResponse:
     """Show the chats that match a query, the newest first."""
-    words = request.GET.get("q", "")
+    query = request.GET.get("q", "")
     hits: list[services.Hit] = []
-    problem, status = "", 200
+    error_detail, status = "", 200
     try:
         place = listing.ListCursor.parse(request.GET.get("after", ""))
         after = (place.time, place.id) if place else None
-        hits = services.search(user_id=request.user.pk, words=words, limit=listing.PAGE_SIZE, after=after)
+        hits = services.search(user_id=request.user.pk, words=query, limit=listing.PAGE_SIZE, after=after)
     except ThreadkeeperError as error:
-        problem, status = error.detail, status_of(error)
+        error_detail, status = error.detail, status_of(error)
     shown = hits[: listing.PAGE_SIZE]
     context = {
-        "words": words,
+        "query": query,
         "hits": shown,
         "after": listing.ListCursor(shown[-1].updated_at, shown[-1].id) if len(hits) > len(shown) else None,
-        "problem": problem,
-        "length": MAX_LENGTH,
+        "error": error_detail,
+        "max_length": MAX_LENGTH,
     }
     with timezone.override(request.user.zone):
         return render(request, "chat/search.html", context, status=status)

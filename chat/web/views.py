@@ -234,10 +234,10 @@ class SignUpByLink(_CreatesAccount):
         return super().get_form_kwargs() | {"address": self.email}
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return super().get(request) if self.email else render(request, "accounts/link_is_over.html", status=404)
+        return super().get(request) if self.email else render(request, "accounts/invalid_link.html", status=404)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return super().post(request) if self.email else render(request, "accounts/link_is_over.html", status=404)
+        return super().post(request) if self.email else render(request, "accounts/invalid_link.html", status=404)
 
     @cached_property
     def email(self) -> str:
@@ -332,7 +332,7 @@ def change_email_by_link(request: UserRequest, token: str) -> HttpResponse:
     """Change the e-mail address to the one that the link of a mail confirms."""
     email = links.email_of_change(request.user, token)
     if email is None:
-        return render(request, "accounts/link_is_over.html", status=404)
+        return render(request, "accounts/invalid_link.html", status=404)
     if request.method != "POST":
         return render(request, "accounts/email_confirm.html", {"new_email": email})
     try:

@@ -1,8 +1,8 @@
 // @ts-check
-/** The list of chats at the left. */
+/** The list of chats in the left sidebar. */
 
 import { byId, h, icon, place } from "./dom.js";
-import { menu } from "./menu.js";
+import { conversationMenu } from "./menu.js";
 import { url } from "./site.js";
 import { ago } from "./time.js";
 
@@ -15,10 +15,10 @@ export class ConversationList {
   constructor(zone) {
     this.zone = zone;
     this.list = byId("conversation-list");
-    /** @type {Map<string, {drawn: string, element: HTMLElement, menu: HTMLElement, offered: string}>} */
+    /** @type {Map<string, {key: string, element: HTMLElement, menu: HTMLElement, menuKey: string}>} */
     this.items = new Map();
     /** @type {unknown[]} */
-    this.shown = [];
+    this.shownInputs = [];
   }
 
   /**
@@ -27,51 +27,50 @@ export class ConversationList {
    */
   show(conversations, currentId) {
     const now = new Date();
-    // A reply that streams changes nothing here; what is shown of times changes by the minute.
-    const shown = [conversations, currentId, Math.floor(now.getTime() / 60_000)];
-    if (shown.every((value, index) => value === this.shown[index])) return;
-    this.shown = shown;
-    const renaming = /** @type {HTMLElement | null} */ (this.list.querySelector(".rename :focus"));
-    place(this.list, conversations.map((conversation) => this.item(conversation, conversation.id === currentId, now)));
-    if (renaming?.isConnected) renaming.focus({ preventScroll: true });
+    // Relative times change by the minute.
+    const inputs = [conversations, currentId, Math.floor(now.getTime() / 60_000)];
+    if (inputs.every((value, index) => value === this.shownInputs[index])) return;
+    this.shownInputs = inputs;
+    const focusedField = /** @type {HTMLElement | null} */ (this.list.querySelector(".rename :focus"));
+    place(this.list, conversations.map((conversation) => this.itemOf(conversation, conversation.id === currentId, now)));
+    if (focusedField?.isConnected) focusedField.focus({ preventScroll: true });
     byId("no-conversations").hidden = conversations.length > 0;
   }
 
   /**
    * @param {Conversation} conversation
-   * @param {boolean} current
+   * @param {boolean} isCurrent
    * @param {Date} now
    */
-  item(conversation, current, now) {
+  itemOf(conversation, isCurrent, now) {
     const when = ago(conversation.updated_at, now, this.zone);
-    const drawn = JSON.stringify([conversation, current, when]);
-    const known = this.items.get(conversation.id);
-    if (known?.drawn === drawn) return known.element;
+    const key = JSON.stringify([conversation, isCurrent, when]);
+    const shown = this.items.get(conversation.id);
+    if (shown?.key === key) return shown.element;
     const link = h("a", {
       class: "conversation", href: url(`/c/${conversation.id}/`), "data-testid": "conversation-link", "data-id": conversation.id,
-      "aria-current": current ? "page" : null,
+      "aria-current": isCurrent ? "page" : null,
     },
       conversation.pinned && h("span", { class: "conversation__pin" }, icon("pin"), h("span", { class: "sr-only" }, "Pinned")),
       h("span", { class: "conversation__title", title: conversation.title || null }, conversation.title || "New chat"),
       conversation.waiting && h("span", { class: "conversation__waiting", "data-testid": "waiting", title: WAITING }, icon("alert"), h("span", { class: "sr-only" }, WAITING)),
       h("time", { class: "conversation__time", datetime: conversation.updated_at }, when));
-    // A menu that is open stays open when only the time beside it changes.
-    const offered = JSON.stringify([conversation.title, conversation.pinned]);
-    const options = known?.offered === offered ? known.menu : menu(conversation);
-    const element = known?.element ?? h("li", { class: "lined" });
-    // Focus stays where it is, too.
+    // An open menu stays open when only the time changes.
+    const menuKey = JSON.stringify([conversation.title, conversation.pinned]);
+    const menu = shown?.menuKey === menuKey ? shown.menu : conversationMenu(conversation);
+    const element = shown?.element ?? h("li", { class: "conversation-item" });
     const focused = element.contains(document.activeElement) && (document.activeElement?.closest(".menu, .rename")?.className ?? "link");
-    if (options === known?.menu) element.firstElementChild?.replaceWith(link);
-    else element.replaceChildren(link, options, ...element.querySelectorAll(".rename"));
+    if (menu === shown?.menu) element.firstElementChild?.replaceWith(link);
+    else element.replaceChildren(link, menu, ...element.querySelectorAll(".rename"));
     if (focused === "link") link.focus();
-    else if (focused === "menu" && options !== known?.menu) /** @type {HTMLElement} */ (options.firstElementChild).focus();
-    this.items.set(conversation.id, { drawn, element, menu: options, offered });
+    else if (focused === "menu" && menu !== shown?.menu) /** @type {HTMLElement} */ (menu.firstElementChild).focus();
+    this.items.set(conversation.id, { key, element, menu, menuKey });
     return element;
   }
 }
 
 /**
- * Search while one types. What searches is loaded with the first focus; until then the form leads to the page of results.
+ * Search while the user types. The module is loaded at the first focus; until then the form opens the search page.
  * @param {string} zone
  */
 export function setUpSearch(zone) {
@@ -80,7 +79,7 @@ export function setUpSearch(zone) {
     const { Search } = await import("./search.js");
     new Search(zone);
   };
-  // What the browser put back by itself is searched for at once.
+  // The browser may have restored the text or the focus.
   if (field.value || field === document.activeElement) void load();
   else field.addEventListener("focus", load, { once: true });
 }

@@ -1,65 +1,65 @@
 // @ts-check
-/** A chat is renamed where its title stands: in the list, or above the conversation. */
+/** Rename a chat in place: in the list, or in the top bar. */
 
 import { h } from "./dom.js";
 import { toast } from "./toast.js";
 
-const LENGTH = 100;
+const MAX_LENGTH = 100;
 
 /**
- * Show a field in the place of the title.
- * @param {Element} place   holds the title
- * @param {() => string} title   as it is by now
+ * Replace the title with an input.
+ * @param {Element} container  of the title
+ * @param {() => string} getTitle  returns the current title
  * @param {(title: string) => Promise<void>} save
  */
-export function rename(place, title, save) {
-  place.querySelector(".rename")?.remove();
-  let before = title();
-  const field = /** @type {HTMLInputElement} */ (h("input", { class: "rename__field", maxlength: LENGTH, value: before, "aria-label": "Title" }));
-  const meanwhile = h("div", { class: "rename__meanwhile", role: "alert" });
-  const form = h("form", { class: "rename" }, field, meanwhile);
-  let ended = false;
-  /** @param {boolean} changes */
-  const end = (changes) => {
+export function renameInline(container, getTitle, save) {
+  container.querySelector(".rename")?.remove();
+  let original = getTitle();
+  const field = /** @type {HTMLInputElement} */ (h("input", { class: "rename__field", maxlength: MAX_LENGTH, value: original, "aria-label": "Title" }));
+  const conflict = h("div", { class: "rename__conflict", role: "alert" });
+  const form = h("form", { class: "rename" }, field, conflict);
+  let isClosed = false;
+  /** @param {boolean} saves */
+  const close = (saves) => {
     const text = field.value.trim();
-    const differs = changes && text !== "" && text !== before;
-    if (ended) return;
-    if (differs && form.isConnected && title() !== before && title() !== text) return ask();
-    ended = true;
+    const isChanged = saves && text !== "" && text !== original;
+    if (isClosed) return;
+    if (isChanged && form.isConnected && getTitle() !== original && getTitle() !== text) return showConflict();
+    isClosed = true;
     const hadFocus = form.contains(document.activeElement);
-    const gone = !form.isConnected;
+    const wasRemoved = !form.isConnected;
     form.remove();
-    if (hadFocus) opener(place)?.focus();
-    if (!differs) return;
-    if (gone) toast.say(`Not renamed to “${text}”: the chat is not in the list any more.`);
+    if (hadFocus) focusTarget(container)?.focus();
+    if (!isChanged) return;
+    if (wasRemoved) toast.say(`Not renamed to “${text}”: the chat is not in the list any more.`);
     else void save(text);
   };
-  // It was renamed elsewhere, too: the person chooses.
-  const ask = () => {
-    before = title();
-    const button = (/** @type {string} */ label, /** @type {boolean} */ changes) =>
-      h("button", { type: "button", class: "button button--small", onclick: () => end(changes) }, label);
-    meanwhile.replaceChildren(h("p", {}, `Renamed elsewhere to “${before}”.`), button("Keep mine", true), button("Use the other", false));
+  // The chat was renamed elsewhere meanwhile.
+  const showConflict = () => {
+    original = getTitle();
+    const button = (/** @type {string} */ label, /** @type {boolean} */ saves) =>
+      h("button", { type: "button", class: "button button--small", onclick: () => close(saves) }, label);
+    conflict.replaceChildren(h("p", {}, `Renamed elsewhere to “${original}”.`), button("Keep mine", true), button("Use the other", false));
     field.focus();
   };
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    end(true);
+    close(true);
   });
   form.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     event.stopPropagation();
-    end(false);
+    close(false);
   });
-  // A row that moves loses the focus, and gets it back at once.
-  form.addEventListener("focusout", () => setTimeout(() => form.contains(document.activeElement) || end(true)));
-  place.append(form);
+  // Wait, because an item that moves in the list loses the focus and gets it back at once.
+  form.addEventListener("focusout", () => setTimeout(() => form.contains(document.activeElement) || close(true)));
+  container.append(form);
   field.select();
 }
 
 /**
- * Find where the focus goes back to.
- * @param {Element} place
+ * Return the element to focus after renaming.
+ * @param {Element} container
  * @returns {HTMLElement | null}
  */
-const opener = (place) => place.querySelector(".conversation") ?? document.querySelector("#bar-menu summary");
+const focusTarget = (container) => container.querySelector(".conversation") ?? document.querySelector("#bar-menu summary");

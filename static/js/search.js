@@ -1,37 +1,37 @@
 // @ts-check
-/** Search in all chats: what is found takes the place of the list while there is something to search for. */
+/** Search in all chats. The results replace the list of chats while the search field has text. */
 
 import { byId, h } from "./dom.js";
 import { More } from "./more.js";
 import { url } from "./site.js";
 import { ago } from "./time.js";
 
-const WAIT = 250; // ms after the last key
-const PAGE = 20;
+const DEBOUNCE = 250; // ms
+const PAGE_SIZE = 20;
 const NO_CONNECTION = "There is no connection.";
 
 /**
- * @typedef {[number, number]} Mark
+ * @typedef {[number, number]} Mark  the start and the end of a match, in code points
  * @typedef {{thread_id: string, title: string, updated_at: string, archived: boolean, message_id: string | null,
  *   snippet: string | null, title_marks: Mark[], snippet_marks: Mark[]}} Match
  */
 
 /**
- * Split a text where matches begin and end, which are counted in code points.
+ * Split a text at the start and the end of each match.
  * @param {string} text
  * @param {Mark[]} marks
  * @returns {{text: string, marked: boolean}[]}
  */
-export function pieces(text, marks) {
+export function splitAtMarks(text, marks) {
   const characters = Array.from(text);
-  const found = [];
-  let at = 0;
+  const pieces = [];
+  let position = 0;
   for (const [start, end] of marks) {
-    found.push({ text: characters.slice(at, start).join(""), marked: false }, { text: characters.slice(start, end).join(""), marked: true });
-    at = end;
+    pieces.push({ text: characters.slice(position, start).join(""), marked: false }, { text: characters.slice(start, end).join(""), marked: true });
+    position = end;
   }
-  found.push({ text: characters.slice(at).join(""), marked: false });
-  return found.filter((piece) => piece.text !== "");
+  pieces.push({ text: characters.slice(position).join(""), marked: false });
+  return pieces.filter((piece) => piece.text !== "");
 }
 
 export class Search {
@@ -40,60 +40,60 @@ export class Search {
     this.zone = zone;
     this.field = /** @type {HTMLInputElement} */ (byId("search-field"));
     this.results = byId("results");
-    this.words = "";
+    this.query = "";
     /** @type {string | null} */
     this.after = null;
     this.timer = 0;
-    this.asking = new AbortController();
+    this.request = new AbortController();
     this.more = new More(byId("more-results"), () => this.load());
-    this.field.addEventListener("input", () => this.changed(WAIT));
-    this.field.addEventListener("keydown", (event) => this.key(event));
+    this.field.addEventListener("input", () => this.schedule(DEBOUNCE));
+    this.field.addEventListener("keydown", (event) => this.clearOnEscape(event));
     byId("search").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.changed(0);
+      this.schedule(0);
     });
-    // What the browser put back by itself.
-    if (this.field.value) this.changed(0);
+    // The browser may have restored the text.
+    if (this.field.value) this.schedule(0);
   }
 
   /** @param {KeyboardEvent} event */
-  key(event) {
+  clearOnEscape(event) {
     if (event.key !== "Escape" || this.field.value === "") return;
-    // It empties the field and does not close the drawer as well.
+    // The drawer stays open.
     event.stopPropagation();
     this.field.value = "";
-    this.changed(0);
+    this.schedule(0);
   }
 
-  /** @param {number} wait */
-  changed(wait) {
+  /** @param {number} delay */
+  schedule(delay) {
     clearTimeout(this.timer);
-    this.timer = window.setTimeout(() => void this.begin(), wait);
+    this.timer = window.setTimeout(() => void this.start(), delay);
   }
 
-  async begin() {
-    this.asking.abort();
-    this.words = this.field.value.trim();
+  async start() {
+    this.request.abort();
+    this.query = this.field.value.trim();
     this.after = null;
-    byId("found").hidden = this.words === "";
-    byId("chats").hidden = this.words !== "";
-    if (this.words === "") return this.show([], "");
+    byId("search-results").hidden = this.query === "";
+    byId("chats").hidden = this.query !== "";
+    if (this.query === "") return this.show([], "");
     await this.load();
   }
 
-  /** Ask for the first matches or the next ones; tell whether some came. */
+  /** Request the next page of results; return whether the request succeeded. */
   async load() {
-    const asking = (this.asking = new AbortController());
-    const query = new URLSearchParams({ q: this.words, limit: String(PAGE), ...(this.after && { after: this.after }) });
+    const request = (this.request = new AbortController());
+    const params = new URLSearchParams({ q: this.query, limit: String(PAGE_SIZE), ...(this.after && { after: this.after }) });
     try {
-      const answer = await fetch(url(`/api/search?${query}`), { signal: asking.signal });
-      const data = await answer.json();
-      if (asking.signal.aborted) return false;
-      if (!answer.ok) this.show([], data.error.detail);
+      const response = await fetch(url(`/api/search?${params}`), { signal: request.signal });
+      const data = await response.json();
+      if (request.signal.aborted) return false;
+      if (!response.ok) this.show([], data.error.detail);
       else this.add(data);
-      return answer.ok;
+      return response.ok;
     } catch {
-      if (!asking.signal.aborted) this.show([], NO_CONNECTION);
+      if (!request.signal.aborted) this.show([], NO_CONNECTION);
       return false;
     }
   }
@@ -102,31 +102,31 @@ export class Search {
   add({ items, after }) {
     const shown = this.after === null ? [] : [...this.results.children];
     this.after = after;
-    const lines = [...shown, ...items.map((match) => this.line(match))];
-    this.show(lines, lines.length ? "" : "No chats found.");
+    const elements = [...shown, ...items.map((match) => this.resultOf(match))];
+    this.show(elements, elements.length ? "" : "No chats found.");
   }
 
   /**
-   * @param {Element[]} lines
-   * @param {string} instead  what is said where there are none
+   * @param {Element[]} elements
+   * @param {string} message  an error, or that there are no results
    */
-  show(lines, instead) {
-    this.results.replaceChildren(...lines);
-    byId("found-nothing").textContent = instead;
-    byId("found-nothing").hidden = instead === "";
-    const count = `${lines.length}${this.after ? " or more" : ""} chat${lines.length === 1 ? "" : "s"} found`;
-    byId("search-status").textContent = instead || (this.words && count);
-    this.more.show(this.after !== null && lines.length > 0);
+  show(elements, message) {
+    this.results.replaceChildren(...elements);
+    byId("search-message").textContent = message;
+    byId("search-message").hidden = message === "";
+    const count = `${elements.length}${this.after ? " or more" : ""} chat${elements.length === 1 ? "" : "s"} found`;
+    byId("search-status").textContent = message || (this.query && count);
+    this.more.show(this.after !== null && elements.length > 0);
   }
 
   /** @param {Match} match */
-  line({ thread_id, title, updated_at, archived, message_id, snippet, title_marks, snippet_marks }) {
+  resultOf({ thread_id, title, updated_at, archived, message_id, snippet, title_marks, snippet_marks }) {
     const when = ago(updated_at, new Date(), this.zone);
     return h("li", {},
       h("a", { class: "result", "data-testid": "search-result", href: url(`/c/${thread_id}/${message_id ? `?message=${message_id}` : ""}`) },
-        h("span", { class: "result__title" }, ...marked(title || "New chat", title_marks)),
+        h("span", { class: "result__title" }, ...highlight(title || "New chat", title_marks)),
         h("span", { class: "result__when" }, archived ? `Archived, ${when}` : when),
-        snippet && h("span", { class: "result__text" }, ...marked(snippet, snippet_marks))));
+        snippet && h("span", { class: "result__text" }, ...highlight(snippet, snippet_marks))));
   }
 }
 
@@ -134,6 +134,6 @@ export class Search {
  * @param {string} text
  * @param {Mark[]} marks
  */
-function marked(text, marks) {
-  return pieces(text, marks).map((piece) => (piece.marked ? h("mark", {}, piece.text) : document.createTextNode(piece.text)));
+function highlight(text, marks) {
+  return splitAtMarks(text, marks).map((piece) => (piece.marked ? h("mark", {}, piece.text) : document.createTextNode(piece.text)));
 }

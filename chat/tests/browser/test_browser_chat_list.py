@@ -28,7 +28,7 @@ def links(page: Page) -> Locator:
 
 def menu_of(page: Page, title: str) -> Locator:
     """Open the menu of a chat in the list."""
-    line = page.locator(".lined", has_text=title)
+    line = page.locator(".conversation-item", has_text=title)
     line.hover()
     line.get_by_label("Options for").click()
     return line
@@ -48,7 +48,7 @@ def test_chat_menu_works_by_keyboard_and_updates_other_tabs(person: Person) -> N
     page.get_by_test_id("conversation-link").last.focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    buttons = page.locator(".lined").last.get_by_role("button")
+    buttons = page.locator(".conversation-item").last.get_by_role("button")
     expect(buttons).to_have_text(["Pin", "Archive", "Move to trash"])
     page.keyboard.press("ArrowUp")
     expect(buttons.last).to_be_focused()
@@ -56,14 +56,14 @@ def test_chat_menu_works_by_keyboard_and_updates_other_tabs(person: Person) -> N
     expect(buttons.first).to_be_focused()
     page.keyboard.press("Escape")
     expect(buttons.first).to_be_hidden()
-    expect(page.locator(".lined").last.get_by_label("Options for")).to_be_focused()
+    expect(page.locator(".conversation-item").last.get_by_label("Options for")).to_be_focused()
     page.keyboard.press("Enter")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     pinned = ["Add a task to buy milk", "Add a task to call Mum"]
     for tab in (page, other):
         expect(links(tab)).to_have_text(pinned)
-        expect(tab.locator(".lined").first).to_contain_text("Pinned")
+        expect(tab.locator(".conversation-item").first).to_contain_text("Pinned")
     expect(page.get_by_test_id("toast")).to_contain_text("Pinned: “Add a task to buy milk”")
     expect(page.get_by_test_id("toast").get_by_role("button", name="Undo")).to_be_focused()
     page.keyboard.press("Enter")
@@ -98,9 +98,9 @@ def test_chat_is_archived_trashed_and_restored_in_all_tabs(person: Person) -> No
     restore = other.get_by_test_id("shelf-strip").get_by_role("button", name="Restore")
     restore.focus()
     choose(page, "buy milk", "Pin")
-    expect(other.locator(".lined").first).to_contain_text("Pinned")
+    expect(other.locator(".conversation-item").first).to_contain_text("Pinned")
     choose(page, "buy milk", "Unpin")
-    expect(other.locator(".lined").first).not_to_contain_text("Pinned")
+    expect(other.locator(".conversation-item").first).not_to_contain_text("Pinned")
     expect(restore).to_be_focused()
     restore.press("Enter")
     for tab in (page, other):
@@ -173,7 +173,7 @@ def test_trash_and_archive_work_by_touch(person: Person, chromium: Browser) -> N
     page.goto(person.site.url + "/")
     expect_state(page, "online")
     page.get_by_role("button", name="Chats", exact=True).tap()
-    line = page.locator(".lined")
+    line = page.locator(".conversation-item")
     line.get_by_label("Options for").tap()
     line.get_by_role("button", name="Move to trash").tap()
     expect(line).to_have_count(0)

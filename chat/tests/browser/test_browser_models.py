@@ -82,7 +82,7 @@ def test_failed_model_change_is_reverted(person: Person) -> None:
     send_message(page, "hi")
     page.route("**/model/", lambda route: route.abort())
     page.get_by_test_id("model").select_option("slow")
-    expect(page.locator("#strip")).to_contain_text("The model was not changed")
+    expect(page.locator("#banner")).to_contain_text("The model was not changed")
     expect(page.get_by_test_id("model")).to_have_value("fast")
     person.page_errors.clear()  # the browser reports the connection that failed
 

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { pieces } from "../../../static/js/search.js";
+import { splitAtMarks } from "../../../static/js/search.js";
 
-const shown = (text, marks) => pieces(text, marks).map(({ text: part, marked }) => (marked ? `[${part}]` : part));
+const shown = (text, marks) => splitAtMarks(text, marks).map(({ text: part, marked }) => (marked ? `[${part}]` : part));
 
 test("text is split where matches begin and end", () => {
   assert.deepEqual(shown("buy milk today", [[4, 8]]), ["buy ", "[milk]", " today"]);
