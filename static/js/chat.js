@@ -16,7 +16,7 @@ import { ResendQueue } from "./resends.js";
 import { StickyScroll } from "./scroll.js";
 import { url } from "./site.js";
 import { Connection } from "./socket.js";
-import { asking, begin, receive, refresh, withConversations, withEarlier } from "./state.js";
+import { applyFrame, createState, finishRefresh, startRefresh, withConversations, withEarlierTurns } from "./state.js";
 import { TaskEdits } from "./taskedits.js";
 import { TaskPanel, wanted } from "./tasks.js";
 import { Transcript } from "./transcript.js";
@@ -38,7 +38,7 @@ class ChatPage {
     const data = JSON.parse(byId("state").textContent ?? "");
     if (data.conversation === null) data.conversation_id = newConversationId(data.conversation_id);
     /** @type {State} */
-    this.state = begin(data);
+    this.state = createState(data);
     this.zone = byId("chat").dataset.timeZone ?? "UTC";
     this.outbox = new Outbox(this.state.conversation_id);
     this.outbox.removeAccepted(this.state.turns);
@@ -90,7 +90,7 @@ class ChatPage {
       resend: (item) => void this.mayDecline("send", () => this.resend(item), { decides: item.edit_of === null }),
       edit: (item) => this.edit(item),
       discard: (item) => this.discard(item),
-      rescue: (lost) => this.rescue(lost),
+      keepEdit: (edit) => this.rescue(edit),
       undo: (change) => void edits.undo(change),
       zone,
       limit: this.composer.limit,
@@ -155,7 +155,7 @@ class ChatPage {
     if (before === null) return false;
     const data = await this.ask(url(`/c/${this.state.conversation_id}/turns/?before=${before}`));
     if (data === null) return false;
-    this.state = withEarlier(this.state, data, before);
+    this.state = withEarlierTurns(this.state, data, before);
     this.scroll?.keep(() => this.render());
     return true;
   }
@@ -286,10 +286,10 @@ class ChatPage {
 
   /** @param {import("./outbox.js").OutboxItem} item */
   edit(item) {
-    if (item.edit_of !== null && this.transcript?.open(item.edit_of, item.text ?? "")) return;
+    if (item.edit_of !== null && this.transcript?.openEditor(item.edit_of, item.text ?? "")) return;
     this.outbox.remove(item.client_id);
     this.resends.sendNext();
-    this.composer?.add(item.text ?? "");
+    this.composer?.append(item.text ?? "");
     this.composer?.focus();
     this.draw();
   }
@@ -321,7 +321,7 @@ class ChatPage {
     if (frame.type === "error") this.refused(frame);
     if (frame.type === "message.accepted") this.accepted(frame);
     if (frame.type === "conversation.deleted" && frame.id === this.state.conversation_id) this.warn(DELETED);
-    this.change(receive(this.state, frame));
+    this.change(applyFrame(this.state, frame));
     if (frame.type === "ready") this.ready(frame);
     if (hasEnded({ status: frame.type?.replace("turn.", "").replace("finished", "done") })) this.announce(frame);
     if (frame.type === "approval.requested") this.announceQuestion(frame);
@@ -368,16 +368,16 @@ class ChatPage {
 
   /** Take over the whole state from the server; return whether it is already old. */
   async fetchState() {
-    const asked = asking(this.state);
-    this.state = asked;
+    const requested = startRefresh(this.state);
+    this.state = requested;
     try {
-      const answer = await fetch(this.statePath(asked), { headers: { accept: "application/json" } });
+      const answer = await fetch(this.statePath(requested), { headers: { accept: "application/json" } });
       if (answer.redirected) this.showConnectionError("signed out");
-      else if (answer.status === 404) this.onFrame({ type: "conversation.deleted", id: asked.conversation_id });
+      else if (answer.status === 404) this.onFrame({ type: "conversation.deleted", id: requested.conversation_id });
       else if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
       if (answer.redirected || !answer.ok) return false;
       const data = await answer.json();
-      this.state = refresh(this.state, data, asked);
+      this.state = finishRefresh(this.state, data, requested);
       this.outbox.removeAccepted(this.state.turns);
       this.resends.sendNext();
       this.draw();

@@ -6,15 +6,15 @@ import { byId } from "./dom.js";
 import { setUpDrawers } from "./drawers.js";
 import { setUpMenus } from "./menu.js";
 import { clearStorage } from "./outbox.js";
-import { begin } from "./state.js";
+import { createState } from "./state.js";
 import { TaskPanel } from "./tasks.js";
 import { Transcript } from "./transcript.js";
 
-const state = begin(JSON.parse(byId("state").textContent ?? ""));
+const state = createState(JSON.parse(byId("state").textContent ?? ""));
 const zone = byId("chat").dataset.timeZone ?? "UTC";
 const nothing = () => {};
 const actions = {
-  retry: nothing, decide: nothing, save: async () => false, resend: nothing, edit: nothing, discard: nothing, rescue: nothing, undo: null, zone, limit: 0,
+  retry: nothing, decide: nothing, save: async () => false, resend: nothing, edit: nothing, discard: nothing, keepEdit: nothing, undo: null, zone, limit: 0,
 };
 
 setUpDrawers();

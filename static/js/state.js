@@ -1,8 +1,7 @@
 // @ts-check
 /**
- * What the page knows, as a value: `begin` from what the server put into the page, `receive` one frame, `refresh` after
- * having been away. Nothing here touches the page or the network, and no value is changed in place: what has not changed
- * is the same object.
+ * The state of the chat page, and the pure functions that update it: from the data in the page, from a frame, or from a refresh.
+ * Nothing is mutated: what has not changed remains the same object.
  */
 
 /** @typedef {import("./turn.js").Turn} Turn */
@@ -18,33 +17,33 @@
  * @property {string} conversation_id
  * @property {Conversation | null} conversation
  * @property {Conversation[]} conversations  the loaded part of the list
- * @property {import("./listing.js").ListCursor | null} conversations_after  where the list goes on
- * @property {string[]} waiting   the chats in which something waits for the person's decision
- * @property {number} leaving     at a new chat: how many others go to the trash within a week
- * @property {string | null} version  the turn as which the conversation is looked back at; null in the current one
- * @property {Turn[]} turns       the loaded ones, in the order of the conversation's queue
- * @property {string | null} earlier  the first of them, where there are turns before it
- * @property {string[]} gone      turns that belong to an earlier version by now: what is still heard of them is let pass
- * @property {Task[]} tasks      those that are shown, in no order; there may be more
+ * @property {import("./listing.js").ListCursor | null} conversations_after  the end of the loaded part; null if all are loaded
+ * @property {string[]} waiting   the ids of chats that wait for the user's decision
+ * @property {number} leaving     in a new chat: how many chats move to the trash within a week
+ * @property {string | null} version  the turn whose version of the conversation is shown; null for the current one
+ * @property {Turn[]} turns       the loaded turns, in the order of the queue
+ * @property {string | null} earlier  the id of the first loaded turn if there are turns before it
+ * @property {string[]} removed   the ids of replaced or deleted turns, whose frames are ignored
+ * @property {Task[]} tasks      the loaded tasks, in no order
  * @property {number} tasks_revision
- * @property {{open: number, completed: number}} task_counts  how many there are in all
- * @property {Record<string, Change>} changes  of tasks, by the call that made them
+ * @property {{open: number, completed: number}} task_counts  of all tasks
+ * @property {Record<string, Change>} changes  of tasks, by `call_id`
  * @property {string | null} memory_start
- * @property {boolean} stale      something is missing that only the server can tell: ask it, then `refresh`
+ * @property {boolean} stale      data is missing that a refresh brings
  */
 
 import { withConversation, withPage, withoutConversation } from "./listing.js";
 import { applyLogEntry, emptyTurn, hasEnded, isApplied, turnFrom } from "./turn.js";
 
 /**
- * Make the first state from the server's data.
+ * Make the state from the server's data.
  * @param {any} data
  * @returns {State}
  */
-export function begin(data) {
+export function createState(data) {
   return {
     version: null, earlier: null, conversations_after: null, waiting: [], ...data,
-    changes: byCall(Object.values(data.changes ?? {})), turns: data.turns.map(turnFrom), gone: [], stale: false,
+    changes: byCall(Object.values(data.changes ?? {})), turns: data.turns.map(turnFrom), removed: [], stale: false,
   };
 }
 
@@ -52,55 +51,55 @@ export function begin(data) {
 const byCall = (changes) => Object.fromEntries(changes.map((change) => [change.call_id, change]));
 
 /**
- * Take one frame of the socket into account.
+ * Apply a frame of the websocket.
  * @param {State} state
  * @param {any} frame
  * @returns {State}
  */
-export function receive(state, frame) {
+export function applyFrame(state, frame) {
   switch (frame.type) {
     case "ready":
-      return ready(state, frame);
+      return applyReady(state, frame);
     case "message.accepted":
-      return accepted(state, frame);
+      return applyAccepted(state, frame);
     case "conversation.updated":
-      return conversationUpdated(state, frame.conversation);
+      return updateConversation(state, frame.conversation);
     case "conversation.deleted":
-      return conversationDeleted(state, frame.id);
+      return deleteConversation(state, frame.id);
     case "changes.updated":
       return { ...state, changes: { ...state.changes, ...byCall(frame.changes) } };
     case "tasks.changed":
-      return tasksChanged(state, frame);
+      return applyTaskChanges(state, frame);
     default:
-      return typeof frame.turn_id === "string" && typeof frame.n === "number" ? logged(state, frame) : state;
+      return typeof frame.turn_id === "string" && typeof frame.n === "number" ? applyTurnFrame(state, frame) : state;
   }
 }
 
 /**
- * Compare with what the server says is going on.
- * @param {State} before
+ * Mark the state as stale if it differs from a `ready` frame.
+ * @param {State} current
  * @param {any} frame
  * @returns {State}
  */
-function ready(before, frame) {
-  const state = frame.conversation ? { ...before, conversation: frame.conversation } : before;
+function applyReady(current, frame) {
+  const state = frame.conversation ? { ...current, conversation: frame.conversation } : current;
   const active = new Set(frame.turns.map((/** @type {{id: string}} */ turn) => turn.id));
-  const ours = state.turns.filter((turn) => !hasEnded(turn)).map((turn) => turn.id);
+  const unfinished = state.turns.filter((turn) => !hasEnded(turn)).map((turn) => turn.id);
   const known = new Set(state.turns.map((turn) => turn.id));
-  // Spoken in since this was loaded, maybe by a turn that is over already.
-  const moved = frame.conversation && frame.conversation.updated_at !== before.conversation?.updated_at;
-  const sameTasks = frame.tasks_revision === undefined || frame.tasks_revision <= before.tasks_revision;
-  const agreed = sameTasks && !moved && ours.every((id) => active.has(id)) && [...active].every((id) => known.has(id));
-  return agreed ? state : { ...state, stale: true };
+  // A turn may have started and ended since the page was loaded.
+  const isUpdated = frame.conversation && frame.conversation.updated_at !== current.conversation?.updated_at;
+  const hasTasks = frame.tasks_revision === undefined || frame.tasks_revision <= current.tasks_revision;
+  const isCurrent = hasTasks && !isUpdated && unfinished.every((id) => active.has(id)) && [...active].every((id) => known.has(id));
+  return isCurrent ? state : { ...state, stale: true };
 }
 
 /**
- * Apply the changes of the task list between two revisions. Where something before them is missing, ask for the list.
+ * Apply the changes of the task list between two revisions. Mark the state as stale if earlier changes are missing.
  * @param {State} state
  * @param {any} frame
  * @returns {State}
  */
-function tasksChanged(state, frame) {
+function applyTaskChanges(state, frame) {
   if (frame.revision <= state.tasks_revision) return state;
   if (frame.reload || frame.since > state.tasks_revision) return { ...state, stale: true };
   const replaced = new Set([...frame.removed, ...frame.tasks.map((/** @type {Task} */ task) => task.task_id)]);
@@ -109,46 +108,45 @@ function tasksChanged(state, frame) {
 }
 
 /**
- * @param {State} before
+ * @param {State} current
  * @param {any} frame
  * @returns {State}
  */
-function accepted(before, { client_id, message, turn }) {
-  if (isPast(before, turn.id)) return before;
-  const state = turn.replaces ? without(before, turn.replaces) : before;
+function applyAccepted(current, { client_id, message, turn }) {
+  if (isReplaced(current, turn.id)) return current;
+  const state = turn.replaces ? withoutTurnsFrom(current, turn.replaces) : current;
   const own = message.turn_id === turn.id;
-  const said = {
+  const prompt = {
     prompt_id: message.id,
     prompt_text: message.text,
     prompt: own ? { ...message, client_id } : message,
   };
   const known = state.turns.find((other) => other.id === turn.id);
-  if (known) return withTurn(state, { ...known, ...said });
-  return withTurn(state, { ...emptyTurn(turn.id), ...said, status: turn.status, replaces: turn.replaces ?? null });
+  if (known) return withTurn(state, { ...known, ...prompt });
+  return withTurn(state, { ...emptyTurn(turn.id), ...prompt, status: turn.status, replaces: turn.replaces ?? null });
 }
 
 /**
- * Return whether a turn belongs to an earlier version of the conversation.
+ * Return whether a turn belongs only to an earlier version of the conversation.
  * @param {State} state
  * @param {string} id
  */
-function isPast(state, id) {
-  return state.gone.includes(id) || state.turns.some((turn) => turn.id !== id && turn.versions.includes(id));
+function isReplaced(state, id) {
+  return state.removed.includes(id) || state.turns.some((turn) => turn.id !== id && turn.versions.includes(id));
 }
 
 /**
- * Let go a turn whose place was taken, and all that followed it. Which versions there are now, and what stays done, only
- * the server can tell.
+ * Remove a replaced turn and all turns after it. The versions and the kept calls of its successor come with the next refresh.
  * @param {State} state
  * @param {string} id
  * @returns {State}
  */
-function without(state, id) {
+function withoutTurnsFrom(state, id) {
   const index = state.turns.findIndex((turn) => turn.id === id);
-  // It stood before the loaded turns, and so all of them are gone.
+  // An earlier turn that is not loaded was replaced, and so all loaded turns were.
   if (index < 0) return state.earlier ? { ...state, stale: true } : state;
-  const left = state.turns.slice(index).map((turn) => turn.id);
-  return { ...state, turns: state.turns.slice(0, index), gone: [...state.gone, ...left], stale: true };
+  const ids = state.turns.slice(index).map((turn) => turn.id);
+  return { ...state, turns: state.turns.slice(0, index), removed: [...state.removed, ...ids], stale: true };
 }
 
 /**
@@ -159,14 +157,14 @@ function without(state, id) {
 function withTurn(state, turn) {
   const index = state.turns.findIndex((other) => other.id === turn.id);
   if (index < 0) {
-    // Of messages that are sent at once, each tab receives its own first.
+    // If several tabs send at the same time, each receives its own message first.
     const position = turn.prompt?.position ?? Infinity;
-    const later = state.turns.findIndex((other) => (other.prompt?.position ?? 0) > position);
-    const place = later < 0 ? state.turns.length : later;
-    return { ...state, turns: [...state.turns.slice(0, place), turn, ...state.turns.slice(place)] };
+    const next = state.turns.findIndex((other) => (other.prompt?.position ?? 0) > position);
+    const end = next < 0 ? state.turns.length : next;
+    return { ...state, turns: [...state.turns.slice(0, end), turn, ...state.turns.slice(end)] };
   }
   if (state.turns[index] === turn) return state;
-  return { ...state, turns: state.turns.with ? state.turns.with(index, turn) : replaced(state.turns, index, turn) };
+  return { ...state, turns: state.turns.with ? state.turns.with(index, turn) : replaceAt(state.turns, index, turn) };
 }
 
 /**
@@ -175,7 +173,7 @@ function withTurn(state, turn) {
  * @param {number} index
  * @param {T} value
  */
-function replaced(list, index, value) {
+function replaceAt(list, index, value) {
   const copy = list.slice();
   copy[index] = value;
   return copy;
@@ -186,16 +184,16 @@ function replaced(list, index, value) {
  * @param {Conversation} conversation
  * @returns {State}
  */
-function conversationUpdated(state, conversation) {
+function updateConversation(state, conversation) {
   const conversations = withConversation(state.conversations, conversation, state.conversations_after);
-  const ours = conversation.id === state.conversation_id;
+  const isShown = conversation.id === state.conversation_id;
   const waiting = state.waiting.filter((id) => id !== conversation.id);
   if (conversation.waiting) waiting.push(conversation.id);
-  return { ...state, conversations, waiting, conversation: ours ? conversation : state.conversation };
+  return { ...state, conversations, waiting, conversation: isShown ? conversation : state.conversation };
 }
 
 /**
- * Add the next part of the list of chats, which begins at a place.
+ * Add the next page of the list of chats.
  * @param {State} state
  * @param {{conversations: Conversation[], conversations_after: import("./listing.js").ListCursor | null}} data
  * @param {import("./listing.js").ListCursor} after
@@ -207,108 +205,107 @@ export function withConversations(state, data, after) {
 }
 
 /**
- * Add the turns before one.
+ * Add the turns before a turn.
  * @param {State} state
  * @param {{turns: any[], earlier: string | null}} data
  * @param {string} before
  * @returns {State}
  */
-export function withEarlier(state, data, before) {
+export function withEarlierTurns(state, data, before) {
   if (state.earlier !== before) return state;
-  const known = new Set([...state.gone, ...state.turns.map((turn) => turn.id)]);
+  const known = new Set([...state.removed, ...state.turns.map((turn) => turn.id)]);
   const turns = data.turns.filter(({ id }) => !known.has(id)).map(turnFrom);
   const changes = { ...byCall(data.changes ?? []), ...state.changes };
   return { ...state, turns: [...turns, ...state.turns], changes, earlier: data.earlier };
 }
 
 /**
- * Let go a conversation that was deleted for good; where it is the one that is shown, what is written next begins a new one.
+ * Remove a permanently deleted conversation. If it is the one on the page, the next message starts a new one.
  * @param {State} state
  * @param {string} id
  * @returns {State}
  */
-function conversationDeleted(state, id) {
+function deleteConversation(state, id) {
   const conversations = withoutConversation(state.conversations, id);
   const waiting = state.waiting.filter((other) => other !== id);
   if (id !== state.conversation_id) return { ...state, conversations, waiting };
-  const gone = [...state.gone, ...state.turns.map((turn) => turn.id)];
-  return { ...state, conversations, waiting, conversation: null, turns: [], earlier: null, gone, memory_start: null, stale: false };
+  const removed = [...state.removed, ...state.turns.map((turn) => turn.id)];
+  return { ...state, conversations, waiting, conversation: null, turns: [], earlier: null, removed, memory_start: null, stale: false };
 }
 
 /**
- * Take an entry of a turn's log.
+ * Apply an entry of a turn's log.
  * @param {State} state
  * @param {any} frame
  * @returns {State}
  */
-function logged(state, frame) {
-  if (isPast(state, frame.turn_id)) return state;
+function applyTurnFrame(state, frame) {
+  if (isReplaced(state, frame.turn_id)) return state;
   const known = state.turns.find((turn) => turn.id === frame.turn_id);
   const turn = known ?? emptyTurn(frame.turn_id);
   if (isApplied(turn, frame)) return state;
   const next = { ...applyLogEntry(turn, frame), attempt: frame.attempt, n: frame.n };
-  // A turn begun in another tab has no prompt here; a snapshot of a finished one may have no message; and what the
-  // assistant was told about a call that was not made is in no frame.
-  const untold = next.tools.some((call) => call.approval === "declined" && call.output === undefined);
-  const incomplete = next.prompt_id === null || (next.status === "done" && next.reply === null) || (hasEnded(next) && untold);
+  // No frame has the prompt of another tab's turn, the reply of some snapshots, or the output of a declined call.
+  const lacksOutput = next.tools.some((call) => call.approval === "declined" && call.output === undefined);
+  const incomplete = next.prompt_id === null || (next.status === "done" && next.reply === null) || (hasEnded(next) && lacksOutput);
   return { ...withTurn(state, next), stale: state.stale || incomplete };
 }
 
 /**
- * Note that the server is being asked: what becomes stale from now on needs another question.
+ * Return the state at the request of a refresh. If it becomes stale after that, another refresh is needed.
  * @param {State} state
  * @returns {State}
  */
-export const asking = (state) => ({ ...state, stale: false });
+export const startRefresh = (state) => ({ ...state, stale: false });
 
 /**
- * Take what the server answered when asked again. What arrived by the socket since it was asked is newer.
+ * Apply the response of a refresh. Frames that arrived after its request are newer.
  * @param {State} state
  * @param {any} data
- * @param {State} asked   the state at the moment of asking
+ * @param {State} requested   the state at the request
  * @returns {State}
  */
-export function refresh(state, data, asked) {
-  // What was asked for did not hold the turns that were loaded meanwhile.
-  if (state.earlier !== asked.earlier) return { ...state, stale: true };
-  const fetched = begin(data);
-  const told = new Set(fetched.turns.map((turn) => turn.id));
-  // Every turn that was known when the server was asked is durable: one it does not tell of was replaced.
-  const replaced = fetched.conversation ? asked.turns.map((turn) => turn.id).filter((id) => !told.has(id)) : [];
-  const gone = [...new Set([...state.gone, ...replaced])];
-  const current = fetched.turns.filter((turn) => !gone.includes(turn.id));
-  const turns = current.map((turn) => merged(state.turns.find((other) => other.id === turn.id), turn));
-  const list = fetched.tasks_revision >= state.tasks_revision ? fetched : state;
-  const since = (/** @type {"conversation" | "waiting"} */ name) => (state[name] === asked[name] ? fetched[name] : state[name]);
-  const listed = state.conversations === asked.conversations ? fetched : state;
+export function finishRefresh(state, data, requested) {
+  // Earlier turns were loaded after the request, so the response lacks them.
+  if (state.earlier !== requested.earlier) return { ...state, stale: true };
+  const fetched = createState(data);
+  const ids = new Set(fetched.turns.map((turn) => turn.id));
+  // Every turn that was known at the request is durable: one that the response lacks was replaced.
+  const replaced = fetched.conversation ? requested.turns.map((turn) => turn.id).filter((id) => !ids.has(id)) : [];
+  const removed = [...new Set([...state.removed, ...replaced])];
+  const current = fetched.turns.filter((turn) => !removed.includes(turn.id));
+  const turns = current.map((turn) => mergeTurn(state.turns.find((other) => other.id === turn.id), turn));
+  const newer = fetched.tasks_revision >= state.tasks_revision ? fetched : state;
+  const latest = (/** @type {"conversation" | "waiting"} */ name) => (state[name] === requested[name] ? fetched[name] : state[name]);
+  const listing = state.conversations === requested.conversations ? fetched : state;
   return {
     ...fetched,
     conversation_id: state.conversation_id,
-    turns: [...turns, ...state.turns.filter((turn) => !told.has(turn.id) && !gone.includes(turn.id))],
-    tasks: list.tasks,
-    tasks_revision: list.tasks_revision,
-    task_counts: list.task_counts,
-    changes: state.changes === asked.changes ? fetched.changes : { ...fetched.changes, ...state.changes },
-    conversation: /** @type {Conversation | null} */ (since("conversation")),
-    conversations: listed.conversations,
-    conversations_after: listed.conversations_after,
-    waiting: /** @type {string[]} */ (since("waiting")),
-    gone,
+    turns: [...turns, ...state.turns.filter((turn) => !ids.has(turn.id) && !removed.includes(turn.id))],
+    tasks: newer.tasks,
+    tasks_revision: newer.tasks_revision,
+    task_counts: newer.task_counts,
+    changes: state.changes === requested.changes ? fetched.changes : { ...fetched.changes, ...state.changes },
+    conversation: /** @type {Conversation | null} */ (latest("conversation")),
+    conversations: listing.conversations,
+    conversations_after: listing.conversations_after,
+    waiting: /** @type {string[]} */ (latest("waiting")),
+    removed,
     stale: state.stale,
   };
 }
 
 /**
- * @param {Turn | undefined} here
- * @param {Turn} there
+ * @param {Turn | undefined} local
+ * @param {Turn} fetched
  * @returns {Turn}
  */
-function merged(here, there) {
-  if (here === undefined) return there;
-  const { prompt, prompt_id, prompt_text, replaces, versions, kept } = there;
-  if (hasEnded(there)) return { ...there, n: here.n };
-  if (hasEnded(here) || (here.n > 0 && here.attempt >= there.attempt)) {
-    return { ...here, prompt, prompt_id, prompt_text, replaces, versions, kept };
+function mergeTurn(local, fetched) {
+  if (local === undefined) return fetched;
+  const { prompt, prompt_id, prompt_text, replaces, versions, kept } = fetched;
+  if (hasEnded(fetched)) return { ...fetched, n: local.n };
+  if (hasEnded(local) || (local.n > 0 && local.attempt >= fetched.attempt)) {
+    return { ...local, prompt, prompt_id, prompt_text, replaces, versions, kept };
   }
-  return { ...there, n: here.attempt === there.attempt ? here.n : 0 };
+  return { ...fetched, n: local.attempt === fetched.attempt ? local.n : 0 };
 }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { withConversation, withPage, withoutConversation } from "../../../static/js/listing.js";
-import { begin, receive, withConversations } from "../../../static/js/state.js";
+import { applyFrame, createState, withConversations } from "../../../static/js/state.js";
 import { onDay } from "../../../static/js/time.js";
 
 const conversation = (id, hour, fields = {}) => ({
@@ -14,7 +14,7 @@ const conversation = (id, hour, fields = {}) => ({
 const ids = (conversations) => conversations.map(({ id }) => id);
 const list = () => [conversation("b", "12"), conversation("a", "11")];
 const page = (fields = {}) =>
-  begin({ conversation_id: "a", conversation: list()[1], conversations: list(), turns: [], tasks: [], memory_start: null, leaving: 0, ...fields });
+  createState({ conversation_id: "a", conversation: list()[1], conversations: list(), turns: [], tasks: [], memory_start: null, leaving: 0, ...fields });
 
 test("chats are ordered by last activity, below pinned chats", () => {
   assert.deepEqual(ids(withConversation(list(), conversation("c", "10"))), ["b", "a", "c"]);
@@ -31,7 +31,7 @@ test("archived and trashed chats leave the list, and restored chats return", () 
 });
 
 test("a page keeps showing its chat after it is moved to the trash", () => {
-  const state = receive(page(), { type: "conversation.updated", conversation: conversation("a", "11", { trashed: true }) });
+  const state = applyFrame(page(), { type: "conversation.updated", conversation: conversation("a", "11", { trashed: true }) });
   assert.equal(state.conversation.trashed, true);
   assert.deepEqual(ids(state.conversations), ["b"]);
 });
@@ -39,14 +39,14 @@ test("a page keeps showing its chat after it is moved to the trash", () => {
 test("a page whose chat is deleted becomes empty and ignores frames of its turns", () => {
   const turn = { id: "t1", status: "done", attempt: 1, prompt_id: "m", prompt_text: "", prompt: null, reply: null, text: "", tools: [] };
   const before = page({ turns: [turn], memory_start: "t1" });
-  const state = receive(before, { type: "conversation.deleted", id: "a" });
+  const state = applyFrame(before, { type: "conversation.deleted", id: "a" });
   assert.deepEqual([state.conversation, state.turns, state.memory_start, ids(state.conversations)], [null, [], null, ["b"]]);
-  const late = receive(state, { type: "text.delta", turn_id: "t1", attempt: 2, n: 1, text: "late", at: 0 });
+  const late = applyFrame(state, { type: "text.delta", turn_id: "t1", attempt: 2, n: 1, text: "late", at: 0 });
   assert.equal(late, state);
 });
 
 test("deleting another chat does not change the page", () => {
-  const state = receive(page(), { type: "conversation.deleted", id: "b" });
+  const state = applyFrame(page(), { type: "conversation.deleted", id: "b" });
   assert.deepEqual([state.conversation.id, ids(state.conversations)], ["a", ["a"]]);
 });
 
@@ -74,8 +74,8 @@ test("the next page of the list is added once", () => {
 
 test("chats that wait for a decision are known, including those outside the list", () => {
   const before = page({ waiting: ["z"] });
-  const updated = receive(before, { type: "conversation.updated", conversation: conversation("b", "12", { waiting: true, archived: true }) });
+  const updated = applyFrame(before, { type: "conversation.updated", conversation: conversation("b", "12", { waiting: true, archived: true }) });
   assert.deepEqual(updated.waiting, ["z", "b"]);
-  assert.deepEqual(receive(updated, { type: "conversation.updated", conversation: conversation("b", "12") }).waiting, ["z"]);
-  assert.deepEqual(receive(updated, { type: "conversation.deleted", id: "z" }).waiting, ["b"]);
+  assert.deepEqual(applyFrame(updated, { type: "conversation.updated", conversation: conversation("b", "12") }).waiting, ["z"]);
+  assert.deepEqual(applyFrame(updated, { type: "conversation.deleted", id: "z" }).waiting, ["b"]);
 });

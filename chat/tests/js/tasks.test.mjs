@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { begin, receive } from "../../../static/js/state.js";
+import { applyFrame, createState } from "../../../static/js/state.js";
 import { withEdits } from "../../../static/js/taskedits.js";
 import { rows } from "../../../static/js/tasks.js";
-import { sentence } from "../../../static/js/toolcalls.js";
+import { callStatus } from "../../../static/js/toolcalls.js";
 
 const task = (number, fields = {}) => ({
   task_id: `t${number}`, number, title: `Task ${number}`, description: "", due: null, priority: "normal", is_completed: false,
@@ -56,7 +56,7 @@ test("rows keep their place while the order is fixed", () => {
 test("tool call changes and their undo state come with the page and by frames", () => {
   const change = (call_id, undone) => ({ change_id: `x${call_id}`, call_id, undone, undoable: !undone });
   const page = { conversation_id: "c", conversation: null, conversations: [], turns: [], memory_start: null, ...list([]) };
-  const state = receive(begin({ ...page, changes: [change("a", false), change("b", false)] }), {
+  const state = applyFrame(createState({ ...page, changes: [change("a", false), change("b", false)] }), {
     type: "changes.updated", changes: [change("b", true), change("c", false)],
   });
   assert.deepEqual(Object.values(state.changes).map(({ call_id, undone }) => [call_id, undone]), [["a", false], ["b", true], ["c", false]]);
@@ -64,6 +64,6 @@ test("tool call changes and their undo state come with the page and by frames", 
 
 test("a call of the undo tool names the changes that it undid", () => {
   const undone = (...tasks) => ({ name: "undo", arguments: {}, output: JSON.stringify({ ok: true, undone: tasks.map((each) => ({ kind: "restored", task: each })) }) });
-  assert.equal(sentence(undone(task(1))).text, "Undid the change of task 1: Task 1");
-  assert.equal(sentence(undone(task(1), task(2))).text, "Undid the changes of 2 tasks");
+  assert.equal(callStatus(undone(task(1))).text, "Undid the change of task 1: Task 1");
+  assert.equal(callStatus(undone(task(1), task(2))).text, "Undid the changes of 2 tasks");
 });
