@@ -1,44 +1,44 @@
 // @ts-check
-/** What the assistant asks before it acts: the question, what it is about, and two buttons. */
+/** Requests for approval of tool calls: the question, its details, and two buttons. */
 
 import { h, icon, place } from "./dom.js";
 import { dueLabel, isOverdue, wallClock } from "./time.js";
-import { numbersOf, pretty, wish } from "./toolcalls.js";
+import { formatJson, requestedAction, taskNumbers } from "./toolcalls.js";
 
 /**
  * @typedef {import("./turn.js").ToolCall} ToolCall
  * @typedef {import("./state.js").Task} Task
  *
- * @typedef {{number: number, title: string | null, due: string | null, completed: boolean}} Named  a task, without a title
- *   where it is not known
+ * @typedef {{number: number, title: string | null, due: string | null, completed: boolean}} TaskSummary  `title` is null for a
+ *   task that the page has not loaded
  *
  * @typedef {object} Question
  * @property {string} text
- * @property {Named[] | null} tasks  those it is about; null where it is about something else
+ * @property {TaskSummary[] | null} tasks  the affected tasks; null for a call that is not about tasks
  * @property {string} approve
  * @property {string} decline
- * @property {any} [arguments]   of the call, where it is about something else
- * @property {boolean} danger   what is done cannot be undone here
+ * @property {any} [arguments]   of a call that is not about tasks
+ * @property {boolean} danger   the call deletes something
  */
 
-// Beyond so many the list scrolls.
-const SCROLLS_FROM = 6;
+// Longer lists scroll.
+const MAX_VISIBLE_TASKS = 6;
 
 /**
- * Put what a call wants to do as a question.
+ * Return the question about a call.
  * @param {ToolCall} call
  * @param {Task[]} tasks
  * @returns {Question}
  */
 export function question(call, tasks) {
-  const numbers = numbersOf(call);
-  const wanted = wish(call);
+  const numbers = taskNumbers(call);
+  const action = requestedAction(call);
   if (numbers === null) {
-    return { text: `Allow ${wanted}?`, tasks: null, arguments: call.arguments, approve: "Allow", decline: "Decline", danger: false };
+    return { text: `Allow ${action}?`, tasks: null, arguments: call.arguments, approve: "Allow", decline: "Decline", danger: false };
   }
   const known = new Map(tasks.map((task) => [task.number, task]));
   return {
-    text: `${wanted[0].toUpperCase()}${wanted.slice(1)}?`,
+    text: `${action[0].toUpperCase()}${action.slice(1)}?`,
     tasks: numbers.map((number) => {
       const task = known.get(number);
       return { number, title: task?.title ?? null, due: task?.due ?? null, completed: task?.is_completed ?? false };
@@ -50,17 +50,17 @@ export function question(call, tasks) {
 }
 
 /**
- * Say of a task whether it is done, and when it is due.
- * @param {Named} task
- * @param {string} now   the person's clock
+ * Return whether a task is completed, and when it is due.
+ * @param {TaskSummary} task
+ * @param {string} now   the user's local time
  */
-export function standing({ due, completed }, now) {
+export function taskStatus({ due, completed }, now) {
   if (completed) return "Completed";
   if (due === null) return "Open";
   return isOverdue(due, now) ? `Open, overdue: ${dueLabel(due, now)}` : `Open, due: ${dueLabel(due, now)}`;
 }
 
-/** One question, for as long as it waits. */
+/** A question that waits for the user's decision. */
 export class ApprovalCard {
   /**
    * @param {ToolCall} call
@@ -69,36 +69,36 @@ export class ApprovalCard {
    */
   constructor(call, decide, zone) {
     this.zone = zone;
-    this.drawn = "";
+    this.renderedKey = "";
     this.title = h("p", { class: "approval__title" });
-    this.about = h("div", { class: "approval__about" });
+    this.details = h("div", { class: "approval__details" });
     this.state = h("span", { class: "approval__state" });
-    // First what changes nothing.
+    // The button without an effect comes first.
     this.decline = h("button", { type: "button", class: "button", "data-testid": "decline", onclick: () => decide(false) });
     this.approve = h("button", { type: "button", class: "button", "data-testid": "approve", onclick: () => decide(true) });
     this.element = h("section", { class: "approval", role: "group", tabindex: -1, "data-testid": "approval", "data-call": call.call_id },
       h("div", { class: "approval__head" }, icon("alert"), this.title),
-      this.about,
+      this.details,
       h("div", { class: "approval__buttons" }, this.decline, this.approve, this.state));
   }
 
   /**
-   * @param {Question} asked
-   * @param {{online: boolean, deciding: boolean}} now
+   * @param {Question} question
+   * @param {{online: boolean, deciding: boolean}} status   `deciding`: a decision was sent
    */
-  show(asked, { online, deciding }) {
-    const drawn = JSON.stringify(asked);
-    if (drawn !== this.drawn) this.draw(asked);
-    this.drawn = drawn;
-    // A button that is disabled cannot keep the focus.
+  show(question, { online, deciding }) {
+    const key = JSON.stringify(question);
+    if (key !== this.renderedKey) this.render(question);
+    this.renderedKey = key;
+    // A disabled button loses the focus.
     if (deciding && this.element.contains(document.activeElement)) this.element.focus({ preventScroll: true });
     for (const button of [this.decline, this.approve]) button.toggleAttribute("disabled", deciding || !online);
     this.state.textContent = deciding ? "Deciding…" : online ? "" : "Waiting for the connection";
   }
 
-  /** @param {Question} asked */
-  draw(asked) {
-    const { text, approve, decline, danger } = asked;
+  /** @param {Question} question */
+  render(question) {
+    const { text, approve, decline, danger } = question;
     this.element.classList.toggle("approval--danger", danger);
     this.approve.classList.toggle("button--danger", danger);
     this.approve.classList.toggle("button--primary", !danger);
@@ -106,30 +106,30 @@ export class ApprovalCard {
     this.title.textContent = text;
     this.approve.textContent = approve;
     this.decline.textContent = decline;
-    place(this.about, [aboutOf(asked, this.zone)]);
+    place(this.details, [questionDetails(question, this.zone)]);
   }
 }
 
 /**
- * Show what a question is about.
- * @param {Question} asked
+ * Return an element with the affected tasks or the arguments.
+ * @param {Question} question
  * @param {string} zone
  */
-export function aboutOf({ tasks, arguments: given }, zone) {
+export function questionDetails({ tasks, arguments: args }, zone) {
   if (tasks) return taskList(tasks, wallClock(new Date(), zone));
-  return h("pre", { class: "tool__detail", tabindex: 0, "aria-label": "Arguments" }, pretty(given));
+  return h("pre", { class: "tool__detail", tabindex: 0, "aria-label": "Arguments" }, formatJson(args));
 }
 
 /**
- * @param {Named[]} tasks
+ * @param {TaskSummary[]} tasks
  * @param {string} now
  */
 function taskList(tasks, now) {
-  const long = tasks.length > SCROLLS_FROM;
-  const line = (/** @type {Named} */ task) =>
+  const long = tasks.length > MAX_VISIBLE_TASKS;
+  const line = (/** @type {TaskSummary} */ task) =>
     task.title === null
       ? h("li", {}, `task ${task.number}`)
       : h("li", {}, h("span", { class: "approval__number" }, `#${task.number}`), h("span", { class: "approval__task" }, task.title),
-        h("span", { class: "approval__standing" }, standing(task, now)));
+        h("span", { class: "approval__task-status" }, taskStatus(task, now)));
   return h("ul", { class: "approval__tasks", "aria-label": "Tasks", tabindex: long ? 0 : null }, ...tasks.map(line));
 }

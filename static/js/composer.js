@@ -1,13 +1,14 @@
 // @ts-check
-/** Where messages are written: it grows, counts, keeps its draft, and sends with Enter. */
+/** The form for new messages: it resizes, counts characters, stores a draft, and sends on Enter. */
 
 import { byId } from "./dom.js";
 
-const COUNT_FROM = 0.9;
+// The share of the limit from which the count is shown.
+const COUNT_THRESHOLD = 0.9;
 
 export class Composer {
   /**
-   * @param {{send: (text: string) => Promise<boolean>, stop: () => void}} actions  `send` returns whether the text is done with
+   * @param {{send: (text: string) => Promise<boolean>, stop: () => void}} actions  `send` returns whether to clear the text
    * @param {import("./outbox.js").Draft} draft
    */
   constructor(actions, draft) {
@@ -20,53 +21,53 @@ export class Composer {
     this.stopButton = byId("stop");
     this.count = byId("composer-count");
     this.limit = Number(this.field.dataset.limit);
-    // What the browser put back by itself, after a reload, is newer than nothing.
+    // Without a draft, keep the text that the browser restored.
     this.field.value = draft.text || this.field.value;
-    this.field.addEventListener("input", () => this.changed());
-    this.field.addEventListener("keydown", (event) => this.key(event));
+    this.field.addEventListener("input", () => this.update());
+    this.field.addEventListener("keydown", (event) => this.onKeydown(event));
     byId("composer").addEventListener("submit", (event) => {
       event.preventDefault();
       void this.submit();
     });
     this.stopButton.addEventListener("click", () => actions.stop());
-    this.changed();
+    this.update();
   }
 
   /** @param {KeyboardEvent} event */
-  key(event) {
-    if (!sends(event)) return;
+  onKeydown(event) {
+    if (!isSendKey(event)) return;
     event.preventDefault();
     void this.submit();
   }
 
   async submit() {
     const text = this.field.value.trim();
-    if (text === "" || lengthOf(text) > this.limit) return;
-    if ((await this.actions.send(text)) && this.field.value.trim() === text) this.put("");
+    if (text === "" || codePointLength(text) > this.limit) return;
+    if ((await this.actions.send(text)) && this.field.value.trim() === text) this.setText("");
   }
 
   /** @param {string} text */
-  put(text) {
+  setText(text) {
     this.field.value = text;
-    this.changed();
+    this.update();
   }
 
   /**
-   * Put a text below what stands there.
+   * Append a text as a new paragraph.
    * @param {string} text
    */
-  add(text) {
-    this.put([this.field.value.trim(), text].filter(Boolean).join("\n\n"));
+  append(text) {
+    this.setText([this.field.value.trim(), text].filter(Boolean).join("\n\n"));
   }
 
-  changed() {
+  update() {
     const text = this.field.value;
-    const length = lengthOf(text.trim());
+    const length = codePointLength(text.trim());
     this.draft.text = text;
     this.sendButton.disabled = length === 0 || length > this.limit;
-    showCount(this.count, length, this.limit);
+    showCharacterCount(this.count, length, this.limit);
     this.field.setAttribute("aria-invalid", String(length > this.limit));
-    grow(this.field);
+    fitHeight(this.field);
   }
 
   /** @param {boolean} running */
@@ -81,45 +82,45 @@ export class Composer {
 }
 
 /**
- * Return whether a key belongs to an input method. Safari ends the composition before the Enter that does so: only the
- * key code tells.
+ * Return whether a key event belongs to an input method. Safari ends the composition before the event of its Enter key, which
+ * only the key code identifies.
  * @param {KeyboardEvent} event
  */
 export const isComposing = (event) => event.isComposing || event.keyCode === 229;
 
 /**
- * Return whether a key sends what is written.
+ * Return whether a key sends the message.
  * @param {KeyboardEvent} event
  */
-export const sends = (event) => event.key === "Enter" && !event.shiftKey && !isComposing(event);
+export const isSendKey = (event) => event.key === "Enter" && !event.shiftKey && !isComposing(event);
 
 /**
- * Say how long a text is, once it is nearly too long.
+ * Show the length of a text that is near the limit or above it.
  * @param {HTMLElement} count
  * @param {number} length
  * @param {number} limit
  */
-export function showCount(count, length, limit) {
-  count.hidden = length < limit * COUNT_FROM;
+export function showCharacterCount(count, length, limit) {
+  count.hidden = length < limit * COUNT_THRESHOLD;
   count.textContent = count.hidden ? "" : `${length.toLocaleString("en")} of ${limit.toLocaleString("en")}`;
   count.classList.toggle("composer__count--over", length > limit);
 }
 
 /**
- * Where the style sheet cannot make a field grow with its text, measure.
+ * Fit the height of a field to its text where the browser lacks `field-sizing`.
  * @param {HTMLTextAreaElement} field
  */
-export function grow(field) {
+export function fitHeight(field) {
   if (CSS.supports("field-sizing", "content")) return;
   field.style.height = "auto";
   field.style.height = `${field.scrollHeight}px`;
 }
 
 /**
- * Count as the server does: code points.
+ * Return the number of code points, as the server counts.
  * @param {string} text
  */
-export function lengthOf(text) {
+export function codePointLength(text) {
   let length = 0;
   for (const _ of text) length += 1;
   return length;

@@ -1,44 +1,44 @@
 // @ts-check
-/** The dialog that asks before a message declines a waiting question. */
+/** The dialog that asks for pending decisions, before a message or an action declines them. */
 
-import { aboutOf } from "./approval.js";
+import { questionDetails } from "./approval.js";
 import { byId, h } from "./dom.js";
 
 /**
  * @typedef {import("./approval.js").Question} Question
- * @typedef {"approve" | "decline" | "decline only" | "cancel"} Answer   `decline` sends
+ * @typedef {"approve" | "decline" | "decline only" | "cancel"} Answer   `decline` sends the message, too
  */
 
-const AGREES = new RegExp(
+const AGREEMENT = new RegExp(
   "^(?:(?:yes|yeah|yep|yup|ok|okay|sure|fine|agreed|approved?|confirm(?:ed)?|accept(?:ed)?|allow|correct|right|certainly|absolutely|definitely"
   + "|of course|sounds good|go ahead|go for it|do it|do that|please|please do|delete (?:it|them)|that'?s (?:fine|right|ok|okay)|y|👍)(?: |$))+$",
 );
 
 /**
- * Return whether a message only agrees to what is asked.
+ * Return whether a message is only an agreement.
  * @param {string} text
  */
-export function agrees(text) {
-  const plain = plainly(text);
-  return plain !== "please" && AGREES.test(plain);
+export function isAgreement(text) {
+  const normalized = normalize(text);
+  return normalized !== "please" && AGREEMENT.test(normalized);
 }
 
-const REFUSES = new RegExp(
+const REFUSAL = new RegExp(
   "^(?:(?:no|nope|nah|no way|never mind|nevermind|do not|don'?t|don'?t do (?:it|that)|do not do (?:it|that)|declined?|den(?:y|ied)|refused?|cancel(?: (?:it|that))?"
   + "|keep (?:it|them)(?: all)?|leave (?:it|them)|better not|rather not|not now|please|thanks|thank you|n|👎)(?: |$))+$",
 );
 
 /**
- * Return whether a message only refuses what is asked.
+ * Return whether a message is only a refusal.
  * @param {string} text
  */
-export function refuses(text) {
-  const plain = plainly(text);
-  return !/^(?:please|thanks|thank you| )+$/.test(plain) && REFUSES.test(plain);
+export function isRefusal(text) {
+  const normalized = normalize(text);
+  return !/^(?:please|thanks|thank you| )+$/.test(normalized) && REFUSAL.test(normalized);
 }
 
 /** @param {string} text */
-const plainly = (text) => text.toLowerCase().replace(/’/g, "'").replace(/[\s,.!;:]+/g, " ").trim();
+const normalize = (text) => text.toLowerCase().replace(/’/g, "'").replace(/[\s,.!;:]+/g, " ").trim();
 
 export class DecisionDialog {
   /** @param {string} zone */
@@ -46,50 +46,50 @@ export class DecisionDialog {
     this.zone = zone;
     this.element = /** @type {HTMLDialogElement} */ (byId("decision"));
     /** @type {((answer: Answer) => void) | null} */
-    this.answer = null;
-    this.asked = "";
-    this.element.addEventListener("close", () => this.closed());
+    this.resolve = null;
+    this.shownQuestions = "";
+    this.element.addEventListener("close", () => this.onClose());
   }
 
   /**
-   * Ask for a decision about the waiting questions. If the text is an answer, that answer is the first button, otherwise Cancel.
+   * Ask for a decision about the questions. The first button matches the text if that is an answer; otherwise it cancels.
    * @param {Question[]} questions
-   * @param {{verb: string, text: string}} how   the verb of what would decline them, and what would be sent
+   * @param {{verb: string, text: string}} options   a verb for the action that declines them, and the text of the message
    * @returns {Promise<Answer>}
    */
   ask(questions, { verb, text }) {
     if (this.element.open) return Promise.resolve("cancel");
-    this.asked = JSON.stringify(questions);
-    const [one] = questions;
+    this.shownQuestions = JSON.stringify(questions);
+    const [first] = questions;
     const single = questions.length === 1;
-    const look = single && !one.danger ? "button--primary" : "button--danger";
+    const className = single && !first.danger ? "button--primary" : "button--danger";
     const button = (/** @type {Answer} */ answer, /** @type {string} */ label, kind = "") =>
       h("button", { type: "button", class: `button ${kind}`, onclick: () => this.element.close(answer) }, label);
-    const approve = button("approve", single ? one.approve : "Approve all", look);
-    const no = single ? one.decline : "Decline all";
-    const decline = button("decline", `${no} and ${verb}`);
+    const approve = button("approve", single ? first.approve : "Approve all", className);
+    const declineLabel = single ? first.decline : "Decline all";
+    const decline = button("decline", `${declineLabel} and ${verb}`);
     const cancel = button("cancel", "Cancel");
-    const answered = agrees(text) || refuses(text);
-    byId("decision-text").textContent = answered
+    const isAnswer = isAgreement(text) || isRefusal(text);
+    byId("decision-text").textContent = isAnswer
       ? "Is this your decision?"
       : `The assistant is waiting for ${single ? "your decision" : `${questions.length} decisions`}. If you ${verb} now, that counts as a no.`;
-    byId("decision-about").replaceChildren(...questions.map((question) =>
-      h("div", { class: "approval__about" }, h("p", { class: "approval__title" }, question.text), aboutOf(question, this.zone))));
-    byId("decision-buttons").replaceChildren(...(agrees(text) ? [approve, decline, cancel]
-      : answered ? [button("decline only", no), cancel, approve] : [cancel, decline, approve]));
+    byId("decision-details").replaceChildren(...questions.map((question) =>
+      h("div", { class: "approval__details" }, h("p", { class: "approval__title" }, question.text), questionDetails(question, this.zone))));
+    byId("decision-buttons").replaceChildren(...(isAgreement(text) ? [approve, decline, cancel]
+      : isAnswer ? [button("decline only", declineLabel), cancel, approve] : [cancel, decline, approve]));
     this.element.returnValue = "cancel";
     this.element.showModal();
     /** @type {HTMLElement} */ (byId("decision-buttons").firstElementChild).focus();
-    return new Promise((resolve) => (this.answer = resolve));
+    return new Promise((resolve) => (this.resolve = resolve));
   }
 
   /**
-   * Offer no answer once the waiting questions differ from those shown.
+   * Replace the answers with Close if the waiting questions have changed.
    * @param {Question[]} questions
    */
   show(questions) {
-    if (!this.element.open || this.asked === "" || JSON.stringify(questions) === this.asked) return;
-    this.asked = "";
+    if (!this.element.open || this.shownQuestions === "" || JSON.stringify(questions) === this.shownQuestions) return;
+    this.shownQuestions = "";
     byId("decision-text").textContent = questions.length === 0
       ? "This was decided meanwhile, perhaps in another tab. Nothing was sent from here."
       : "The question has changed meanwhile. Nothing was sent from here.";
@@ -98,8 +98,8 @@ export class DecisionDialog {
     close.focus();
   }
 
-  closed() {
-    this.answer?.(/** @type {Answer} */ (this.element.returnValue));
-    this.answer = null;
+  onClose() {
+    this.resolve?.(/** @type {Answer} */ (this.element.returnValue));
+    this.resolve = null;
   }
 }

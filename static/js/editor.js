@@ -1,10 +1,10 @@
 // @ts-check
-/** A message of one's own, opened to be said otherwise. */
+/** The form that edits a message of the user. */
 
-import { grow, isComposing, lengthOf, sends, showCount } from "./composer.js";
+import { codePointLength, fitHeight, isComposing, isSendKey, showCharacterCount } from "./composer.js";
 import { h } from "./dom.js";
 
-let opened = 0;
+let editorCount = 0;
 
 export class MessageEditor {
   /**
@@ -13,12 +13,12 @@ export class MessageEditor {
    * @param {{save: (text: string) => void, cancel: () => void}} actions
    */
   constructor(text, limit, actions) {
-    opened += 1;
+    editorCount += 1;
     this.actions = actions;
     this.limit = limit;
-    this.before = text;
-    this.isPossible = true;
-    const hint = `editor-hint-${opened}`;
+    this.original = text;
+    this.canSend = true;
+    const hint = `editor-hint-${editorCount}`;
     this.field = /** @type {HTMLTextAreaElement} */ (h("textarea", {
       class: "editor__text", rows: 1, "aria-label": "Edit your message", "aria-describedby": hint, enterkeyhint: "send",
       "data-testid": "editor",
@@ -35,66 +35,66 @@ export class MessageEditor {
         h("div", { class: "editor__buttons" },
           h("button", { type: "button", class: "button button--small", onclick: () => actions.cancel() }, "Cancel"),
           this.save)));
-    this.field.addEventListener("input", () => this.changed());
-    this.element.addEventListener("keydown", (event) => this.key(event));
+    this.field.addEventListener("input", () => this.update());
+    this.element.addEventListener("keydown", (event) => this.onKeydown(event));
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();
       this.submit();
     });
-    this.changed();
+    this.update();
   }
 
   get text() {
     return this.field.value.trim();
   }
 
-  /** Whether something would be lost if it closed. */
-  get isTouched() {
-    return this.text !== "" && this.text !== this.before.trim();
+  /** Whether it has a change to save. */
+  get isDirty() {
+    return this.text !== "" && this.text !== this.original.trim();
   }
 
   /** @param {KeyboardEvent} event */
-  key(event) {
+  onKeydown(event) {
     if (event.key === "Escape" && !isComposing(event)) {
       event.stopPropagation();
       this.actions.cancel();
-    } else if (event.target === this.field && sends(event)) {
+    } else if (event.target === this.field && isSendKey(event)) {
       event.preventDefault();
       this.submit();
     }
   }
 
   submit() {
-    if (this.isPossible && this.fits()) this.actions.save(this.text);
+    if (this.canSend && this.isValidLength()) this.actions.save(this.text);
   }
 
-  fits() {
-    const length = lengthOf(this.text);
+  isValidLength() {
+    const length = codePointLength(this.text);
     return length > 0 && length <= this.limit;
   }
 
-  changed() {
-    const length = lengthOf(this.text);
-    showCount(this.count, length, this.limit);
+  update() {
+    const length = codePointLength(this.text);
+    showCharacterCount(this.count, length, this.limit);
     this.field.setAttribute("aria-invalid", String(length > this.limit));
-    this.save.toggleAttribute("disabled", !this.isPossible || !this.fits());
-    grow(this.field);
+    this.save.toggleAttribute("disabled", !this.canSend || !this.isValidLength());
+    fitHeight(this.field);
   }
 
   /**
-   * @param {boolean} possible
+   * @param {boolean} canSend
    * @param {string} hint
    */
-  show(possible, hint) {
-    this.isPossible = possible;
-    this.hint.textContent = possible ? hint : "Can be sent once the reply is written.";
-    this.changed();
+  show(canSend, hint) {
+    this.canSend = canSend;
+    this.hint.textContent = canSend ? hint : "Can be sent once the reply is written.";
+    this.update();
   }
 
-  /** Go there, behind the last word. */
+  /** Focus the field, with the cursor at the end. */
   focus() {
     this.field.focus();
     this.field.setSelectionRange(this.field.value.length, this.field.value.length);
-    grow(this.field);
+    fitHeight(this.field);
   }
 }

@@ -140,7 +140,7 @@ export class MarkdownView {
     if (known && same && (known.final === final || stays)) return { ...known, final };
     // Code is coloured at the end.
     if (known && !(final && isColoured(token)) && grow(known.element, token)) return { ...known, raw: token.raw, final };
-    const element = h("div", { class: token.goesOn ? "block block--goes-on" : "block" });
+    const element = h("div", { class: token.goesOn ? "block block--continued" : "block" });
     try {
       element.append(DOMPurify.sanitize(marked.parser([token]).replace(BESIDE_BLOCKS, "$1"), ALLOWED));
       if (headOf(token)) element.dataset.head = headOf(token);

@@ -1,5 +1,5 @@
 // @ts-check
-/** What the model thought before it answered: collapsed above the reply, as plain text. */
+/** The reasoning of a model before its reply: collapsed, as plain text. */
 
 import { h } from "./dom.js";
 
@@ -7,12 +7,12 @@ export class Reasoning {
   constructor() {
     this.text = document.createTextNode("");
     this.element = h("details", { class: "reasoning", "data-testid": "reasoning" },
-      h("summary", { class: "reasoning__line" }, "Thinking"),
+      h("summary", { class: "reasoning__summary" }, "Thinking"),
       h("div", { class: "reasoning__text", role: "group", tabindex: 0, "aria-label": "Reasoning" }, this.text));
   }
 
   /**
-   * Show the text; one that has grown is added to, so that a selection in it stays.
+   * Show the text. Append to text that has grown, so that a selection in it stays.
    * @param {string} text
    */
   show(text) {

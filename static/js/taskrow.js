@@ -29,7 +29,7 @@ export class TaskRow {
     /** @type {Task} */
     this.task = /** @type {any} */ (null);
     this.main = h("div", { class: "task__main" });
-    this.tick = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", class: "task__tick", autocomplete: "off" }));
+    this.tick = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", class: "task__checkbox", autocomplete: "off" }));
     // The second click of a double click would take back the first.
     this.tick.addEventListener("click", (event) => event.detail > 1 && event.preventDefault());
     this.tick.addEventListener("change", () => void this.edits?.tick(this.task, this.tick.checked));
@@ -64,7 +64,7 @@ export class TaskRow {
     const isFresh = fresh && content !== this.content;
     this.content = content;
     this.drawn = drawn;
-    this.element.className = `task${overdue ? " task--overdue" : ""}${task.is_completed ? " task--done" : ""}${isFresh ? " task--fresh" : ""}`;
+    this.element.className = `task${overdue ? " task--overdue" : ""}${task.is_completed ? " task--done" : ""}${isFresh ? " task--updated" : ""}`;
     this.element.dataset.number = String(task.number);
     this.element.dataset.priority = task.priority;
     const titleId = `task-${task.task_id}`;
@@ -73,7 +73,7 @@ export class TaskRow {
     this.main.replaceChildren(
       h("p", { class: "task__title", id: titleId }, task.title),
       ...(task.description === "" ? [] : [h("p", { class: "task__description", title: task.description }, task.description)]),
-      h("p", { class: "task__facts" },
+      h("p", { class: "task__meta" },
         h("span", { class: "task__number" }, `#${task.number}`),
         due !== null && h("span", { class: "task__due" }, icon("clock"), overdue ? `Overdue: ${due}` : due),
         task.priority !== "normal" && h("span", { class: "task__priority" }, icon("flag"), task.priority === "high" ? "High priority" : "Low priority")));
@@ -147,12 +147,12 @@ class TaskForm {
     this.priority = /** @type {HTMLSelectElement} */ (h("select", {}, ...PRIORITIES.map((name) => h("option", { value: name }, capitalized(name)))));
     this.put(this.before);
     this.error = h("p", { class: "task__error", role: "alert" });
-    this.meanwhile = h("div", { class: "task__meanwhile", role: "alert" });
+    this.meanwhile = h("div", { class: "task__conflict", role: "alert" });
     this.save = h("button", { class: "button button--small button--primary" }, "Save");
     this.buttons = h("div", { class: "task__buttons" }, this.save, button("Cancel", actions.close), button("Delete", actions.remove));
     this.element = h("form", { class: "task__form", autocomplete: "off", "aria-label": `Edit task ${task.number}` },
       field("Title", this.title), field("Note", this.note),
-      h("div", { class: "task__when" }, field("Date", this.date), field("Time", this.time)),
+      h("div", { class: "task__due-inputs" }, field("Date", this.date), field("Time", this.time)),
       field("Priority", this.priority), this.error, this.meanwhile, this.buttons);
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();

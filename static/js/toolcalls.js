@@ -1,5 +1,5 @@
 // @ts-check
-/** What the assistant did, in a sentence one can read, and the whole of it on demand. */
+/** The tool calls of a turn: a sentence for each, with its arguments and result in a disclosure. */
 
 import { h, icon, place } from "./dom.js";
 
@@ -8,70 +8,70 @@ import { h, icon, place } from "./dom.js";
  * @typedef {import("./state.js").Change} Change
  */
 
-/** @type {Record<string, {doing: string, did: string, not: string}>} */
-const WORDS = {
-  create_task: { doing: "Adding a task", did: "Added", not: "Could not add the task" },
-  list_tasks: { doing: "Looking at your tasks", did: "Found", not: "Could not look at your tasks" },
-  get_task: { doing: "Looking at a task", did: "Looked at", not: "Could not find the task" },
-  complete_task: { doing: "Completing a task", did: "Completed", not: "Could not complete the task" },
-  update_task: { doing: "Changing a task", did: "Changed", not: "Could not change the task" },
-  delete_task: { doing: "Deleting a task", did: "Deleted", not: "Could not delete the task" },
-  delete_tasks: { doing: "Deleting tasks", did: "Deleted", not: "Could not delete the tasks" },
-  undo: { doing: "Undoing", did: "Undid", not: "Could not undo it" },
-  search_conversation: { doing: "Searching this conversation", did: "Searched", not: "Could not search this conversation" },
+/** @type {Record<string, {running: string, done: string, failed: string}>} */
+const PHRASES = {
+  create_task: { running: "Adding a task", done: "Added", failed: "Could not add the task" },
+  list_tasks: { running: "Looking at your tasks", done: "Found", failed: "Could not look at your tasks" },
+  get_task: { running: "Looking at a task", done: "Looked at", failed: "Could not find the task" },
+  complete_task: { running: "Completing a task", done: "Completed", failed: "Could not complete the task" },
+  update_task: { running: "Changing a task", done: "Changed", failed: "Could not change the task" },
+  delete_task: { running: "Deleting a task", done: "Deleted", failed: "Could not delete the task" },
+  delete_tasks: { running: "Deleting tasks", done: "Deleted", failed: "Could not delete the tasks" },
+  undo: { running: "Undoing", done: "Undid", failed: "Could not undo it" },
+  search_conversation: { running: "Searching this conversation", done: "Searched", failed: "Could not search this conversation" },
 };
 
 /**
- * Tell which tasks a call is about, each once, where it says so as a list of numbers.
+ * Return the distinct numbers of the tasks that a call would delete; null for another call.
  * @param {ToolCall} call
  * @returns {number[] | null}
  */
-export function numbersOf(call) {
-  const numbers = parsed(call.arguments)?.numbers;
+export function taskNumbers(call) {
+  const numbers = parseJson(call.arguments)?.numbers;
   return call.name === "delete_tasks" && Array.isArray(numbers) && numbers.length ? [...new Set(numbers)] : null;
 }
 
 /**
- * Say what a call wants to do.
+ * Return what a call would do, such as "delete 2 tasks".
  * @param {ToolCall} call
  */
-export function wish(call) {
-  const numbers = numbersOf(call);
+export function requestedAction(call) {
+  const numbers = taskNumbers(call);
   if (numbers === null) return call.name.replaceAll("_", " ");
   return `delete ${numbers.length === 1 ? "one task" : `${numbers.length} tasks`}`;
 }
 
 /**
- * Say what a call does or did.
+ * Return the state of a call, and a sentence about it.
  * @param {ToolCall} call
  * @returns {{text: string, state: "waiting" | "running" | "done" | "failed" | "declined"}}
  */
-export function sentence(call) {
-  if (call.approval === "awaiting") return { text: `Waiting for your decision: ${wish(call)}`, state: "waiting" };
+export function callStatus(call) {
+  if (call.approval === "awaiting") return { text: `Waiting for your decision: ${requestedAction(call)}`, state: "waiting" };
   if (call.approval === "declined") {
-    const text = call.by === "superseded" ? "Not done: you did not decide" : `Declined: ${wish(call)}`;
+    const text = call.by === "superseded" ? "Not done: you did not decide" : `Declined: ${requestedAction(call)}`;
     return { text, state: "declined" };
   }
-  const plain = call.name.replaceAll("_", " ");
-  const words = WORDS[call.name] ?? { doing: `Using ${plain}`, did: "Used", not: `Could not use ${plain}` };
-  if (call.error !== undefined && call.error !== null) return { text: words.not, state: "failed" };
-  if (call.output === undefined || call.output === null) return { text: `${words.doing}…`, state: "running" };
-  const output = parsed(call.output);
-  if (output?.ok === false) return { text: output.detail ? `${words.not}: ${output.detail}` : words.not, state: "failed" };
-  return { text: `${words.did} ${what(call, output, plain)}`, state: "done" };
+  const name = call.name.replaceAll("_", " ");
+  const phrases = PHRASES[call.name] ?? { running: `Using ${name}`, done: "Used", failed: `Could not use ${name}` };
+  if (call.error !== undefined && call.error !== null) return { text: phrases.failed, state: "failed" };
+  if (call.output === undefined || call.output === null) return { text: `${phrases.running}…`, state: "running" };
+  const output = parseJson(call.output);
+  if (output?.ok === false) return { text: output.detail ? `${phrases.failed}: ${output.detail}` : phrases.failed, state: "failed" };
+  return { text: `${phrases.done} ${resultText(call, output, name)}`, state: "done" };
 }
 
 /**
  * @param {ToolCall} call
  * @param {any} output
- * @param {string} plain
+ * @param {string} name
  */
-function what(call, output, plain) {
+function resultText(call, output, name) {
   if (Array.isArray(output?.undone)) {
-    return output.undone.length === 1 ? `the change of ${named(output.undone[0].task)}` : `the changes of ${output.undone.length} tasks`;
+    return output.undone.length === 1 ? `the change of ${taskLabel(output.undone[0].task)}` : `the changes of ${output.undone.length} tasks`;
   }
   const task = output?.task;
-  if (task) return named(task);
+  if (task) return taskLabel(task);
   if (Array.isArray(output?.tasks)) {
     const kind = { pending: "open ", completed: "completed " }[output.status] ?? "";
     const total = output.total ?? output.tasks.length;
@@ -80,17 +80,17 @@ function what(call, output, plain) {
   }
   if (call.name === "list_tasks") return "your tasks";
   if (call.name === "search_conversation") return "this conversation";
-  return WORDS[call.name] ? "the task" : plain;
+  return PHRASES[call.name] ? "the task" : name;
 }
 
 /** @param {{number: number, title: string}} task */
-const named = (task) => `task ${task.number}: ${task.title}`;
+const taskLabel = (task) => `task ${task.number}: ${task.title}`;
 
 /**
  * @param {unknown} text
  * @returns {any}
  */
-function parsed(text) {
+function parseJson(text) {
   if (typeof text !== "string") return text;
   try {
     return JSON.parse(text);
@@ -100,34 +100,34 @@ function parsed(text) {
 }
 
 /** @param {unknown} value */
-export function pretty(value) {
-  const content = typeof value === "string" ? (parsed(value) ?? value) : value;
-  return typeof content === "string" ? content : JSON.stringify(content, ordered, 2);
+export function formatJson(value) {
+  const content = typeof value === "string" ? (parseJson(value) ?? value) : value;
+  return typeof content === "string" ? content : JSON.stringify(content, sortKeys, 2);
 }
 
 /**
- * Put names in order, since the database keeps them in one of its own, and leave out what was not given.
+ * Sort keys, whose order PostgreSQL does not keep, and omit nulls; for `JSON.stringify`.
  * @param {string} _
  * @param {any} value
  */
-function ordered(_, value) {
+function sortKeys(_, value) {
   if (value === null || typeof value !== "object" || Array.isArray(value)) return value;
   const given = Object.entries(value).filter(([, content]) => content !== null);
   return Object.fromEntries(given.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-// What only looked at something is shown more quietly than what changed it.
-const LOOKS = new Set(["list_tasks", "get_task", "search_conversation"]);
+// Shown less prominently than calls with an effect.
+const READ_ONLY = new Set(["list_tasks", "get_task", "search_conversation"]);
 const ICONS = { waiting: "clock", running: "retry", done: "check", failed: "alert", declined: "close" };
 
 /**
- * Return whether a call changed something.
+ * Return whether a call succeeded and may have changed something.
  * @param {ToolCall} call
  */
-export const changed = (call) => !LOOKS.has(call.name) && sentence(call).state === "done";
+export const hadEffect = (call) => !READ_ONLY.has(call.name) && callStatus(call).state === "done";
 
-/** The calls of one turn, as chips in a row. */
-export class ToolRow {
+/** The calls of one turn, as a row of disclosures. */
+export class ToolCallList {
   /**
    * @param {((change: string) => void) | null} undo
    * @param {string} [label]
@@ -136,7 +136,7 @@ export class ToolRow {
     this.undo = undo;
     this.element = h("ul", { class: "tools", "aria-label": label });
     /** @type {Map<string, {item: HTMLElement, call: ToolCall, change: Change | undefined}>} */
-    this.chips = new Map();
+    this.items = new Map();
   }
 
   /**
@@ -146,12 +146,12 @@ export class ToolRow {
   show(calls, changes) {
     const items = calls.map((call) => {
       const change = changes[call.call_id];
-      const known = this.chips.get(call.call_id);
+      const known = this.items.get(call.call_id);
       if (known?.call === call && known.change === change) return known.item;
       const item = known?.item ?? h("li", { class: "tools__item" });
       const focused = item.contains(document.activeElement);
-      drawChip(item, call, change, this.undo);
-      this.chips.set(call.call_id, { item, call, change });
+      renderCall(item, call, change, this.undo);
+      this.items.set(call.call_id, { item, call, change });
       if (focused) this.focus(call.call_id);
       return item;
     });
@@ -160,11 +160,11 @@ export class ToolRow {
   }
 
   /**
-   * Move the focus to a call, as to what became of a question about it.
+   * Move the focus to a call.
    * @param {string} callId
    */
   focus(callId) {
-    this.chips.get(callId)?.item.querySelector("summary")?.focus({ preventScroll: true });
+    this.items.get(callId)?.item.querySelector("summary")?.focus({ preventScroll: true });
   }
 }
 
@@ -174,20 +174,20 @@ export class ToolRow {
  * @param {Change | undefined} change
  * @param {((change: string) => void) | null} undo
  */
-function drawChip(item, call, change, undo) {
+function renderCall(item, call, change, undo) {
   const open = item.querySelector("details")?.open ?? false;
-  const { text, state } = sentence(call);
+  const { text, state } = callStatus(call);
   const result = call.error ?? call.output;
-  const look = `tool tool--${state}${LOOKS.has(call.name) ? " tool--look" : ""}`;
+  const className = `tool tool--${state}${READ_ONLY.has(call.name) ? " tool--read-only" : ""}`;
   item.replaceChildren(
-    h("details", { class: look, "data-testid": "tool-call", "data-name": call.name, "data-state": state, "data-undone": change?.undone, open },
-      h("summary", { class: "tool__line" }, icon(ICONS[state]), h("span", { class: "tool__say" }, text),
+    h("details", { class: className, "data-testid": "tool-call", "data-name": call.name, "data-state": state, "data-undone": change?.undone, open },
+      h("summary", { class: "tool__summary" }, icon(ICONS[state]), h("span", { class: "tool__text" }, text),
         call.approval === "approved" && h("span", { class: "tool__tag" }, "Approved"),
         change?.undone && h("span", { class: "tool__tag", "data-testid": "undone" }, "Undone")),
       h("div", { class: "tool__body" },
         h("p", { class: "tool__name" }, call.name),
-        h("pre", { class: "tool__detail", tabindex: 0, "aria-label": "Arguments" }, pretty(call.arguments) ?? ""),
-        result !== undefined && h("pre", { class: "tool__detail", tabindex: 0, "aria-label": "Result" }, pretty(result)),
+        h("pre", { class: "tool__detail", tabindex: 0, "aria-label": "Arguments" }, formatJson(call.arguments) ?? ""),
+        result !== undefined && h("pre", { class: "tool__detail", tabindex: 0, "aria-label": "Result" }, formatJson(result)),
       ),
     ),
     ...(change?.undoable && undo

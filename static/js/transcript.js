@@ -1,9 +1,9 @@
 // @ts-check
-/** The turns of the conversation on the page, and what is not sent yet below them. */
+/** The turns of the conversation, and the unsent messages after them. */
 
 import { question } from "./approval.js";
 import { h, place } from "./dom.js";
-import { changed } from "./toolcalls.js";
+import { hadEffect } from "./toolcalls.js";
 import { awaitsDecision, hasEnded, isQueuedOrRunning } from "./turn.js";
 import { TurnView, unsentMessage } from "./turnview.js";
 
@@ -11,14 +11,15 @@ import { TurnView, unsentMessage } from "./turnview.js";
  * @typedef {import("./state.js").State} State
  * @typedef {import("./turn.js").Turn} Turn
  * @typedef {import("./outbox.js").OutboxItem} OutboxItem
- * @typedef {import("./turnview.js").Place} Place
- * @typedef {import("./turnview.js").Actions & {rescue: (lost: {edit_of: string, text: string}) => void}} Actions
+ * @typedef {import("./turnview.js").TurnContext} TurnContext
+ * @typedef {import("./turnview.js").Actions & {keepEdit: (edit: {edit_of: string, text: string}) => void}} Actions   `keepEdit`
+ *   stores an unsaved edit whose turn was replaced
  *
- * @typedef {object} Doing   what is on its way to the server
+ * @typedef {object} Outgoing   what was sent to the server and is not confirmed
  * @property {OutboxItem[]} outbox
- * @property {(item: OutboxItem) => string} [held]   what one waits for that the server takes later
+ * @property {(item: OutboxItem) => string} [held]   returns the state of a held item
  * @property {boolean} online
- * @property {Set<string>} deciding  the calls about which a decision was sent
+ * @property {Set<string>} deciding  calls whose decision was sent
  */
 
 export class Transcript {
@@ -34,24 +35,24 @@ export class Transcript {
     /** @type {{key: string, element: HTMLElement}[]} */
     this.unsent = [];
     /** @type {WeakMap<Turn, boolean>} */
-    this.changes = new WeakMap();
+    this.effects = new WeakMap();
   }
 
   /**
    * @param {State} state
-   * @param {Doing} doing
+   * @param {Outgoing} outgoing
    */
-  show(state, doing) {
-    const places = this.placesOf(state, doing);
+  show(state, outgoing) {
+    const contexts = this.contextsOf(state, outgoing);
     const turns = state.turns.map((turn, index) => {
       const view = this.view(turn.id);
-      view.show(turn, places[index]);
+      view.show(turn, contexts[index]);
       return view.element;
     });
     const prompts = new Set(state.turns.map((turn) => turn.prompt_id));
-    const below = doing.outbox.filter((item) => item.text !== null && !prompts.has(item.edit_of));
-    place(this.element, [...turns, ...this.drawUnsent(below, doing)]);
-    this.forget(new Set(state.turns.map((turn) => turn.id)));
+    const newMessages = outgoing.outbox.filter((item) => item.text !== null && !prompts.has(item.edit_of));
+    place(this.element, [...turns, ...this.renderUnsent(newMessages, outgoing)]);
+    this.removeOthers(new Set(state.turns.map((turn) => turn.id)));
   }
 
   /** @param {string} id */
@@ -64,58 +65,58 @@ export class Transcript {
   }
 
   /**
-   * Let go the turns that are not current any more, but not what was being written there.
-   * @param {Set<string>} current
+   * Remove the views of other turns, but keep their unsaved edits.
+   * @param {Set<string>} currentIds
    */
-  forget(current) {
+  removeOthers(currentIds) {
     for (const [id, view] of this.views) {
-      if (current.has(id)) continue;
+      if (currentIds.has(id)) continue;
       this.views.delete(id);
-      const lost = view.unsaved();
-      if (lost) this.actions.rescue(lost);
+      const edit = view.unsavedEdit();
+      if (edit) this.actions.keepEdit(edit);
     }
   }
 
   /**
-   * Open a message to be changed; tell whether it is there.
+   * Open the editor of a message; return whether the message is loaded.
    * @param {string | null} messageId
    * @param {string} text
    */
-  open(messageId, text) {
-    const view = [...this.views.values()].find((one) => one.turn?.prompt_id === messageId);
-    view?.open(text);
+  openEditor(messageId, text) {
+    const view = [...this.views.values()].find(({ turn }) => turn?.prompt_id === messageId);
+    view?.openEditor(text);
     return view !== undefined;
   }
 
   /**
    * @param {State} state
-   * @param {Doing} doing
-   * @returns {Place[]}
+   * @param {Outgoing} outgoing
+   * @returns {TurnContext[]}
    */
-  placesOf(state, { outbox, online, deciding }) {
-    const current = state.version === null;
-    const underWay = outbox.filter((item) => item.refused === null);
-    const retrying = new Set(underWay.map((item) => item.retry_of));
-    const editing = new Set(underWay.map((item) => item.edit_of));
-    const free = underWay.length === 0 && !state.turns.some(isQueuedOrRunning);
-    const leavesFrom = state.turns.findIndex((turn) => retrying.has(turn.id) || (turn.prompt_id && editing.has(turn.prompt_id)));
-    const following = this.following(state.turns);
+  contextsOf(state, { outbox, online, deciding }) {
+    const isCurrent = state.version === null;
+    const sending = outbox.filter((item) => item.refused === null);
+    const retrying = new Set(sending.map((item) => item.retry_of));
+    const editing = new Set(sending.map((item) => item.edit_of));
+    const canReplace = sending.length === 0 && !state.turns.some(isQueuedOrRunning);
+    const replacedFrom = state.turns.findIndex((turn) => retrying.has(turn.id) || (turn.prompt_id && editing.has(turn.prompt_id)));
+    const following = this.countFollowing(state.turns);
     let ahead = 0;
     return state.turns.map((turn, index) => {
-      const before = ahead;
+      const turnsAhead = ahead;
       if (!hasEnded(turn)) ahead += 1;
-      const awaited = current ? turn.tools.filter(awaitsDecision) : [];
+      const awaited = isCurrent ? turn.tools.filter(awaitsDecision) : [];
       return {
-        conversation: state.conversation_id,
-        current,
-        ahead: turn.status === "queued" ? before : 0,
-        last: index === state.turns.length - 1,
+        conversationId: state.conversation_id,
+        isCurrent,
+        ahead: turn.status === "queued" ? turnsAhead : 0,
+        isLast: index === state.turns.length - 1,
         ...following[index],
-        memoryStart: state.memory_start === turn.id,
-        free,
-        retrying: retrying.has(turn.id),
-        leaving: leavesFrom >= 0 && index >= leavesFrom,
-        // What does not depend on it is not drawn again.
+        isMemoryStart: state.memory_start === turn.id,
+        canReplace,
+        isRetrying: retrying.has(turn.id),
+        isReplacing: replacedFrom >= 0 && index >= replacedFrom,
+        // A turn is rendered again only if it depends on the connection.
         online: awaited.length > 0 || editing.size > 0 ? online : true,
         deciding: awaited.map((call) => call.call_id).filter((id) => deciding.has(id)),
         changes: Object.fromEntries([...turn.tools, ...turn.kept].map(({ call_id: id }) => [id, state.changes[id]]).filter(([, change]) => change)),
@@ -126,46 +127,46 @@ export class Transcript {
   }
 
   /**
-   * Count what stands after each turn, and tell whether something was changed from there on.
+   * Return for each turn the number of messages after it, and whether it or a later turn changed something.
    * @param {Turn[]} turns
    */
-  following(turns) {
-    const found = [];
-    let after = 0;
-    let anyChanged = false;
+  countFollowing(turns) {
+    const counts = [];
+    let messagesAfter = 0;
+    let anyEffect = false;
     for (const turn of turns.slice().reverse()) {
-      anyChanged ||= this.hasChanged(turn);
-      found.push({ after, changed: anyChanged });
-      after += (turn.prompt_text ? 1 : 0) + (turn.reply ? 1 : 0);
+      anyEffect ||= this.hadEffect(turn);
+      counts.push({ messagesAfter, hadEffect: anyEffect });
+      messagesAfter += (turn.prompt_text ? 1 : 0) + (turn.reply ? 1 : 0);
     }
-    return found.reverse();
+    return counts.reverse();
   }
 
   /** @param {Turn} turn */
-  hasChanged(turn) {
-    const known = this.changes.get(turn);
+  hadEffect(turn) {
+    const known = this.effects.get(turn);
     if (known !== undefined) return known;
-    const does = turn.tools.some(changed) || turn.kept.some(changed);
-    this.changes.set(turn, does);
-    return does;
+    const result = turn.tools.some(hadEffect) || turn.kept.some(hadEffect);
+    this.effects.set(turn, result);
+    return result;
   }
 
   /**
    * @param {OutboxItem[]} messages
-   * @param {Doing} doing
+   * @param {Outgoing} outgoing
    * @returns {HTMLElement[]}
    */
-  drawUnsent(messages, { online, held }) {
+  renderUnsent(messages, { online, held }) {
     this.unsent = messages.map((item) => {
       const key = `${item.client_id} ${item.refused} ${item.held} ${online}`;
-      const draw = () => h("li", { class: "turn", "data-unsent": true }, unsentMessage(item, online, this.actions));
-      return this.unsent.find((drawn) => drawn.key === key) ?? { key, element: draw() };
+      const render = () => h("li", { class: "turn", "data-unsent": true }, unsentMessage(item, online, this.actions));
+      return this.unsent.find((rendered) => rendered.key === key) ?? { key, element: render() };
     });
-    // The time that is left changes every second; the buttons beside it stay.
+    // The remaining time changes every second; the buttons stay the same elements.
     messages.forEach((item, index) => {
       const state = this.unsent[index].element.querySelector(".message__state span");
       if (item.held && online && state) state.textContent = held?.(item) ?? state.textContent;
     });
-    return this.unsent.map((drawn) => drawn.element);
+    return this.unsent.map((rendered) => rendered.element);
   }
 }

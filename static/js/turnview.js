@@ -1,5 +1,5 @@
 // @ts-check
-/** One turn on the page: what was asked, what was done, what was answered, how it ended. */
+/** A turn in the transcript: the message, the tool calls, the reply, and the status. */
 
 import { ApprovalCard, question } from "./approval.js";
 import { copyButton, h, icon, place } from "./dom.js";
@@ -7,40 +7,40 @@ import { MessageEditor } from "./editor.js";
 import { MarkdownView } from "./markdown.js";
 import { saidAt, saidInFull } from "./time.js";
 import { Reasoning } from "./reasoning.js";
-import { ToolRow } from "./toolcalls.js";
+import { ToolCallList } from "./toolcalls.js";
 import { hasEnded } from "./turn.js";
-import { consequences, Regenerate, versionLinks } from "./versions.js";
+import { consequences, RegenerateButton, versionLinks } from "./versions.js";
 
 /**
  * @typedef {import("./turn.js").Turn} Turn
  * @typedef {import("./outbox.js").OutboxItem} OutboxItem
  * @typedef {import("./approval.js").Question} Question
  *
- * @typedef {object} Place   where a turn stands among the others, and what can be done with it now
- * @property {string} conversation
- * @property {boolean} current     it can be gone on with; not so in an earlier version
- * @property {number} ahead        turns of the queue before it that have not ended
- * @property {boolean} last        no turn stands after it
- * @property {number} after        how many messages stand after it
- * @property {boolean} changed     in it, or after it, the assistant changed something
- * @property {boolean} memoryStart the assistant's memory begins with it
- * @property {boolean} free        nothing is on its way, so that it can be replaced
- * @property {boolean} retrying    a retry was asked for and not yet accepted
- * @property {boolean} leaving     it becomes an earlier version as soon as what is on its way is accepted
+ * @typedef {object} TurnContext   what a view needs besides the turn itself
+ * @property {string} conversationId
+ * @property {boolean} isCurrent   false in an earlier version of the conversation, which is read-only
+ * @property {number} ahead        the number of turns before it in the queue
+ * @property {boolean} isLast
+ * @property {number} messagesAfter
+ * @property {boolean} hadEffect   the assistant changed something in this turn or a later one
+ * @property {boolean} isMemoryStart   the assistant's memory begins with it
+ * @property {boolean} canReplace  no turn and no request is active
+ * @property {boolean} isRetrying  a retry was sent and is not accepted yet
+ * @property {boolean} isReplacing   a sent edit or retry is about to replace it
  * @property {boolean} online
- * @property {string[]} deciding   calls about which a decision is on its way
+ * @property {string[]} deciding   calls whose decision was sent
  * @property {Record<string, import("./state.js").Change>} changes   of tasks, by call
- * @property {Record<string, Question>} questions   what is asked, by call
- * @property {OutboxItem | null} edit  its message as it was changed, not yet accepted
+ * @property {Record<string, Question>} questions   by call
+ * @property {OutboxItem | null} edit   an edit of its message that is not accepted yet
  *
  * @typedef {object} Actions
  * @property {(turnId: string) => void} retry
  * @property {(turnId: string, callId: string, approve: boolean) => void} decide
- * @property {(messageId: string, text: string) => Promise<boolean>} save   returns whether it is sent
+ * @property {(messageId: string, text: string) => Promise<boolean>} save   returns whether the edit was sent
  * @property {(unsent: OutboxItem) => void} resend
  * @property {(unsent: OutboxItem) => void} edit
  * @property {(unsent: OutboxItem) => void} discard
- * @property {((change: string) => void) | null} undo   null where nothing can be undone
+ * @property {((change: string) => void) | null} undo   null in an earlier version
  * @property {string} zone
  * @property {number} limit   of a message, in characters
  */
@@ -50,19 +50,19 @@ export class TurnView {
   constructor(actions) {
     this.actions = actions;
     this.element = h("li", { class: "turn" });
-    this.tools = new ToolRow(actions.undo);
-    this.kept = new ToolRow(actions.undo, "Done before and kept");
+    this.tools = new ToolCallList(actions.undo);
+    this.kept = new ToolCallList(actions.undo, "Done before and kept");
     this.keptRow = h("div", { class: "kept", "data-testid": "kept" }, h("span", { class: "kept__label" }, "Done before and kept:"), this.kept.element);
     this.markdown = new MarkdownView();
     this.reasoning = new Reasoning();
-    this.drawn = "";
+    this.contextKey = "";
     /** @type {Turn | null} */
     this.turn = null;
-    /** @type {Place | null} */
-    this.where = null;
+    /** @type {TurnContext | null} */
+    this.context = null;
     /** @type {{key: string, element: HTMLElement} | null} */
     this.prompt = null;
-    this.pencil = editButton(() => this.open(this.turn?.prompt_text ?? ""));
+    this.editButton = editButton(() => this.openEditor(this.turn?.prompt_text ?? ""));
     /** @type {{key: string, element: HTMLElement | null} | null} */
     this.versions = null;
     /** @type {{key: string, element: HTMLElement} | null} */
@@ -71,38 +71,38 @@ export class TurnView {
     this.editor = null;
     /** @type {Map<string, ApprovalCard>} */
     this.cards = new Map();
-    this.again = new Regenerate(() => this.turn && actions.retry(this.turn.id));
-    this.replyFoot = h("div", { class: "message__foot" });
+    this.regenerate = new RegenerateButton(() => this.turn && actions.retry(this.turn.id));
+    this.replyFooter = h("div", { class: "message__foot" });
     this.reply = h("article", { class: "message message--assistant", "data-testid": "message", "data-role": "assistant" },
-      h("h2", { class: "sr-only" }, "Threadkeeper"), this.markdown.element, this.replyFoot);
+      h("h2", { class: "sr-only" }, "Threadkeeper"), this.markdown.element, this.replyFooter);
   }
 
   /**
    * @param {Turn} turn
-   * @param {Place} where
+   * @param {TurnContext} context
    */
-  show(turn, where) {
-    const drawn = JSON.stringify(where);
-    if (turn === this.turn && drawn === this.drawn) return;
+  show(turn, context) {
+    const contextKey = JSON.stringify(context);
+    if (turn === this.turn && contextKey === this.contextKey) return;
     this.turn = turn;
-    this.where = where;
-    this.drawn = drawn;
+    this.context = context;
+    this.contextKey = contextKey;
     this.element.id = `turn-${turn.id}`;
     this.element.dataset.turn = turn.id;
     this.element.dataset.status = turn.status;
-    this.element.toggleAttribute("data-last", where.last);
-    this.element.toggleAttribute("data-leaving", where.leaving);
+    this.element.toggleAttribute("data-last", context.isLast);
+    this.element.toggleAttribute("data-replacing", context.isReplacing);
     const focused = this.focusedCall();
-    this.kept.show(turn.kept, where.changes);
-    this.tools.show(turn.tools.filter((call) => where.questions[call.call_id] === undefined), where.changes);
+    this.kept.show(turn.kept, context.changes);
+    this.tools.show(turn.tools.filter((call) => context.questions[call.call_id] === undefined), context.changes);
     this.reasoning.show(turn.reasoning);
-    this.showReply(turn, where);
-    place(this.element, this.parts(turn, where));
-    // What became of the question stands where one was.
+    this.showReply(turn, context);
+    place(this.element, this.parts(turn, context));
+    // The result of the decision takes the place of the question.
     if (focused !== null && !this.cards.has(focused)) this.tools.focus(focused);
   }
 
-  /** Which question has the focus. */
+  /** Return the id of the call whose question has the focus. */
   focusedCall() {
     for (const [callId, card] of this.cards) {
       if (card.element.contains(document.activeElement)) return callId;
@@ -112,66 +112,66 @@ export class TurnView {
 
   /**
    * @param {Turn} turn
-   * @param {Place} where
+   * @param {TurnContext} context
    */
-  showReply(turn, where) {
+  showReply(turn, context) {
     const text = turn.reply?.text ?? turn.text;
     this.markdown.show(text, turn.reply !== null);
     this.reply.dataset.id = turn.reply?.id ?? "";
     this.reply.toggleAttribute("data-streaming", turn.reply === null);
-    const possible = turn.status === "done" && where.current && (where.free || where.retrying);
-    this.again.show(possible, where.last ? "" : consequences(where, where.after));
-    this.again.button.toggleAttribute("disabled", where.retrying);
-    const drawnFor = turn.reply?.id ?? "";
-    if (this.replyFoot.dataset.for === drawnFor) return;
-    this.replyFoot.dataset.for = drawnFor;
-    const said = turn.reply;
-    place(this.replyFoot, said
-      ? [copyButton(() => said.text, "Copy reply"), clock(said.created_at, this.actions.zone), this.again.button]
+    const available = turn.status === "done" && context.isCurrent && (context.canReplace || context.isRetrying);
+    this.regenerate.show(available, context.isLast ? "" : consequences(context, context.messagesAfter));
+    this.regenerate.button.toggleAttribute("disabled", context.isRetrying);
+    const replyId = turn.reply?.id ?? "";
+    if (this.replyFooter.dataset.replyId === replyId) return;
+    this.replyFooter.dataset.replyId = replyId;
+    const { reply } = turn;
+    place(this.replyFooter, reply
+      ? [copyButton(() => reply.text, "Copy reply"), timeElement(reply.created_at, this.actions.zone), this.regenerate.button]
       : []);
   }
 
   /**
    * @param {Turn} turn
-   * @param {Place} where
+   * @param {TurnContext} context
    * @returns {Node[]}
    */
-  parts(turn, where) {
+  parts(turn, context) {
     const parts = [];
-    if (where.memoryStart) parts.push(memoryStart());
-    parts.push(...this.said(turn, where));
+    if (context.isMemoryStart) parts.push(memoryStartLine());
+    parts.push(...this.promptParts(turn, context));
     if (turn.kept.length) parts.push(this.keptRow);
-    if (turn.warning) parts.push(warning(turn.warning.detail));
+    if (turn.warning) parts.push(warningNotice(turn.warning.detail));
     if (turn.tools.length) parts.push(this.tools.element);
     if (turn.reasoning) parts.push(this.reasoning.element);
-    if (turn.reply || turn.text) parts.push(this.reply, this.again.question);
-    else if (turn.status === "running") parts.push(thinking());
-    if (turn.retrying) parts.push(retrying(turn.retrying));
-    parts.push(...this.questions(turn, where));
-    if (turn.status === "queued" && where.ahead > 0) parts.push(queued(where.ahead));
-    if (turn.status === "waiting" && this.cards.size === 0) parts.push(h("p", { class: "ending" }, icon("clock"), "Waiting for your decision"));
-    if (hasEnded(turn)) parts.push(...this.ending(turn, where));
+    if (turn.reply || turn.text) parts.push(this.reply, this.regenerate.confirmation);
+    else if (turn.status === "running") parts.push(thinkingIndicator());
+    if (turn.retrying) parts.push(retryingNotice(turn.retrying));
+    parts.push(...this.approvalCards(turn, context));
+    if (turn.status === "queued" && context.ahead > 0) parts.push(queuedNotice(context.ahead));
+    if (turn.status === "waiting" && this.cards.size === 0) parts.push(h("p", { class: "turn-status" }, icon("clock"), "Waiting for your decision"));
+    if (hasEnded(turn)) parts.push(...this.statusParts(turn, context));
     return parts;
   }
 
   /**
-   * What the person said, or is saying in its place.
+   * Return the message, or an edit of it.
    * @param {Turn} turn
-   * @param {Place} where
+   * @param {TurnContext} context
    * @returns {Node[]}
    */
-  said(turn, where) {
+  promptParts(turn, context) {
     const parts = [];
-    this.pencil.hidden = !where.current || !where.free || turn.prompt_id === null;
+    this.editButton.hidden = !context.isCurrent || !context.canReplace || turn.prompt_id === null;
     if (this.editor) {
-      this.editor.show(where.free, consequences(where, where.after + (turn.reply ? 1 : 0)));
+      this.editor.show(context.canReplace, consequences(context, context.messagesAfter + (turn.reply ? 1 : 0)));
       parts.push(this.editor.element);
-    } else if (where.edit) {
-      parts.push(this.unsentEdit(where.edit, where.online));
+    } else if (context.edit) {
+      parts.push(this.unsentEdit(context.edit, context.online));
     } else if (turn.prompt_text) {
       parts.push(this.userMessage(turn));
     }
-    const versions = this.versionLinks(turn, where);
+    const versions = this.versionLinks(turn, context);
     if (versions) parts.push(versions);
     return parts;
   }
@@ -185,19 +185,19 @@ export class TurnView {
       h("h2", { class: "sr-only" }, "You"),
       h("div", { class: "message__text" }, text),
       h("div", { class: "message__foot" },
-        turn.prompt && clock(turn.prompt.created_at, this.actions.zone), copyButton(() => text, "Copy message"), this.pencil));
+        turn.prompt && timeElement(turn.prompt.created_at, this.actions.zone), copyButton(() => text, "Copy message"), this.editButton));
     this.prompt = { key, element };
     return element;
   }
 
   /**
    * @param {Turn} turn
-   * @param {Place} where
+   * @param {TurnContext} context
    */
-  versionLinks(turn, where) {
+  versionLinks(turn, context) {
     const key = turn.versions.join();
     if (this.versions?.key !== key) {
-      const element = turn.versions.length > 1 ? versionLinks(turn.versions, turn.id, where.conversation) : null;
+      const element = turn.versions.length > 1 ? versionLinks(turn.versions, turn.id, context.conversationId) : null;
       this.versions = { key, element };
     }
     return this.versions.element;
@@ -214,99 +214,99 @@ export class TurnView {
   }
 
   /**
-   * Open the message to be changed.
+   * Open the editor of the message.
    * @param {string} text
    */
-  open(text) {
-    const { turn, where } = this;
-    if (turn === null || where === null || turn.prompt_id === null) return;
+  openEditor(text) {
+    const { turn, context } = this;
+    if (turn === null || context === null || turn.prompt_id === null) return;
     const messageId = turn.prompt_id;
     this.editor = new MessageEditor(text, this.actions.limit, {
-      save: (changed) => void this.saved(messageId, changed),
-      cancel: () => this.close(),
+      save: (edited) => void this.saveEdit(messageId, edited),
+      cancel: () => this.closeEditor(),
     });
-    this.editor.before = turn.prompt_text;
-    place(this.element, this.parts(turn, where));
+    this.editor.original = turn.prompt_text;
+    place(this.element, this.parts(turn, context));
     this.editor.focus();
   }
 
-  close() {
-    const { turn, where } = this;
+  closeEditor() {
+    const { turn, context } = this;
     this.editor = null;
-    if (turn === null || where === null) return;
-    place(this.element, this.parts(turn, where));
-    this.pencil.focus();
+    if (turn === null || context === null) return;
+    place(this.element, this.parts(turn, context));
+    this.editButton.focus();
   }
 
   /**
    * @param {string} messageId
    * @param {string} text
    */
-  async saved(messageId, text) {
-    if (text === this.turn?.prompt_text) return this.close();
+  async saveEdit(messageId, text) {
+    if (text === this.turn?.prompt_text) return this.closeEditor();
     if (await this.actions.save(messageId, text)) this.editor = null;
   }
 
-  /** Take what was being written, before the turn goes. */
-  unsaved() {
-    return this.editor?.isTouched && this.turn?.prompt_id ? { edit_of: this.turn.prompt_id, text: this.editor.text } : null;
+  /** Return an edit that would be lost with this view. */
+  unsavedEdit() {
+    return this.editor?.isDirty && this.turn?.prompt_id ? { edit_of: this.turn.prompt_id, text: this.editor.text } : null;
   }
 
   /**
-   * What the assistant wants to know before it goes on.
+   * Return a card for each call that waits for a decision.
    * @param {Turn} turn
-   * @param {Place} where
+   * @param {TurnContext} context
    * @returns {Node[]}
    */
-  questions(turn, where) {
-    const asked = turn.tools.filter((call) => where.questions[call.call_id] !== undefined);
-    const before = this.cards;
-    this.cards = new Map(asked.map((call) => {
+  approvalCards(turn, context) {
+    const calls = turn.tools.filter((call) => context.questions[call.call_id] !== undefined);
+    const previous = this.cards;
+    this.cards = new Map(calls.map((call) => {
       const decide = (/** @type {boolean} */ approve) => this.actions.decide(turn.id, call.call_id, approve);
-      return [call.call_id, before.get(call.call_id) ?? new ApprovalCard(call, decide, this.actions.zone)];
+      return [call.call_id, previous.get(call.call_id) ?? new ApprovalCard(call, decide, this.actions.zone)];
     }));
     for (const [callId, card] of this.cards) {
-      card.show(where.questions[callId], { online: where.online, deciding: where.deciding.includes(callId) });
+      card.show(context.questions[callId], { online: context.online, deciding: context.deciding.includes(callId) });
     }
     return [...this.cards.values()].map((card) => card.element);
   }
 
   /**
    * @param {Turn} turn
-   * @param {Place} where
+   * @param {TurnContext} context
    * @returns {Node[]}
    */
-  ending(turn, where) {
+  statusParts(turn, context) {
     if (turn.status === "done") return [];
     const failed = turn.status === "failed";
     const text = failed ? turn.error?.detail || "The reply could not be finished." : "Stopped";
-    const line = h("div", { class: failed ? "ending ending--failed" : "ending", "data-testid": failed ? "failed" : "stopped" },
-      icon(failed ? "alert" : "stop"), h("span", { class: failed ? "ending__text" : "" }, text));
-    // Once the conversation has moved on, a message is sent again, not a reply tried again.
-    if (where.last && where.current) line.append(this.retryButton(turn.id, where));
-    return [line];
+    const element = h("div", { class: failed ? "turn-status turn-status--failed" : "turn-status", "data-testid": failed ? "failed" : "stopped" },
+      icon(failed ? "alert" : "stop"), h("span", { class: failed ? "turn-status__text" : "" }, text));
+    // Only the last turn can be retried.
+    if (context.isLast && context.isCurrent) element.append(this.retryButton(turn.id, context));
+    return [element];
   }
 
   /**
    * @param {string} turnId
-   * @param {Place} where
+   * @param {TurnContext} context
    */
-  retryButton(turnId, { retrying, free }) {
+  retryButton(turnId, { isRetrying, canReplace }) {
     return h("button", {
-      type: "button", class: "button button--small", "data-testid": "retry", disabled: retrying || !free,
+      type: "button", class: "button button--small", "data-testid": "retry", disabled: isRetrying || !canReplace,
       onclick: () => this.actions.retry(turnId),
-    }, icon("retry"), retrying ? "Trying again…" : "Try again");
+    }, icon("retry"), isRetrying ? "Trying again…" : "Try again");
   }
 }
 
 /**
- * A message that the server has not accepted yet.
+ * Return a message that the server has not accepted yet.
  * @param {OutboxItem} item
  * @param {boolean} online
  * @param {Pick<Actions, "resend" | "edit" | "discard">} actions
  */
 export function unsentMessage(item, online, { resend, edit, discard }) {
-  const look = item.refused ? "message--refused" : "message--waiting";
+  const className = item.refused ? "message--refused" : "message--waiting";
   const state = item.refused ?? (!online ? "Waiting for the connection" : item.held ? "Waiting…" : "Sending…");
   const button = (/** @type {string} */ label, /** @type {(unsent: OutboxItem) => void} */ action) =>
     h("button", { type: "button", class: "button button--small", onclick: () => action(item) }, label);
@@ -314,7 +314,7 @@ export function unsentMessage(item, online, { resend, edit, discard }) {
     ...(item.refused ? [button("Try again", resend)] : []),
     ...(item.refused || item.held ? [button("Edit", edit), button("Discard", discard)] : []),
   ];
-  return h("article", { class: `message message--user ${look}`, "data-testid": "unsent" },
+  return h("article", { class: `message message--user ${className}`, "data-testid": "unsent" },
     h("h2", { class: "sr-only" }, "You"),
     h("div", { class: "message__text" }, item.text),
     h("div", { class: "message__foot" }, h("span", { class: "message__state" }, icon(item.refused ? "alert" : "clock"), h("span", {}, state)), ...buttons));
@@ -327,33 +327,33 @@ function editButton(onclick) {
 }
 
 /**
- * @param {string} at
+ * @param {string} time
  * @param {string} zone
  */
-function clock(at, zone) {
-  return h("time", { datetime: at, title: saidInFull(at, zone) }, saidAt(at, new Date(), zone));
+function timeElement(time, zone) {
+  return h("time", { datetime: time, title: saidInFull(time, zone) }, saidAt(time, new Date(), zone));
 }
 
-function memoryStart() {
+function memoryStartLine() {
   return h("p", { class: "memory-start", "data-testid": "memory-start" }, h("span", {}, "The assistant remembers from here"));
 }
 
-function thinking() {
+function thinkingIndicator() {
   return h("p", { class: "thinking", "data-testid": "thinking" },
     h("span", { class: "thinking__dots", "aria-hidden": true }, h("i"), h("i"), h("i")), "Thinking");
 }
 
 /** @param {string} detail */
-function retrying(detail) {
+function retryingNotice(detail) {
   return h("p", { class: "warning", "data-testid": "retrying" }, icon("retry"), h("span", {}, detail));
 }
 
 /** @param {number} ahead */
-function queued(ahead) {
-  return h("p", { class: "ending", "data-testid": "queued" }, icon("clock"), ahead === 1 ? "Queued: answered next" : `Queued: ${ahead} before it`);
+function queuedNotice(ahead) {
+  return h("p", { class: "turn-status", "data-testid": "queued" }, icon("clock"), ahead === 1 ? "Queued: answered next" : `Queued: ${ahead} before it`);
 }
 
 /** @param {string} detail */
-function warning(detail) {
+function warningNotice(detail) {
   return h("p", { class: "warning", "data-testid": "warning" }, icon("alert"), h("span", {}, detail));
 }

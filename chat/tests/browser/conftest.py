@@ -143,7 +143,7 @@ def page_html(page: Page) -> str:
         """() => ["#transcript", "#task-panel", "#conversation-list", "#title"].map((part) => {
             const copy = document.querySelector(part).cloneNode(true);
             copy.querySelectorAll(".conversation__time").forEach((time) => time.remove());
-            copy.querySelectorAll(".task--fresh").forEach((task) => task.classList.remove("task--fresh"));
+            copy.querySelectorAll(".task--updated").forEach((task) => task.classList.remove("task--updated"));
             return copy.outerHTML;
         }).join("\\n")"""
     )

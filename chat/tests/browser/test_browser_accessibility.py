@@ -71,11 +71,11 @@ def test_open_and_done_tasks_differ_in_forced_colours(person: Person) -> None:
     tick_style = (
         "tick => [getComputedStyle(tick, '::before').backgroundColor, getComputedStyle(tick, '::after').content]"
     )
-    background, mark = page.locator("#task-list .task__tick").evaluate(tick_style)
+    background, mark = page.locator("#task-list .task__checkbox").evaluate(tick_style)
     assert mark == "none"
     send_message(page, "Mark task 1 as done")
     page.locator("#done summary").click()
-    done_background, done_mark = page.locator("#done-list .task__tick").evaluate(tick_style)
+    done_background, done_mark = page.locator("#done-list .task__checkbox").evaluate(tick_style)
     assert done_mark == '""' and done_background != background
 
 

@@ -242,7 +242,7 @@ def test_edited_message_is_answered_and_earlier_version_is_readable(person: Pers
     expect(page.get_by_test_id("versions")).to_contain_text("1 of 2")
     for test_id in ("composer", "connection", "regenerate", "edit", "retry"):
         expect(page.get_by_test_id(test_id).locator("visible=true")).to_have_count(0)
-    assert page.locator(".task__tick").count() == 0
+    assert page.locator(".task__checkbox").count() == 0
     plain_context = chromium.new_context(java_script_enabled=False, storage_state=person.context.storage_state())
     plain = plain_context.new_page()
     plain.goto(page.url)

@@ -5,10 +5,10 @@ import { test } from "node:test";
 
 import { completed, pending } from "../../../static/js/tasks.js";
 import { ago, dueLabel, isOverdue, saidAt, wallClock } from "../../../static/js/time.js";
-import { question, standing } from "../../../static/js/approval.js";
-import { agrees, refuses } from "../../../static/js/decision.js";
-import { changed, sentence } from "../../../static/js/toolcalls.js";
-import { becomesEarlier, consequences, neighbours } from "../../../static/js/versions.js";
+import { question, taskStatus } from "../../../static/js/approval.js";
+import { isAgreement, isRefusal } from "../../../static/js/decision.js";
+import { callStatus, hadEffect } from "../../../static/js/toolcalls.js";
+import { consequences, earlierVersionNotice, neighbours } from "../../../static/js/versions.js";
 
 const NOW = "2026-03-13T10:00";
 const INSTANT = new Date("2026-03-13T09:00:00Z");
@@ -57,30 +57,30 @@ const call = (name, output, fields = {}) => ({ call_id: "c", name, arguments: "{
 
 test("a tool call is shown as a sentence", () => {
   const milk = { ok: true, task: { number: 3, title: "Buy milk" } };
-  assert.deepEqual(sentence(call("create_task", milk)), { text: "Added task 3: Buy milk", state: "done" });
-  assert.deepEqual(sentence(call("create_task", undefined)), { text: "Adding a task…", state: "running" });
-  assert.deepEqual(sentence(call("complete_task", { ok: false })), { text: "Could not complete the task", state: "failed" });
-  assert.equal(sentence(call("list_tasks", { ok: true, tasks: [1], total: 1, status: "pending" })).text, "Found one open task");
-  assert.equal(sentence(call("list_tasks", { ok: true, tasks: [], total: 0, status: "all" })).text, "Found no tasks");
-  assert.equal(sentence(call("send_mail", { sent: true })).text, "Used send mail");
-  assert.equal(sentence(call("send_mail", undefined, { error: "down" })).state, "failed");
-  assert.equal(sentence(call("search_conversation", { ok: true, messages: [], total: 0 })).text, "Searched this conversation");
-  assert.equal(sentence(call("delete_tasks", { ok: true, tasks: [1], total: 90, more: 89, missing: [] })).text, "Deleted 90 tasks");
-  assert.equal(sentence({ call_id: "c", name: "get_task", arguments: "{}", output: "not json" }).text, "Looked at the task");
+  assert.deepEqual(callStatus(call("create_task", milk)), { text: "Added task 3: Buy milk", state: "done" });
+  assert.deepEqual(callStatus(call("create_task", undefined)), { text: "Adding a task…", state: "running" });
+  assert.deepEqual(callStatus(call("complete_task", { ok: false })), { text: "Could not complete the task", state: "failed" });
+  assert.equal(callStatus(call("list_tasks", { ok: true, tasks: [1], total: 1, status: "pending" })).text, "Found one open task");
+  assert.equal(callStatus(call("list_tasks", { ok: true, tasks: [], total: 0, status: "all" })).text, "Found no tasks");
+  assert.equal(callStatus(call("send_mail", { sent: true })).text, "Used send mail");
+  assert.equal(callStatus(call("send_mail", undefined, { error: "down" })).state, "failed");
+  assert.equal(callStatus(call("search_conversation", { ok: true, messages: [], total: 0 })).text, "Searched this conversation");
+  assert.equal(callStatus(call("delete_tasks", { ok: true, tasks: [1], total: 90, more: 89, missing: [] })).text, "Deleted 90 tasks");
+  assert.equal(callStatus({ call_id: "c", name: "get_task", arguments: "{}", output: "not json" }).text, "Looked at the task");
 });
 
 const deletion = (numbers, fields = {}) => ({ call_id: "c", name: "delete_tasks", arguments: { numbers }, ...fields });
 
 test("a call that needed approval shows its outcome", () => {
-  assert.deepEqual(sentence(deletion([1, 2], { approval: "awaiting" })), { text: "Waiting for your decision: delete 2 tasks", state: "waiting" });
-  assert.deepEqual(sentence(deletion([1], { approval: "approved", by: "u" })), { text: "Deleting tasks…", state: "running" });
+  assert.deepEqual(callStatus(deletion([1, 2], { approval: "awaiting" })), { text: "Waiting for your decision: delete 2 tasks", state: "waiting" });
+  assert.deepEqual(callStatus(deletion([1], { approval: "approved", by: "u" })), { text: "Deleting tasks…", state: "running" });
   const output = JSON.stringify({ ok: true, tasks: [1, 2, 3, 4, 5], missing: [] });
-  assert.deepEqual(sentence(deletion([1], { approval: "approved", by: "u", output })), { text: "Deleted 5 tasks", state: "done" });
+  assert.deepEqual(callStatus(deletion([1], { approval: "approved", by: "u", output })), { text: "Deleted 5 tasks", state: "done" });
   const refused = JSON.stringify({ ok: false, error: "declined", detail: "The person said no." });
-  assert.deepEqual(sentence(deletion([1], { approval: "declined", by: "u", output: refused })), { text: "Declined: delete one task", state: "declined" });
-  assert.equal(sentence(deletion([1], { approval: "declined", by: "superseded", output: refused })).text, "Not done: you did not decide");
+  assert.deepEqual(callStatus(deletion([1], { approval: "declined", by: "u", output: refused })), { text: "Declined: delete one task", state: "declined" });
+  assert.equal(callStatus(deletion([1], { approval: "declined", by: "superseded", output: refused })).text, "Not done: you did not decide");
   const missing = JSON.stringify({ ok: true, tasks: [1], missing: [7, 8] });
-  assert.equal(sentence(deletion([1, 7, 8], { output: missing })).text, "Deleted one task (2 not on the list)");
+  assert.equal(callStatus(deletion([1, 7, 8], { output: missing })).text, "Deleted one task (2 not on the list)");
 });
 
 test("an approval question lists the affected tasks or arguments", () => {
@@ -101,50 +101,50 @@ test("an approval question lists the affected tasks or arguments", () => {
 
 test("each task of a question shows its state and due date", () => {
   const task = (due, completed = false) => ({ number: 1, title: "Buy milk", due, completed });
-  assert.equal(standing(task(null), NOW), "Open");
-  assert.equal(standing(task("2026-03-14"), NOW), "Open, due: Tomorrow");
-  assert.equal(standing(task("2026-03-12"), NOW), "Open, overdue: Yesterday");
-  assert.equal(standing(task("2026-03-12", true), NOW), "Completed");
+  assert.equal(taskStatus(task(null), NOW), "Open");
+  assert.equal(taskStatus(task("2026-03-14"), NOW), "Open, due: Tomorrow");
+  assert.equal(taskStatus(task("2026-03-12"), NOW), "Open, overdue: Yesterday");
+  assert.equal(taskStatus(task("2026-03-12", true), NOW), "Completed");
 });
 
 test("only a plain agreement counts as approval", () => {
   for (const text of ["yes", "Yes, please!", "OK", "ok, do it", "approve", "Go ahead.", "sure, delete them", "👍", "That’s fine"]) {
-    assert.equal(agrees(text), true, text);
+    assert.equal(isAgreement(text), true, text);
   }
   for (const text of ["", "please", "no", "yes, but not the first", "yesterday", "ok add bread", "okra", "do it tomorrow"]) {
-    assert.equal(agrees(text), false, text);
+    assert.equal(isAgreement(text), false, text);
   }
 });
 
 test("only a plain refusal counts as decline", () => {
   for (const text of ["no", "No, thanks!", "nope", "don’t", "Keep them.", "please don't", "never mind", "👎"]) {
-    assert.equal(refuses(text), true, text);
-    assert.equal(agrees(text), false, text);
+    assert.equal(isRefusal(text), true, text);
+    assert.equal(isAgreement(text), false, text);
   }
   for (const text of ["", "please", "thanks", "yes", "no, only the first", "note: buy milk", "keep them and add bread", "cancel my gym"]) {
-    assert.equal(refuses(text), false, text);
+    assert.equal(isRefusal(text), false, text);
   }
 });
 
 test("read-only and failed calls do not count as changes", () => {
   const ok = JSON.stringify({ ok: true });
-  assert.equal(changed(call("create_task", { ok: true })), true);
-  assert.equal(changed(call("list_tasks", { ok: true })), false);
-  assert.equal(changed(call("search_conversation", { ok: true, messages: [] })), false);
-  assert.equal(changed(call("create_task", { ok: false })), false);
-  assert.equal(changed(call("create_task", undefined)), false);
-  assert.equal(changed(deletion([1], { approval: "approved", by: "u", output: ok })), true);
-  assert.equal(changed(deletion([1], { approval: "declined", by: "u", output: ok })), false);
+  assert.equal(hadEffect(call("create_task", { ok: true })), true);
+  assert.equal(hadEffect(call("list_tasks", { ok: true })), false);
+  assert.equal(hadEffect(call("search_conversation", { ok: true, messages: [] })), false);
+  assert.equal(hadEffect(call("create_task", { ok: false })), false);
+  assert.equal(hadEffect(call("create_task", undefined)), false);
+  assert.equal(hadEffect(deletion([1], { approval: "approved", by: "u", output: ok })), true);
+  assert.equal(hadEffect(deletion([1], { approval: "declined", by: "u", output: ok })), false);
 });
 
 test("an edit states what becomes an earlier version and what stays done", () => {
-  assert.equal(becomesEarlier(0), "This becomes an earlier version.");
-  assert.equal(becomesEarlier(1), "This and the message after it become an earlier version.");
-  assert.equal(becomesEarlier(3), "This and the 3 messages after it become an earlier version.");
-  assert.equal(consequences({ last: true, changed: false }, 1), "");
-  assert.equal(consequences({ last: true, changed: true }, 1), "What the assistant has done since stays done.");
+  assert.equal(earlierVersionNotice(0), "This becomes an earlier version.");
+  assert.equal(earlierVersionNotice(1), "This and the message after it become an earlier version.");
+  assert.equal(earlierVersionNotice(3), "This and the 3 messages after it become an earlier version.");
+  assert.equal(consequences({ isLast: true, hadEffect: false }, 1), "");
+  assert.equal(consequences({ isLast: true, hadEffect: true }, 1), "What the assistant has done since stays done.");
   assert.equal(
-    consequences({ last: false, changed: true }, 3),
+    consequences({ isLast: false, hadEffect: true }, 3),
     "This and the 3 messages after it become an earlier version. What the assistant has done since stays done.",
   );
 });
