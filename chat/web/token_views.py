@@ -69,26 +69,26 @@ class TokenForm(forms.Form):
 
 @login_required
 @never_cache
-@sensitive_variables("made")
+@sensitive_variables("new_token")
 def manage_tokens(request: UserRequest) -> HttpResponse:
     """List the user's tokens and create another, whose key is shown only once."""
     if request.method == "POST":
         form = TokenForm(request.POST, user=request.user)
-        made = form.save() if form.is_valid() else None
-        return _page(request, form, status=422) if made is None else _redirect_with(made)
-    made = tokens.made_with(request.COOKIES.get(KEY_COOKIE, ""), user_id=request.user.pk)
-    response = _page(request, TokenForm(user=request.user), made)
+        new_token = form.save() if form.is_valid() else None
+        return _page(request, form, status=422) if new_token is None else _redirect_with(new_token)
+    new_token = tokens.made_with(request.COOKIES.get(KEY_COOKIE, ""), user_id=request.user.pk)
+    response = _page(request, TokenForm(user=request.user), new_token)
     if KEY_COOKIE in request.COOKIES:
         response.delete_cookie(KEY_COOKIE, path=reverse("tokens"), samesite="Strict")
     return response
 
 
-def _redirect_with(made: NewToken) -> HttpResponse:
+def _redirect_with(new_token: NewToken) -> HttpResponse:
     """Redirect, so that a reload creates no second token; the key is stored only in the browser, for the next page."""
     response = redirect("tokens")
     response.set_cookie(
         KEY_COOKIE,
-        made.key,
+        new_token.key,
         max_age=KEY_SECONDS,
         path=reverse("tokens"),
         secure=settings.SESSION_COOKIE_SECURE,
@@ -98,15 +98,17 @@ def _redirect_with(made: NewToken) -> HttpResponse:
     return response
 
 
-def _page(request: UserRequest, form: TokenForm, made: NewToken | None = None, *, status: int = 200) -> HttpResponse:
+def _page(
+    request: UserRequest, form: TokenForm, new_token: NewToken | None = None, *, status: int = 200
+) -> HttpResponse:
     with timezone.override(request.user.zone):
         now = timezone.now()
         listed = [(token, token.holds(now)) for token in tokens.of_user(request.user.pk)]
         context = {
             "form": form,
-            "made": made,
+            "new_token": new_token,
             "tokens": [token for token, holds in listed if holds],
-            "ended": [token for token, holds in listed if not holds],
+            "inactive_tokens": [token for token, holds in listed if not holds],
         }
         return render(request, "accounts/tokens.html", context, status=status)
 

@@ -71,7 +71,7 @@ def submit_everything(secret: Secrets, owner: User, owner_client: Client, staff_
     ]
     form = {"name": "script", "scopes": ["tasks"], "days": "7"}
     token_page = owner_client.post("/settings/tokens/", form, follow=True)
-    secret.submitted += [access_token, api_token, token_page.context["made"].key]
+    secret.submitted += [access_token, api_token, token_page.context["new_token"].key]
 
     for sign_in in ("/accounts/login/", "/admin/login/"):
         check_status(client.post(f"{sign_in}?next=/settings/", {"username": owner.email, "password": secret()}))

@@ -572,7 +572,7 @@ function showBadge(waiting) {
 function showPlace(element) {
   if (!(element instanceof HTMLElement)) return;
   element.tabIndex = -1;
-  element.classList.add("found");
+  element.classList.add("highlighted");
   element.scrollIntoView({ block: "center" });
   element.focus({ preventScroll: true });
 }

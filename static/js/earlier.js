@@ -26,4 +26,4 @@ new TaskPanel({ edits: null, zone }).show(state);
 new ConversationList(zone).show(state.conversations, state.conversation_id);
 const place = document.getElementById(location.hash.slice(1)) ?? document.querySelector(`[data-id="${CSS.escape(location.hash.replace("#message-", ""))}"]`);
 place?.scrollIntoView();
-place?.classList.add("found");
+place?.classList.add("highlighted");

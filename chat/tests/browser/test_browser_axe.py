@@ -189,7 +189,7 @@ def test_changed_settings_and_new_token_have_no_violations(person: Person, page:
     page.get_by_role("link", name="Revoke Laptop").click()
     assert violations(page) == []
     page.get_by_role("button", name="Revoke").click()
-    page.locator(".token-ended summary").click()
+    page.locator(".inactive-tokens summary").click()
     assert violations(page) == []
 
 

@@ -121,7 +121,7 @@ def test_link_to_a_message_loads_the_messages_in_between(person: Person) -> None
     person.open_new_chat()
     page = person.page(f"/c/{long_chat}/?message={message}")
     found = page.locator(f'[data-testid="message"][data-id="{message}"]')
-    expect(found).to_have_class(re.compile("found"))
+    expect(found).to_have_class(re.compile("highlighted"))
     expect(found).to_be_in_viewport()
     expect(page).to_have_url(re.compile(f"/c/{long_chat}/$"))
     expect(questions(page).last).to_have_text("Question 70")
