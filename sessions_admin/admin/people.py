@@ -290,7 +290,7 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
         report = newest_report(person_id)
         if report is None:
             raise Http404
-        return self.render_page(request, "admin/chat/user/erased.html", "Erasure report", report=report)
+        return self.render_page(request, "admin/chat/user/erasure_report.html", "Erasure report", report=report)
 
 
 def _allowed_verbs(request: HttpRequest) -> list[PersonVerb]:

@@ -104,17 +104,18 @@ class AgentSessionAdmin(SessionVerbs):
         if session is None:
             raise Http404
         folder, reason, problem = "admin/chat/agentsession", request.POST.get("reason", ""), ""
-        asked: dict[str, Any] = {"session": session, "reason": reason}
+        context: dict[str, Any] = {"session": session, "reason": reason}
         if request.method == "POST":
             try:
-                seen = inspect(session.session_id, actor=actor_of(request), reason=reason)
+                inspection = inspect(session.session_id, actor=actor_of(request), reason=reason)
             except BadInput as error:
                 problem = error.detail
             else:
-                title = f"Inspect “{seen.title}”"
-                return self.render_page(request, f"{folder}/inspection.html", title, seen=seen, **asked)
+                title = f"Inspect “{inspection.title}”"
+                context["inspection"] = inspection
+                return self.render_page(request, f"{folder}/inspection.html", title, **context)
         title = "Inspect this session?"
-        return self.render_page(request, f"{folder}/inspect.html", title, problem=problem, **asked)
+        return self.render_page(request, f"{folder}/inspection_reason.html", title, problem=problem, **context)
 
     # Columns.
 

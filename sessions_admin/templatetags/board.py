@@ -33,32 +33,32 @@ class Scale:
 @register.inclusion_tag("admin/dashboard/board.html", takes_context=True)
 def board(context: Context) -> dict[str, Any]:
     """Draw the dashboard."""
-    found, perms = overview(), context["perms"]
-    kept = [counted for state in IN_ORDER for counted in found.states if counted.state == state]
-    messages = _bars(found.days, [day.messages for day in found.days], "message")
-    spoken_in = _bars(found.days, [day.sessions for day in found.days], "session")
-    highest = charts.ceiling(max((max(one.file_bytes, one.bytes) for one in found.growth), default=0), unit=1024)
+    metrics, perms = overview(), context["perms"]
+    state_counts = [counted for state in IN_ORDER for counted in metrics.states if counted.state == state]
+    messages = _bars(metrics.days, [day.messages for day in metrics.days], "message")
+    active_sessions = _bars(metrics.days, [day.sessions for day in metrics.days], "session")
+    highest = charts.ceiling(max((max(one.file_bytes, one.bytes) for one in metrics.growth), default=0), unit=1024)
     return {
-        "found": found,
+        "overview": metrics,
         "perms": perms,
         "may_see_runs": "sessions_admin.view_cleanuprun" in perms or "sessions_admin.run_cleanup" in perms,
-        "kept": kept,
-        "states": charts.parts(
-            [counted.sessions for counted in kept],
-            [f"{counted.state.label}: {counted.sessions:,}" for counted in kept],
-            [counted.state.value for counted in kept],
+        "state_counts": state_counts,
+        "state_parts": charts.parts(
+            [counted.sessions for counted in state_counts],
+            [f"{counted.state.label}: {counted.sessions:,}" for counted in state_counts],
+            [counted.state.value for counted in state_counts],
         ),
-        "gone": found.count(State.GONE),
-        "due": found.count(State.DUE),
-        "held": found.count(State.HELD),
-        "quarantined": found.count(State.QUARANTINED),
-        "today": found.days[-1],
+        "gone": metrics.count(State.GONE),
+        "due": metrics.count(State.DUE),
+        "held": metrics.count(State.HELD),
+        "quarantined": metrics.count(State.QUARANTINED),
+        "today": metrics.days[-1],
         "messages": messages,
         "messages_scale": _counts(messages),
-        "spoken_in": spoken_in,
-        "spoken_in_scale": _counts(spoken_in),
-        "growth": charts.area([(one.at.timestamp(), one.file_bytes) for one in found.growth], top=highest),
-        "growth_of_items": charts.area([(one.at.timestamp(), one.bytes) for one in found.growth], top=highest),
+        "active_sessions": active_sessions,
+        "active_sessions_scale": _counts(active_sessions),
+        "growth": charts.area([(one.at.timestamp(), one.file_bytes) for one in metrics.growth], top=highest),
+        "growth_of_items": charts.area([(one.at.timestamp(), one.bytes) for one in metrics.growth], top=highest),
         "growth_scale": Scale(filesizeformat(highest), filesizeformat(highest / 2)),
     }
 

@@ -89,7 +89,7 @@ def test_charts_have_titles_and_tables(owner: User, session_file: Path, viewer_c
     page = viewer_client.get(HOME).text
 
     charts = re.findall(r'<svg[^>]* role="img" aria-labelledby="(\S+) (\S+)">', page)
-    assert [title for title, _ in charts] == ["messages-title", "spoken-title", "states-title", "growth-title"]
+    assert [title for title, _ in charts] == ["messages-title", "active-sessions-title", "states-title", "growth-title"]
     assert all(f'id="{name}"' in page for pair in charts for name in pair)
     assert "6 messages</title>" in page
     assert page.count("<summary>As a table</summary>") == 2

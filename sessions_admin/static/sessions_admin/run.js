@@ -1,40 +1,39 @@
 // @ts-check
-// Keeps the page of a run that is under way up to date, and shows all of it anew once the run has ended.
+// Updates the page of a run in progress, and reloads it when the run has ended.
 
-const EVERY = 1000;
+const INTERVAL = 1000; // ms
 
-/** Ask how far the run is, and show it. */
-async function look() {
-  const shown = document.getElementById("progress");
-  const url = shown?.dataset.url;
-  if (!shown || !url) return;
-  const wait = () => window.setTimeout(look, EVERY);
+async function poll() {
+  const progress = document.getElementById("progress");
+  const url = progress?.dataset.url;
+  if (!progress || !url) return;
+  const schedule = () => window.setTimeout(poll, INTERVAL);
   if (document.hidden) {
-    wait();
+    schedule();
     return;
   }
-  let answer;
+  let response;
   try {
-    answer = await fetch(url, { headers: { Accept: "text/html" }, redirect: "error" });
+    response = await fetch(url, { headers: { Accept: "text/html" }, redirect: "error" });
   } catch {
-    // The server is being started again, or the network is gone, or the login has ended: a later try tells.
-    wait();
+    // The server restarts, the network is down, or the login has expired.
+    schedule();
     return;
   }
-  if (!answer.ok) {
-    wait();
+  if (!response.ok) {
+    schedule();
     return;
   }
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const found = page.getElementById("progress");
-  if (!found) return;
-  if (!found.dataset.url) {
-    // It has ended: its tables are complete, and nothing is left to stop.
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const update = page.getElementById("progress");
+  if (!update) return;
+  if (!update.dataset.url) {
+    // The run has ended: the reloaded page has complete tables, and no Stop button.
     window.location.reload();
     return;
   }
-  if (found.innerHTML !== shown.innerHTML) shown.replaceWith(found);
-  wait();
+  if (update.innerHTML !== progress.innerHTML) progress.replaceWith(update);
+  schedule();
 }
 
-window.setTimeout(look, EVERY);
+window.setTimeout(poll, INTERVAL);
