@@ -1,14 +1,14 @@
 // @ts-check
-/** The HTTP API, with the login's cookie. */
+/** Requests to the HTTP API with the session cookie. */
 
 const NO_CONNECTION = "That was not done: there is no connection.";
-const FAILED = "That was not done: the server has a problem. Try again.";
+const SERVER_ERROR = "That was not done: the server has a problem. Try again.";
 
-/** A request that changed nothing; `message` is a sentence for people. */
-export class Refused extends Error {
+/** A failed request; `message` is a sentence for the user. */
+export class ApiError extends Error {
   /**
    * @param {string} message
-   * @param {number} status   0 where there was no answer
+   * @param {number} status   0 without a response
    */
   constructor(message, status) {
     super(message);
@@ -18,23 +18,23 @@ export class Refused extends Error {
 }
 
 /**
- * Send a request that changes something. Throw Refused.
+ * Send a request that changes data. Throw ApiError.
  * @param {string} method
  * @param {string} path
  * @param {object} [body]
  * @param {Record<string, string>} [headers]
- * @returns {Promise<{data: any, change: string | null}>}  `change` is the id by which a change of tasks can be undone
+ * @returns {Promise<{data: any, change: string | null}>}  `change` is the id for undoing a change of tasks
  */
-export async function ask(method, path, body, headers = {}) {
+export async function request(method, path, body, headers = {}) {
   const token = /** @type {HTMLInputElement} */ (document.querySelector("[name=csrfmiddlewaretoken]")).value;
-  const sent = { "x-csrftoken": token, ...(body && { "content-type": "application/json" }), ...headers };
-  let answer, data;
+  const allHeaders = { "x-csrftoken": token, ...(body && { "content-type": "application/json" }), ...headers };
+  let response, data;
   try {
-    answer = await fetch(path, { method, headers: sent, body: body && JSON.stringify(body) });
-    data = answer.status === 204 ? null : await answer.json();
+    response = await fetch(path, { method, headers: allHeaders, body: body && JSON.stringify(body) });
+    data = response.status === 204 ? null : await response.json();
   } catch {
-    throw new Refused(answer ? FAILED : NO_CONNECTION, answer?.status ?? 0);
+    throw new ApiError(response ? SERVER_ERROR : NO_CONNECTION, response?.status ?? 0);
   }
-  if (!answer.ok) throw new Refused(data?.error?.detail ?? FAILED, answer.status);
-  return { data, change: answer.headers.get("task-change") };
+  if (!response.ok) throw new ApiError(data?.error?.detail ?? SERVER_ERROR, response.status);
+  return { data, change: response.headers.get("task-change") };
 }

@@ -1,7 +1,7 @@
 // @ts-check
 /** Requests for approval of tool calls: the question, its details, and two buttons. */
 
-import { h, icon, place } from "./dom.js";
+import { h, icon, setChildren } from "./dom.js";
 import { dueLabel, isOverdue, wallClock } from "./time.js";
 import { formatJson, requestedAction, taskNumbers } from "./toolcalls.js";
 
@@ -106,7 +106,7 @@ export class ApprovalCard {
     this.title.textContent = text;
     this.approve.textContent = approve;
     this.decline.textContent = decline;
-    place(this.details, [questionDetails(question, this.zone)]);
+    setChildren(this.details, [questionDetails(question, this.zone)]);
   }
 }
 

@@ -8,9 +8,9 @@ import { ConversationList, setUpSearch } from "./conversations.js";
 import { DecisionDialog, isAgreement, isRefusal } from "./decision.js";
 import { byId } from "./dom.js";
 import { setUpDrawers } from "./drawers.js";
+import { LoadMore } from "./loadmore.js";
 import { plainText } from "./markdown.js";
 import { ModelSelect } from "./modelselect.js";
-import { More } from "./more.js";
 import { clearStorage, Draft, newConversationId, Outbox } from "./outbox.js";
 import { ResendQueue } from "./resends.js";
 import { StickyScroll } from "./scroll.js";
@@ -18,7 +18,7 @@ import { url } from "./site.js";
 import { Connection } from "./socket.js";
 import { applyFrame, createState, finishRefresh, startRefresh, withConversations, withEarlierTurns } from "./state.js";
 import { TaskEdits } from "./taskedits.js";
-import { TaskPanel, wanted } from "./tasks.js";
+import { nextSize, TaskPanel } from "./tasks.js";
 import { Transcript } from "./transcript.js";
 import { awaitsDecision, hasEnded } from "./turn.js";
 
@@ -95,8 +95,8 @@ class ChatPage {
       zone,
       limit: this.composer.limit,
     });
-    this.moreChats = new More(byId("more-chats"), () => this.loadChats());
-    this.earlier = new More(byId("earlier"), () => this.loadEarlier());
+    this.moreChats = new LoadMore(byId("more-chats"), () => this.loadChats());
+    this.earlier = new LoadMore(byId("earlier"), () => this.loadEarlier());
     this.scroll = new StickyScroll(byId("scroller"), byId("transcript"), byId("to-end"));
     this.connection = new Connection(url(`/ws/chat/${id}/`), {
       onFrame: (frame) => this.onFrame(frame),
@@ -156,7 +156,7 @@ class ChatPage {
     const data = await this.ask(url(`/c/${this.state.conversation_id}/turns/?before=${before}`));
     if (data === null) return false;
     this.state = withEarlierTurns(this.state, data, before);
-    this.scroll?.keep(() => this.render());
+    this.scroll?.preservePosition(() => this.render());
     return true;
   }
 
@@ -232,7 +232,7 @@ class ChatPage {
   /** Load more open tasks; return whether some came. */
   async showMoreTasks() {
     const before = this.state.tasks.length;
-    this.openTasks = wanted(this.state.tasks.filter((task) => !task.is_completed).length);
+    this.openTasks = nextSize(this.state.tasks.filter((task) => !task.is_completed).length);
     // A request that is under way asked for fewer.
     await this.refreshing;
     await this.refresh();
@@ -540,7 +540,7 @@ class ChatPage {
     this.decision?.show(this.questions());
     byId("empty").hidden = state.turns.length > 0 || this.outbox.items.length > 0;
     this.showTitle(state.conversation?.title || "New chat", state.waiting.length);
-    this.scroll?.settle();
+    this.scroll?.update();
   }
 
   /**

@@ -4,7 +4,7 @@
 import { byId, h } from "./dom.js";
 import { actionButton, closeMenus, conversationMenu, setUpMenus } from "./menu.js";
 import { url } from "./site.js";
-import { onDay } from "./time.js";
+import { dayAndMonth } from "./time.js";
 import { toast } from "./toast.js";
 
 /** @typedef {import("./state.js").Conversation} Conversation */
@@ -66,13 +66,13 @@ export class ChatActions {
       const response = await fetch(path, { method: "POST", body, headers: { accept: "application/json" } });
       if (response.redirected) return this.page.signedOut();
       const data = await response.json();
-      if (!response.ok) return toast.say(data.error.detail);
+      if (!response.ok) return toast.show(data.error.detail);
       this.page.changed(data.conversation);
       // Keyboard users continue at the toast, as the chat may have left the list.
       const focus = title === undefined && focused !== null && focused !== document.body;
-      toast.say(data.said, { undo: data.undo && actionButton(data.conversation, data.undo, "toast__undo", "Undo"), focus });
+      toast.show(data.said, { undo: data.undo && actionButton(data.conversation, data.undo, "toast__undo", "Undo"), focus });
     } catch {
-      toast.say(NO_CONNECTION);
+      toast.show(NO_CONNECTION);
     }
   }
 
@@ -101,7 +101,7 @@ export class ChatActions {
    * @returns {HTMLElement[]}
    */
   noticeOf({ conversation, leaving }) {
-    const day = (/** @type {string} */ at) => onDay(at, this.page.zone);
+    const day = (/** @type {string} */ at) => dayAndMonth(at, this.page.zone);
     if (!conversation && leaving) {
       const one = leaving === 1;
       return [h("span", {}, `${leaving} chat${one ? "" : "s"} will move to the trash within a week`), h("a", { href: url("/trash/") }, `View ${one ? "it" : "them"}`)];

@@ -1,10 +1,10 @@
 // @ts-check
 /** The list of chats in the left sidebar. */
 
-import { byId, h, icon, place } from "./dom.js";
+import { byId, h, icon, setChildren } from "./dom.js";
 import { conversationMenu } from "./menu.js";
 import { url } from "./site.js";
-import { ago } from "./time.js";
+import { relativeTime } from "./time.js";
 
 /** @typedef {import("./state.js").Conversation} Conversation */
 
@@ -32,7 +32,7 @@ export class ConversationList {
     if (inputs.every((value, index) => value === this.shownInputs[index])) return;
     this.shownInputs = inputs;
     const focusedField = /** @type {HTMLElement | null} */ (this.list.querySelector(".rename :focus"));
-    place(this.list, conversations.map((conversation) => this.itemOf(conversation, conversation.id === currentId, now)));
+    setChildren(this.list, conversations.map((conversation) => this.itemOf(conversation, conversation.id === currentId, now)));
     if (focusedField?.isConnected) focusedField.focus({ preventScroll: true });
     byId("no-conversations").hidden = conversations.length > 0;
   }
@@ -43,7 +43,7 @@ export class ConversationList {
    * @param {Date} now
    */
   itemOf(conversation, isCurrent, now) {
-    const when = ago(conversation.updated_at, now, this.zone);
+    const when = relativeTime(conversation.updated_at, now, this.zone);
     const key = JSON.stringify([conversation, isCurrent, when]);
     const shown = this.items.get(conversation.id);
     if (shown?.key === key) return shown.element;

@@ -1,10 +1,10 @@
 // @ts-check
-/** Small helpers to make elements. Text is always set as text. */
+/** Helpers that make elements. Text is always inserted as text, never as HTML. */
 
 /** @typedef {string | number | Node | null | undefined | false} Child */
 
 /**
- * Make an element: `h("a", {class: "x", href: "/", onclick: f}, "text")`. A property that is null or false is left out.
+ * Make an element: `h("a", {class: "x", href: "/", onclick: f}, "text")`. Attributes that are null, undefined or false are omitted.
  * @param {string} tag
  * @param {Record<string, any>} [attributes]
  * @param {...Child} children
@@ -17,7 +17,7 @@ export function h(tag, attributes = {}, ...children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...present(children));
+  element.append(...withoutEmpty(children));
   return element;
 }
 
@@ -25,7 +25,7 @@ export function h(tag, attributes = {}, ...children) {
  * @param {Child[]} children
  * @returns {(string | Node)[]}
  */
-function present(children) {
+function withoutEmpty(children) {
   const kept = /** @type {(string | Node)[]} */ ([]);
   for (const child of children) {
     if (child === null || child === undefined || child === false) continue;
@@ -37,7 +37,7 @@ function present(children) {
 const SPRITE = new URL("../img/icons.svg", import.meta.url).pathname;
 
 /**
- * Make an icon of the sprite; what it means is said by the text or label beside it.
+ * Make an icon from the sprite. It is hidden from screen readers, so a text or label must give its meaning.
  * @param {string} name
  * @returns {SVGElement}
  */
@@ -52,7 +52,7 @@ export function icon(name) {
 }
 
 /**
- * Find an element that the page must have.
+ * Return the element with an id; throw if there is none.
  * @template {HTMLElement} [T=HTMLElement]
  * @param {string} id
  * @returns {T}
@@ -64,20 +64,20 @@ export function byId(id) {
 }
 
 /**
- * Put children in place of what an element holds, without touching those that already stand right.
+ * Replace the children of an element without moving those that are already in place.
  * @param {Element} parent
  * @param {Node[]} children
  */
-export function place(parent, children) {
+export function setChildren(parent, children) {
   children.forEach((child, index) => {
-    const there = parent.childNodes[index];
-    if (there !== child) parent.insertBefore(child, there ?? null);
+    const current = parent.childNodes[index];
+    if (current !== child) parent.insertBefore(child, current ?? null);
   });
   while (parent.childNodes.length > children.length) parent.lastChild?.remove();
 }
 
 /**
- * Make a button that puts a text on the clipboard and says so for a moment.
+ * Make a button that copies a text to the clipboard and briefly shows the result.
  * @param {() => string} text
  * @param {string} label
  */
@@ -86,7 +86,7 @@ export function copyButton(text, label) {
   button.addEventListener("click", async () => {
     const copied = await copy(text());
     button.replaceChildren(icon(copied ? "check" : "alert"));
-    button.setAttribute("aria-label", copied ? "Copied" : "Copying was refused");
+    button.setAttribute("aria-label", copied ? "Copied" : "Copying failed");
     setTimeout(() => {
       button.replaceChildren(icon("copy"));
       button.setAttribute("aria-label", label);
@@ -106,17 +106,17 @@ async function copy(text) {
 }
 
 /**
- * Copy where the clipboard interface is missing: over plain http the browser withholds it.
+ * Copy without the Clipboard API, which is missing over plain HTTP.
  * @param {string} text
  */
 function copyBySelection(text) {
   const field = /** @type {HTMLTextAreaElement} */ (h("textarea", { class: "sr-only", readonly: true }));
-  const before = /** @type {HTMLElement | null} */ (document.activeElement);
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement);
   field.value = text;
   document.body.append(field);
   field.select();
   const copied = document.execCommand("copy");
   field.remove();
-  before?.focus();
+  focused?.focus();
   return copied;
 }

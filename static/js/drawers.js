@@ -1,21 +1,20 @@
 // @ts-check
-/** The two sides as drawers, where the window is too narrow for them to stand beside the chat. */
+/** The sidebars, which become drawers in a narrow window. */
 
 import { byId } from "./dom.js";
 
-const WIDTHS = /** @type {Record<string, string>} */ ({ conversations: "(max-width: 50rem)", tasks: "(max-width: 72rem)" });
+const QUERIES = /** @type {Record<string, string>} */ ({ conversations: "(max-width: 50rem)", tasks: "(max-width: 72rem)" });
 
-/** Make drawers of the sides, as the window allows. */
 export function setUpDrawers() {
-  for (const [id, width] of Object.entries(WIDTHS)) {
-    const query = matchMedia(width);
+  for (const [id, media] of Object.entries(QUERIES)) {
+    const query = matchMedia(media);
     const side = byId(id);
-    const fit = () => {
+    const update = () => {
       side.toggleAttribute("data-floating", query.matches);
       close(side, false);
     };
-    query.addEventListener("change", fit);
-    fit();
+    query.addEventListener("change", update);
+    update();
     for (const button of document.querySelectorAll(`[data-opens="${id}"]`)) button.addEventListener("click", () => open(side));
     side.querySelector("[data-closes]")?.addEventListener("click", () => close(side, true));
   }
@@ -23,9 +22,9 @@ export function setUpDrawers() {
   document.addEventListener("keydown", (event) => event.key === "Escape" && closeAll());
 }
 
-/** Close whichever drawer is open. */
-export function closeAll() {
-  for (const id of Object.keys(WIDTHS)) {
+/** Close the open drawer. */
+function closeAll() {
+  for (const id of Object.keys(QUERIES)) {
     if (byId(id).hasAttribute("data-open")) close(byId(id), true);
   }
 }
@@ -34,20 +33,20 @@ export function closeAll() {
 function open(side) {
   side.inert = false;
   side.setAttribute("data-open", "");
-  modal(side, true);
+  setModal(side, true);
   /** @type {HTMLElement | null} */ (side.querySelector("[data-closes]"))?.focus();
 }
 
 /**
  * @param {HTMLElement} side
- * @param {boolean} byPerson  focus goes back to where the drawer was opened
+ * @param {boolean} restoreFocus  to the button that opens the drawer
  */
-function close(side, byPerson) {
+function close(side, restoreFocus) {
   const floating = side.hasAttribute("data-floating");
   side.removeAttribute("data-open");
   side.inert = floating;
-  modal(side, false);
-  if (byPerson && floating) /** @type {HTMLElement | null} */ (opener(side))?.focus();
+  setModal(side, false);
+  if (restoreFocus && floating) /** @type {HTMLElement | null} */ (opener(side))?.focus();
 }
 
 /** @param {HTMLElement} side */
@@ -56,11 +55,11 @@ function opener(side) {
 }
 
 /**
- * While a drawer is open, nothing behind it can be reached.
+ * Make a drawer modal, or end that: the rest of the page is inert while it is open.
  * @param {HTMLElement} side
  * @param {boolean} on
  */
-function modal(side, on) {
+function setModal(side, on) {
   opener(side)?.setAttribute("aria-expanded", String(on));
   side.setAttribute("role", on ? "dialog" : "complementary");
   if (on) side.setAttribute("aria-modal", "true");

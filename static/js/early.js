@@ -1,3 +1,3 @@
 // @ts-check
-// Not a module: it runs before the first paint, so that the page never shows what is meant for readers without scripts.
+// A classic script: it runs before the first paint, so that content for browsers without scripts never appears.
 document.documentElement.classList.add("js");

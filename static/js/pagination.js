@@ -2,7 +2,7 @@
 /** Load further pages of the archive, the trash and all chats on scroll. */
 
 import { byId } from "./dom.js";
-import { More } from "./more.js";
+import { LoadMore } from "./loadmore.js";
 
 for (const element of document.querySelectorAll("[data-more]")) paginate(/** @type {HTMLElement} */ (element));
 
@@ -27,6 +27,6 @@ function paginate(element) {
       return false;
     }
   };
-  const more = new More(element, load, null);
+  const more = new LoadMore(element, load, null);
   more.watch();
 }

@@ -31,7 +31,7 @@ export function renameInline(container, getTitle, save) {
     form.remove();
     if (hadFocus) focusTarget(container)?.focus();
     if (!isChanged) return;
-    if (wasRemoved) toast.say(`Not renamed to “${text}”: the chat is not in the list any more.`);
+    if (wasRemoved) toast.show(`Not renamed to “${text}”: the chat is not in the list any more.`);
     else void save(text);
   };
   // The chat was renamed elsewhere meanwhile.

@@ -1,8 +1,9 @@
 // @ts-check
-/** Keep the newest words in view for who is reading them, and leave alone who has scrolled up. */
+/** Keep the transcript scrolled to the end, unless the user has scrolled up. */
 
-const NEAR = 40;
-const FAR = 240;
+// Pixels from the end: up to which it counts as reached, and from which the button is shown.
+const END_MARGIN = 40;
+const BUTTON_MARGIN = 240;
 
 export class StickyScroll {
   /**
@@ -15,32 +16,33 @@ export class StickyScroll {
     this.button = button;
     this.following = true;
     this.lastTop = 0;
-    scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    scroller.addEventListener("scroll", () => this.onScroll(), { passive: true });
     button.addEventListener("click", () => this.follow());
-    const observer = new ResizeObserver(() => this.settle());
+    const observer = new ResizeObserver(() => this.update());
     observer.observe(content);
     observer.observe(scroller);
   }
 
-  get distance() {
+  get distanceToEnd() {
     return this.scroller.scrollHeight - this.scroller.scrollTop - this.scroller.clientHeight;
   }
 
-  scrolled() {
-    const up = this.scroller.scrollTop < this.lastTop - 1;
+  onScroll() {
+    const isUp = this.scroller.scrollTop < this.lastTop - 1;
     this.lastTop = this.scroller.scrollTop;
-    if (this.distance <= NEAR) this.following = true;
-    else if (up) this.following = false;
+    if (this.distanceToEnd <= END_MARGIN) this.following = true;
+    else if (isUp) this.following = false;
     this.showButton();
   }
 
-  /** Go to the end, and stay there. */
+  /** Scroll to the end, and follow it. */
   follow() {
     this.following = true;
-    this.settle();
+    this.update();
   }
 
-  settle() {
+  /** Scroll to the end if following. */
+  update() {
     if (this.following) {
       this.scroller.scrollTop = this.scroller.scrollHeight;
       this.lastTop = this.scroller.scrollTop;
@@ -49,21 +51,21 @@ export class StickyScroll {
   }
 
   /**
-   * Change what stands above without moving what is in view.
+   * Insert content above without moving the visible content.
    * @param {() => void} change
    */
-  keep(change) {
+  preservePosition(change) {
     const { scroller } = this;
-    const below = scroller.scrollHeight - scroller.scrollTop;
-    // The browser is not to do the same once more.
+    const toEnd = scroller.scrollHeight - scroller.scrollTop;
+    // The browser must not adjust the position, too.
     scroller.style.overflowAnchor = "none";
     change();
-    if (!this.following) scroller.scrollTop = scroller.scrollHeight - below;
+    if (!this.following) scroller.scrollTop = scroller.scrollHeight - toEnd;
     this.lastTop = scroller.scrollTop;
     scroller.style.overflowAnchor = "";
   }
 
   showButton() {
-    this.button.hidden = this.following || this.distance < FAR;
+    this.button.hidden = this.following || this.distanceToEnd < BUTTON_MARGIN;
   }
 }

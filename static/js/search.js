@@ -2,9 +2,9 @@
 /** Search in all chats. The results replace the list of chats while the search field has text. */
 
 import { byId, h } from "./dom.js";
-import { More } from "./more.js";
+import { LoadMore } from "./loadmore.js";
 import { url } from "./site.js";
-import { ago } from "./time.js";
+import { relativeTime } from "./time.js";
 
 const DEBOUNCE = 250; // ms
 const PAGE_SIZE = 20;
@@ -45,7 +45,7 @@ export class Search {
     this.after = null;
     this.timer = 0;
     this.request = new AbortController();
-    this.more = new More(byId("more-results"), () => this.load());
+    this.more = new LoadMore(byId("more-results"), () => this.load());
     this.field.addEventListener("input", () => this.schedule(DEBOUNCE));
     this.field.addEventListener("keydown", (event) => this.clearOnEscape(event));
     byId("search").addEventListener("submit", (event) => {
@@ -121,7 +121,7 @@ export class Search {
 
   /** @param {Match} match */
   resultOf({ thread_id, title, updated_at, archived, message_id, snippet, title_marks, snippet_marks }) {
-    const when = ago(updated_at, new Date(), this.zone);
+    const when = relativeTime(updated_at, new Date(), this.zone);
     return h("li", {},
       h("a", { class: "result", "data-testid": "search-result", href: url(`/c/${thread_id}/${message_id ? `?message=${message_id}` : ""}`) },
         h("span", { class: "result__title" }, ...highlight(title || "New chat", title_marks)),

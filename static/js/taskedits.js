@@ -1,10 +1,10 @@
 // @ts-check
 /**
- * What the person changes by hand in the list: sent to the API at once, one request of a task after the other, and shown
- * before the server has answered. Where it is refused, the list is as it was.
+ * The user's edits of the task list: shown before the server responds, and reverted if it refuses them. The requests about a task
+ * are sent one after the other.
  */
 
-import { ask, Refused } from "./api.js";
+import { ApiError, request } from "./api.js";
 import { h } from "./dom.js";
 import { url } from "./site.js";
 import { toast } from "./toast.js";
@@ -13,93 +13,93 @@ import { toast } from "./toast.js";
  * @typedef {import("./state.js").Task} Task
  * @typedef {import("./state.js").State} State
  *
- * @typedef {object} Ahead   a task as it is ahead of what the socket has told
- * @property {Task | null} task   null where it was deleted
- * @property {number | null} revision   the list's when the server had answered; null while it has not
+ * @typedef {object} TaskEdit   an optimistic edit, until a frame confirms it
+ * @property {Task | null} task   null if it was deleted
+ * @property {number | null} revision   of the list, when the server responded; null before
  */
 
 /**
- * Return the list with what the person changed, and drop what the socket has caught up with.
+ * Return the list with the edits applied. Remove edits that the list contains or supersedes.
  * @param {Pick<State, "tasks" | "tasks_revision" | "task_counts">} state
- * @param {Map<string, Ahead>} ahead
+ * @param {Map<string, TaskEdit>} edits
  */
-export function withEdits({ tasks, tasks_revision: revision, task_counts: counts }, ahead) {
+export function withEdits({ tasks, tasks_revision: revision, task_counts: counts }, edits) {
   const known = new Map(tasks.map((task) => [task.task_id, task]));
-  for (const [id, { task, revision: answered }] of ahead) {
-    if (answered === null) continue;
-    const told = known.get(id);
-    const isTold = told && task ? Date.parse(told.updated_at) >= Date.parse(task.updated_at) : !told && !task;
-    if (isTold || revision > answered) ahead.delete(id);
+  for (const [id, { task, revision: responseRevision }] of edits) {
+    if (responseRevision === null) continue;
+    const listed = known.get(id);
+    const isConfirmed = listed && task ? Date.parse(listed.updated_at) >= Date.parse(task.updated_at) : !listed && !task;
+    if (isConfirmed || revision > responseRevision) edits.delete(id);
   }
-  if (ahead.size === 0) return { tasks, counts };
-  const counted = { ...counts };
-  const count = (/** @type {Task | null | undefined} */ task, /** @type {number} */ by) => {
-    if (task) counted[task.is_completed ? "completed" : "open"] += by;
+  if (edits.size === 0) return { tasks, counts };
+  const newCounts = { ...counts };
+  const adjust = (/** @type {Task | null | undefined} */ task, /** @type {number} */ by) => {
+    if (task) newCounts[task.is_completed ? "completed" : "open"] += by;
   };
-  for (const [id, { task }] of ahead) {
-    count(known.get(id), -1);
-    count(task, 1);
+  for (const [id, { task }] of edits) {
+    adjust(known.get(id), -1);
+    adjust(task, 1);
     if (task) known.set(id, task);
     else known.delete(id);
   }
-  return { tasks: [...known.values()], counts: counted };
+  return { tasks: [...known.values()], counts: newCounts };
 }
 
 export class TaskEdits {
   /** @param {{draw: () => void, revision: () => number, signedOut: () => void}} page */
   constructor(page) {
     this.page = page;
-    /** @type {Map<string, Ahead>} */
-    this.ahead = new Map();
-    /** @type {Map<string, Promise<unknown>>} the last request about each task */
+    /** @type {Map<string, TaskEdit>} */
+    this.pending = new Map();
+    /** @type {Map<string, Promise<unknown>>} the last request per task */
     this.requests = new Map();
-    /** @type {{body: string, key: string} | null} what was to be added and may have been */
-    this.adding = null;
+    /** @type {{body: string, key: string} | null} the last request to add a task, unless it succeeded */
+    this.addRequest = null;
   }
 
   /**
-   * Tick a task, or untick it.
+   * Complete or reopen a task.
    * @param {Task} task
-   * @param {boolean} done
+   * @param {boolean} completed
    */
-  async tick(task, done) {
-    const shown = { ...task, is_completed: done, completed_at: done ? new Date().toISOString() : null };
-    const send = () => ask("PATCH", url(`/api/tasks/${task.task_id}`), { is_completed: done });
-    await this.attempt(task, shown, send, done ? "completed" : "is open again");
+  async setCompleted(task, completed) {
+    const optimistic = { ...task, is_completed: completed, completed_at: completed ? new Date().toISOString() : null };
+    const send = () => request("PATCH", url(`/api/tasks/${task.task_id}`), { is_completed: completed });
+    await this.enqueue(task, optimistic, send, completed ? "completed" : "is open again");
   }
 
   /** @param {Task} task */
   async remove(task) {
-    await this.attempt(task, null, () => ask("DELETE", url(`/api/tasks/${task.task_id}`)), "deleted");
+    await this.enqueue(task, null, () => request("DELETE", url(`/api/tasks/${task.task_id}`)), "deleted");
   }
 
   /**
-   * Change a task; return why it was not, or null.
+   * Change a task; return the error message, or null.
    * @param {Task} task
    * @param {object} fields
    * @returns {Promise<string | null>}
    */
-  async change(task, fields) {
-    return this.attempt(task, undefined, () => ask("PATCH", url(`/api/tasks/${task.task_id}`), fields), "changed", true);
+  async update(task, fields) {
+    return this.enqueue(task, undefined, () => request("PATCH", url(`/api/tasks/${task.task_id}`), fields), "changed", true);
   }
 
   /**
-   * Add a task; return why it was not, or null.
+   * Add a task; return the error message, or null.
    * @param {object} fields
    * @returns {Promise<string | null>}
    */
   async add(fields) {
     const body = JSON.stringify(fields);
-    // Sent again after a failure it is the same task.
-    if (this.adding?.body !== body) this.adding = { body, key: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` };
+    // A retry after a failure has the same key, so that it adds one task.
+    if (this.addRequest?.body !== body) this.addRequest = { body, key: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` };
     try {
-      const { data, change } = await ask("POST", url("/api/tasks"), fields, { "idempotency-key": this.adding.key });
-      this.adding = null;
-      this.answered(data.task_id, data);
-      this.say(`Task ${data.number} added`, change);
+      const { data, change } = await request("POST", url("/api/tasks"), fields, { "idempotency-key": this.addRequest.key });
+      this.addRequest = null;
+      this.applyResponse(data.task_id, data);
+      this.showToast(`Task ${data.number} added`, change);
       return null;
     } catch (error) {
-      return this.refused(error);
+      return this.errorMessage(error);
     }
   }
 
@@ -109,29 +109,29 @@ export class TaskEdits {
    */
   async undo(change) {
     try {
-      const { data } = await ask("POST", url(`/api/tasks/changes/${change}/undo`));
-      for (const task of data.tasks) this.answered(task.task_id, task);
-      for (const id of data.removed) this.answered(id, null);
-      toast.say("Undone", { focus: document.activeElement === document.body, passes: true });
+      const { data } = await request("POST", url(`/api/tasks/changes/${change}/undo`));
+      for (const task of data.tasks) this.applyResponse(task.task_id, task);
+      for (const id of data.removed) this.applyResponse(id, null);
+      toast.show("Undone", { focus: document.activeElement === document.body, autoHide: true });
     } catch (error) {
-      // What failed on its way can be tried again.
-      this.say(this.refused(error), error instanceof Refused && error.retryable ? change : null);
+      // A network or server error can be retried.
+      this.showToast(this.errorMessage(error), error instanceof ApiError && error.retryable ? change : null);
     }
   }
 
   /**
-   * Send a request about a task once those before it are answered.
+   * Send a request after the previous requests about the task.
    * @param {Task} task
-   * @param {Task | null | undefined} shown   what is shown meanwhile; undefined leaves it as it is
+   * @param {Task | null | undefined} optimistic   what is shown until the response; undefined shows no change
    * @param {() => Promise<{data: any, change: string | null}>} send
-   * @param {string} did
-   * @param {boolean} [quiet]   a refusal is shown elsewhere
+   * @param {string} outcome   such as "deleted"
+   * @param {boolean} [quiet]   the caller shows the error
    * @returns {Promise<string | null>}
    */
-  async attempt(task, shown, send, did, quiet = false) {
+  async enqueue(task, optimistic, send, outcome, quiet = false) {
     const id = task.task_id;
-    if (shown !== undefined) {
-      this.ahead.set(id, { task: shown, revision: null });
+    if (optimistic !== undefined) {
+      this.pending.set(id, { task: optimistic, revision: null });
       this.page.draw();
     }
     const request = (this.requests.get(id) ?? Promise.resolve()).catch(() => {}).then(send);
@@ -139,17 +139,17 @@ export class TaskEdits {
     const isLast = () => this.requests.get(id) === request;
     try {
       const { data, change } = await request;
-      if (isLast()) this.answered(id, data);
-      // A row that is gone can only be brought back from there, also by keyboard.
-      const focus = shown === null && document.querySelector("#task-list :focus-visible") !== null;
-      this.say(`Task ${task.number} ${did}`, change, focus);
+      if (isLast()) this.applyResponse(id, data);
+      // After a deletion by keyboard, the focus moves to the button that undoes it.
+      const focus = optimistic === null && document.querySelector("#task-list :focus-visible") !== null;
+      this.showToast(`Task ${task.number} ${outcome}`, change, focus);
       return null;
     } catch (error) {
-      if (isLast()) this.ahead.delete(id);
+      if (isLast()) this.pending.delete(id);
       this.page.draw();
-      const why = this.refused(error);
-      if (!quiet) this.say(why, null);
-      return why;
+      const message = this.errorMessage(error);
+      if (!quiet) this.showToast(message, null);
+      return message;
     } finally {
       if (isLast()) this.requests.delete(id);
     }
@@ -159,8 +159,8 @@ export class TaskEdits {
    * @param {string} id
    * @param {Task | null} task
    */
-  answered(id, task) {
-    this.ahead.set(id, { task, revision: this.page.revision() });
+  applyResponse(id, task) {
+    this.pending.set(id, { task, revision: this.page.revision() });
     this.page.draw();
   }
 
@@ -168,8 +168,8 @@ export class TaskEdits {
    * @param {unknown} error
    * @returns {string}
    */
-  refused(error) {
-    if (!(error instanceof Refused)) throw error;
+  errorMessage(error) {
+    if (!(error instanceof ApiError)) throw error;
     if (error.signedOut) this.page.signedOut();
     return error.message;
   }
@@ -179,8 +179,8 @@ export class TaskEdits {
    * @param {string | null} change
    * @param {boolean} [focus]
    */
-  say(text, change, focus = false) {
+  showToast(text, change, focus = false) {
     const undo = change && h("button", { type: "button", class: "toast__undo", onclick: () => this.undo(change) }, "Undo");
-    toast.say(text, { undo: undo || null, focus, passes: true });
+    toast.show(text, { undo: undo || null, focus, autoHide: true });
   }
 }

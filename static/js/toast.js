@@ -1,10 +1,10 @@
 // @ts-check
-/** What was just done, with a way back. */
+/** The toast: a message about the last action, with an Undo button. */
 
 import { byId, h, icon } from "./dom.js";
 
-// Long enough to read it and to reach the button; it stays while it is pointed at or has the focus.
-const SHOWN = 6_000;
+// Enough time to read it and to reach the button.
+const DURATION = 6_000;
 
 class Toast {
   constructor() {
@@ -12,23 +12,24 @@ class Toast {
   }
 
   /**
-   * Say what was done, until something else is, it is closed or, where `passes`, its time is over.
+   * Show a text until the next one replaces it or the user closes it; with `autoHide`, for a few seconds.
    * @param {string} text
-   * @param {{undo?: HTMLElement | null, focus?: boolean, passes?: boolean}} [how]
+   * @param {{undo?: HTMLElement | null, focus?: boolean, autoHide?: boolean}} [options]
    */
-  say(text, { undo = null, focus = false, passes = false } = {}) {
+  show(text, { undo = null, focus = false, autoHide = false } = {}) {
     const toast = byId("toast");
     const close = h("button", { type: "button", class: "toast__close", "aria-label": "Close", onclick: () => toast.replaceChildren() }, icon("close"));
     toast.replaceChildren(h("span", { class: "toast__text" }, text), ...(undo ? [undo] : []), close);
     toast.style.setProperty("--scroller", `${byId("scroller").getBoundingClientRect().top}px`);
     if (focus) (undo ?? close).focus();
     clearTimeout(this.timer);
-    if (passes) this.timer = setTimeout(() => this.pass(), SHOWN);
+    if (autoHide) this.timer = setTimeout(() => this.hide(), DURATION);
   }
 
-  pass() {
+  /** Hide the toast, but not while it is hovered or has the focus. */
+  hide() {
     const toast = byId("toast");
-    if (toast.matches(":hover, :focus-within")) this.timer = setTimeout(() => this.pass(), 1_000);
+    if (toast.matches(":hover, :focus-within")) this.timer = setTimeout(() => this.hide(), 1_000);
     else toast.replaceChildren();
   }
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** A button that copies the token that was just made. */
+/** A button that copies the new token. */
 
 import { copyButton } from "./dom.js";
 

@@ -1,7 +1,7 @@
 // @ts-check
 /** The tool calls of a turn: a sentence for each, with its arguments and result in a disclosure. */
 
-import { h, icon, place } from "./dom.js";
+import { h, icon, setChildren } from "./dom.js";
 
 /**
  * @typedef {import("./turn.js").ToolCall} ToolCall
@@ -155,7 +155,7 @@ export class ToolCallList {
       if (focused) this.focus(call.call_id);
       return item;
     });
-    place(this.element, items);
+    setChildren(this.element, items);
     this.element.hidden = calls.length === 0;
   }
 

@@ -2,7 +2,7 @@
 /** The turns of the conversation, and the unsent messages after them. */
 
 import { question } from "./approval.js";
-import { h, place } from "./dom.js";
+import { h, setChildren } from "./dom.js";
 import { hadEffect } from "./toolcalls.js";
 import { awaitsDecision, hasEnded, isQueuedOrRunning } from "./turn.js";
 import { TurnView, unsentMessage } from "./turnview.js";
@@ -51,7 +51,7 @@ export class Transcript {
     });
     const prompts = new Set(state.turns.map((turn) => turn.prompt_id));
     const newMessages = outgoing.outbox.filter((item) => item.text !== null && !prompts.has(item.edit_of));
-    place(this.element, [...turns, ...this.renderUnsent(newMessages, outgoing)]);
+    setChildren(this.element, [...turns, ...this.renderUnsent(newMessages, outgoing)]);
     this.removeOthers(new Set(state.turns.map((turn) => turn.id)));
   }
 

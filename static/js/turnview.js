@@ -2,10 +2,10 @@
 /** A turn in the transcript: the message, the tool calls, the reply, and the status. */
 
 import { ApprovalCard, question } from "./approval.js";
-import { copyButton, h, icon, place } from "./dom.js";
+import { copyButton, h, icon, setChildren } from "./dom.js";
 import { MessageEditor } from "./editor.js";
 import { MarkdownView } from "./markdown.js";
-import { saidAt, saidInFull } from "./time.js";
+import { fullTime, messageTime } from "./time.js";
 import { Reasoning } from "./reasoning.js";
 import { ToolCallList } from "./toolcalls.js";
 import { hasEnded } from "./turn.js";
@@ -97,7 +97,7 @@ export class TurnView {
     this.tools.show(turn.tools.filter((call) => context.questions[call.call_id] === undefined), context.changes);
     this.reasoning.show(turn.reasoning);
     this.showReply(turn, context);
-    place(this.element, this.parts(turn, context));
+    setChildren(this.element, this.parts(turn, context));
     // The result of the decision takes the place of the question.
     if (focused !== null && !this.cards.has(focused)) this.tools.focus(focused);
   }
@@ -126,7 +126,7 @@ export class TurnView {
     if (this.replyFooter.dataset.replyId === replyId) return;
     this.replyFooter.dataset.replyId = replyId;
     const { reply } = turn;
-    place(this.replyFooter, reply
+    setChildren(this.replyFooter, reply
       ? [copyButton(() => reply.text, "Copy reply"), timeElement(reply.created_at, this.actions.zone), this.regenerate.button]
       : []);
   }
@@ -226,7 +226,7 @@ export class TurnView {
       cancel: () => this.closeEditor(),
     });
     this.editor.original = turn.prompt_text;
-    place(this.element, this.parts(turn, context));
+    setChildren(this.element, this.parts(turn, context));
     this.editor.focus();
   }
 
@@ -234,7 +234,7 @@ export class TurnView {
     const { turn, context } = this;
     this.editor = null;
     if (turn === null || context === null) return;
-    place(this.element, this.parts(turn, context));
+    setChildren(this.element, this.parts(turn, context));
     this.editButton.focus();
   }
 
@@ -331,7 +331,7 @@ function editButton(onclick) {
  * @param {string} zone
  */
 function timeElement(time, zone) {
-  return h("time", { datetime: time, title: saidInFull(time, zone) }, saidAt(time, new Date(), zone));
+  return h("time", { datetime: time, title: fullTime(time, zone) }, messageTime(time, new Date(), zone));
 }
 
 function memoryStartLine() {

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { withConversation, withPage, withoutConversation } from "../../../static/js/listing.js";
 import { applyFrame, createState, withConversations } from "../../../static/js/state.js";
-import { onDay } from "../../../static/js/time.js";
+import { dayAndMonth } from "../../../static/js/time.js";
 
 const conversation = (id, hour, fields = {}) => ({
   id, title: id, created_at: "2026-03-13T01:00:00Z", updated_at: `2026-03-13T${hour}:00:00Z`, pinned: false, archived: false,
@@ -51,7 +51,7 @@ test("deleting another chat does not change the page", () => {
 });
 
 test("a day is named in the user's time zone", () => {
-  assert.match(onDay("2026-03-31T23:30:00Z", "Europe/Berlin"), /^(1 April|April 1)$/);
+  assert.match(dayAndMonth("2026-03-31T23:30:00Z", "Europe/Berlin"), /^(1 April|April 1)$/);
 });
 
 const end = (hour, pinned = false) => ({ place: "x", pinned, updated_at: `2026-03-13T${hour}:00:00Z` });

@@ -62,7 +62,7 @@ test("messages sent at the same time are ordered by position", () => {
   assert.deepEqual(ids(applyFrames(emptyState(), first, second)), ["t1", "t2"]);
 });
 
-test("repeated entry entries change nothing", () => {
+test("repeated log entries change nothing", () => {
   const once = applyFrames(emptyState(), accepted(), ...entries);
   assert.equal(applyFrames(once, ...entries), once);
   const ended = applyFrame(once, finished);

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { completed, pending } from "../../../static/js/tasks.js";
-import { ago, dueLabel, isOverdue, saidAt, wallClock } from "../../../static/js/time.js";
+import { completedTasks, openTasks } from "../../../static/js/tasks.js";
+import { dueLabel, isOverdue, messageTime, relativeTime, wallClock } from "../../../static/js/time.js";
 import { question, taskStatus } from "../../../static/js/approval.js";
 import { isAgreement, isRefusal } from "../../../static/js/decision.js";
 import { callStatus, hadEffect } from "../../../static/js/toolcalls.js";
@@ -38,19 +38,19 @@ test("a task due on a day is overdue after that day", () => {
 });
 
 test("elapsed time is shown in a short form", () => {
-  assert.equal(ago("2026-03-13T08:59:40Z", INSTANT, ZONE), "now");
-  assert.equal(ago("2026-03-13T08:15:00Z", INSTANT, ZONE), "45 min");
-  assert.equal(ago("2026-03-13T05:00:00Z", INSTANT, ZONE), "4 h");
-  assert.equal(ago("2026-03-12T05:00:00Z", INSTANT, ZONE), "Yesterday");
-  assert.match(saidAt("2026-03-12T05:00:00Z", INSTANT, ZONE), /^Yesterday, /);
+  assert.equal(relativeTime("2026-03-13T08:59:40Z", INSTANT, ZONE), "now");
+  assert.equal(relativeTime("2026-03-13T08:15:00Z", INSTANT, ZONE), "45 min");
+  assert.equal(relativeTime("2026-03-13T05:00:00Z", INSTANT, ZONE), "4 h");
+  assert.equal(relativeTime("2026-03-12T05:00:00Z", INSTANT, ZONE), "Yesterday");
+  assert.match(messageTime("2026-03-12T05:00:00Z", INSTANT, ZONE), /^Yesterday, /);
 });
 
 const task = (number, due, priority = "normal", completed_at = null) => ({ number, due, priority, completed_at, is_completed: completed_at !== null });
 
 test("tasks are ordered by due date, then by priority", () => {
   const tasks = [task(1, null), task(2, "2026-03-14"), task(3, "2026-03-14T09:00"), task(4, null, "high"), task(5, "2026-03-14", "high"), task(6, "2026-03-13", "normal", "2026-03-13T00:00:00Z")];
-  assert.deepEqual(pending(tasks).map((one) => one.number), [3, 5, 2, 4, 1]);
-  assert.deepEqual(completed(tasks).map((one) => one.number), [6]);
+  assert.deepEqual(openTasks(tasks).map((one) => one.number), [3, 5, 2, 4, 1]);
+  assert.deepEqual(completedTasks(tasks).map((one) => one.number), [6]);
 });
 
 const call = (name, output, fields = {}) => ({ call_id: "c", name, arguments: "{}", output: output && JSON.stringify(output), ...fields });
