@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { applyFrame, createState } from "../../../static/js/state.js";
 import { withEdits } from "../../../static/js/taskedits.js";
-import { rows } from "../../../static/js/tasks.js";
+import { orderedRows } from "../../../static/js/tasks.js";
 import { callStatus } from "../../../static/js/toolcalls.js";
 
 const task = (number, fields = {}) => ({
@@ -48,9 +48,9 @@ test("an edit that another tab has superseded is dropped", () => {
 
 test("rows keep their place while the order is fixed", () => {
   const tasks = [task(1, { due: "2026-03-20" }), done(2), task(3, { due: "2026-03-01" }), task(4)];
-  assert.deepEqual(numbers(rows(null, tasks)), [3, 1, 4]);
-  assert.deepEqual(numbers(rows(["t1", "t2", "t3"], tasks)), [1, 2, 3, 4]);
-  assert.deepEqual(numbers(rows(["t9", "t3"], tasks)), [3, 1, 4]);
+  assert.deepEqual(numbers(orderedRows(null, tasks)), [3, 1, 4]);
+  assert.deepEqual(numbers(orderedRows(["t1", "t2", "t3"], tasks)), [1, 2, 3, 4]);
+  assert.deepEqual(numbers(orderedRows(["t9", "t3"], tasks)), [3, 1, 4]);
 });
 
 test("tool call changes and their undo state come with the page and by frames", () => {
