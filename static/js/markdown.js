@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Markdown to elements: of a text that grows only the end is parsed and sanitised again, and only the blocks that changed
- * are put into the page, so that what a reader has selected further up stays selected while the reply goes on.
+ * Render Markdown to elements. Of a growing text, only the end is parsed and sanitised again, and only changed blocks are replaced,
+ * so that a selection in an earlier block stays.
  */
 
 import DOMPurify from "../vendor/dompurify/purify.es.mjs";
@@ -10,8 +10,8 @@ import { BlockSplitter } from "./blocks.js";
 import { copyButton, h } from "./dom.js";
 import { levels } from "./nesting.js";
 
-const MOST_LEVELS = 40;
-// Newlines beside these are not text; others within a paragraph are shown as line breaks.
+const MAX_LEVELS = 40;
+// Newlines next to these are not text; others within a paragraph become line breaks.
 const BESIDE_BLOCKS = /\n?(<\/?(?:blockquote|br|h[1-6]|hr|li|ol|p|pre|table|tbody|td|th|thead|tr|ul)\b[^>]*>)\n?/g;
 
 const ALLOWED = {
@@ -21,29 +21,29 @@ const ALLOWED = {
   ],
   ALLOWED_ATTR: ["align", "checked", "class", "disabled", "href", "start", "title", "type"],
   ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
-  // The rule for addresses is not for these.
+  // These are not URLs.
   ADD_URI_SAFE_ATTR: ["align", "start", "type"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
   RETURN_DOM_FRAGMENT: true,
 };
 
-// Characters; colouring more takes so long that the page stops.
-const HIGHLIGHTED = 20_000;
-// Characters; code that grows is a row of texts of complete lines, of which the browser shapes only the last one again.
-const CODE_PART = 4_000;
+// Characters; highlighting longer code would freeze the page.
+const MAX_HIGHLIGHTED = 20_000;
+// Characters; growing code is split into text nodes of complete lines, so that the browser lays out only the last one again.
+const MAX_TEXT_NODE = 4_000;
 
 /** @param {string} text */
-const escaped = (text) =>
-  text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
+const escapeHtml = (text) =>
+  text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 
 const marked = new Marked({
   gfm: true,
   renderer: {
-    // Tags that the assistant writes are text to read, not markup.
-    html: (/** @type {{text: string}} */ { text }) => escaped(text),
-    // No picture is fetched from anywhere: a link instead.
-    image: (/** @type {{href: string, text: string}} */ { href, text }) => `<a href="${escaped(href)}">${escaped(text || href)}</a>`,
+    // HTML in a reply is shown as text.
+    html: (/** @type {{text: string}} */ { text }) => escapeHtml(text),
+    // Images become links, so that the page loads none.
+    image: (/** @type {{href: string, text: string}} */ { href, text }) => `<a href="${escapeHtml(href)}">${escapeHtml(text || href)}</a>`,
   },
 });
 
@@ -52,7 +52,7 @@ DOMPurify.addHook("afterSanitizeAttributes", (/** @type {Element} */ node) => {
     node.setAttribute("rel", "noopener noreferrer nofollow");
     node.setAttribute("target", "_blank");
   }
-  // The one kind of field that Markdown makes is a ticked box in a list.
+  // The only inputs in Markdown are the checkboxes of task lists.
   if (node.tagName === "INPUT") {
     if (node.getAttribute("type") !== "checkbox") return node.remove();
     node.setAttribute("disabled", "");
@@ -62,41 +62,41 @@ DOMPurify.addHook("afterSanitizeAttributes", (/** @type {Element} */ node) => {
 
 /** @param {string} text */
 function lexer(text) {
-  if (levels(text) > MOST_LEVELS) throw new RangeError("This is nested too deeply.");
+  if (levels(text) > MAX_LEVELS) throw new RangeError("This is nested too deeply.");
   return /** @type {import("./blocks.js").Tokens} */ (/** @type {unknown} */ (marked.lexer(text)));
 }
 
 /**
- * Split a text into blocks; one that is nested too deeply for the parser is a single block, shown as it was written.
+ * Split a text into blocks. A text that the parser rejects is a single block, shown as plain text.
  * @param {string} text
  * @param {BlockSplitter} splitter
  * @returns {import("./blocks.js").Tokens}
  */
-function blocksOf(text, splitter) {
+function splitBlocks(text, splitter) {
   try {
     return splitter.split(text);
   } catch {
-    // Shown as it was written, too.
+    // Too deeply nested, or an error of the parser.
   }
   return Object.assign([{ type: "unparsed", raw: text }], { links: {} });
 }
 
 /**
- * Return a text as it is read aloud: its words, without the signs of Markdown.
+ * Return the text without its Markdown syntax, for screen readers.
  * @param {string} text
  * @returns {string}
  */
 export function plainText(text) {
   try {
     const fragment = DOMPurify.sanitize(marked.parser(/** @type {any} */ (lexer(text))), ALLOWED);
-    for (const box of fragment.querySelectorAll("input")) box.replaceWith(`${box.getAttribute("aria-label")}: `);
+    for (const checkbox of fragment.querySelectorAll("input")) checkbox.replaceWith(`${checkbox.getAttribute("aria-label")}: `);
     return (fragment.textContent ?? "").replace(/\s*\n\s*/g, "\n").trim();
   } catch {
     return text;
   }
 }
 
-/** A text as it is being written. */
+/** A text that may still grow. */
 export class MarkdownView {
   constructor() {
     this.element = h("div", { class: "message__text prose" });
@@ -109,7 +109,7 @@ export class MarkdownView {
   }
 
   /**
-   * Show a text; of one that goes on, the last block may still change and is not highlighted.
+   * Show a text. Unless it is final, its last block may still change and is not highlighted.
    * @param {string} text
    * @param {boolean} final
    */
@@ -117,9 +117,9 @@ export class MarkdownView {
     if (text === this.text && final === this.final) return;
     this.text = text;
     this.final = final;
-    const tokens = blocksOf(text, this.splitter);
+    const tokens = splitBlocks(text, this.splitter);
     const links = JSON.stringify(tokens.links);
-    // A definition of a link changes blocks whose text is the same.
+    // A link definition changes blocks whose text is the same.
     if (links !== this.links) this.blocks = [];
     this.links = links;
     const shown = tokens.filter((token) => token.type !== "space" && token.type !== "def");
@@ -133,18 +133,18 @@ export class MarkdownView {
    * @param {boolean} final
    */
   block(token, index, final) {
-    const known = this.blocks[index];
-    // Only code looks different once it is whole.
-    const same = known?.raw === token.raw;
-    const stays = token.type === "code" ? !isColoured(token) : !known?.element.querySelector("pre");
-    if (known && same && (known.final === final || stays)) return { ...known, final };
-    // Code is coloured at the end.
-    if (known && !(final && isColoured(token)) && grow(known.element, token)) return { ...known, raw: token.raw, final };
-    const element = h("div", { class: token.goesOn ? "block block--continued" : "block" });
+    const previous = this.blocks[index];
+    // Only code is rendered differently once it is complete.
+    const isUnchanged = previous?.raw === token.raw;
+    const ignoresFinal = token.type === "code" ? !isHighlightable(token) : !previous?.element.querySelector("pre");
+    if (previous && isUnchanged && (previous.final === final || ignoresFinal)) return { ...previous, final };
+    // Code is highlighted once it is complete.
+    if (previous && !(final && isHighlightable(token)) && append(previous.element, token)) return { ...previous, raw: token.raw, final };
+    const element = h("div", { class: token.isContinuation ? "block block--continued" : "block" });
     try {
       element.append(DOMPurify.sanitize(marked.parser([token]).replace(BESIDE_BLOCKS, "$1"), ALLOWED));
       if (headOf(token)) element.dataset.head = headOf(token);
-      finish(element, final);
+      decorate(element, final);
     } catch {
       element.replaceChildren(h("div", { class: "unparsed" }, token.raw));
     }
@@ -154,9 +154,9 @@ export class MarkdownView {
   update() {
     const elements = this.blocks.map((block) => block.element);
     elements.forEach((element, index) => {
-      const there = this.element.children[index];
-      if (there === element) return;
-      if (there) there.replaceWith(element);
+      const current = this.element.children[index];
+      if (current === element) return;
+      if (current) current.replaceWith(element);
       else this.element.append(element);
     });
     while (this.element.children.length > elements.length) this.element.lastElementChild?.remove();
@@ -164,18 +164,18 @@ export class MarkdownView {
 }
 
 /**
- * Add to a block of code or to a table what came since it was drawn; tell whether that is all that changed.
+ * Append new lines to a rendered code block, or new rows to a table. Return false if it has to be rendered again.
  * @param {HTMLElement} block
  * @param {any} token
  */
-function grow(block, token) {
+function append(block, token) {
   if (block.dataset.head !== headOf(token)) return false;
-  if (token.type === "code") return growCode(block, token);
-  return token.type === "table" && growTable(block, token);
+  if (token.type === "code") return appendCode(block, token);
+  return token.type === "table" && appendTable(block, token);
 }
 
 /**
- * Name what the whole of a block depends on that can grow.
+ * Return what a code block or a table depends on besides its lines or rows; an empty string for other blocks.
  * @param {any} token
  */
 function headOf({ type, lang, header, align }) {
@@ -184,25 +184,25 @@ function headOf({ type, lang, header, align }) {
 }
 
 /**
- * Return whether a block is code that is coloured once it is whole.
+ * Return whether a block is code that is highlighted once it is complete.
  * @param {any} token
  */
-const isColoured = ({ type, lang, text }) => type === "code" && Boolean(lang) && text.length < HIGHLIGHTED;
+const isHighlightable = ({ type, lang, text }) => type === "code" && Boolean(lang) && text.length < MAX_HIGHLIGHTED;
 
 /**
  * @param {HTMLElement} block
  * @param {{text: string}} token
  */
-function growCode(block, { text }) {
+function appendCode(block, { text }) {
   const code = block.querySelector(":scope > .code > pre > code");
   const part = code?.lastChild;
   if (!code || !(part instanceof Text)) return false;
-  // The last line ends without being written so.
-  const known = (code.textContent ?? "").slice(0, -1);
-  if (!text.startsWith(known)) return false;
-  part.replaceData(part.length - 1, 1, `${text.slice(known.length).replace(/\n$/, "")}\n`);
+  // The renderer adds a newline to the last line.
+  const previous = (code.textContent ?? "").slice(0, -1);
+  if (!text.startsWith(previous)) return false;
+  part.replaceData(part.length - 1, 1, `${text.slice(previous.length).replace(/\n$/, "")}\n`);
   const lines = part.data.lastIndexOf("\n", part.length - 2) + 1;
-  if (part.length > CODE_PART && lines > 0) part.splitText(lines);
+  if (part.length > MAX_TEXT_NODE && lines > 0) part.splitText(lines);
   return true;
 }
 
@@ -210,7 +210,7 @@ function growCode(block, { text }) {
  * @param {HTMLElement} block
  * @param {{rows: unknown[]}} token
  */
-function growTable(block, token) {
+function appendTable(block, token) {
   const body = block.querySelector("tbody");
   const last = body?.lastElementChild;
   if (!body || !last || token.rows.length < body.rows.length) return false;
@@ -220,16 +220,16 @@ function growTable(block, token) {
 }
 
 /**
- * Dress what Markdown alone cannot: code gets a bar, wide tables scroll.
+ * Add a bar to code, and a scrolling container to tables.
  * @param {HTMLElement} block
  * @param {boolean} final
  */
-function finish(block, final) {
-  for (const pre of block.querySelectorAll("pre")) dressCode(pre, final);
+function decorate(block, final) {
+  for (const pre of block.querySelectorAll("pre")) decorateCode(pre, final);
   for (const table of block.querySelectorAll("table")) {
-    const frame = h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Table" });
-    table.replaceWith(frame);
-    frame.append(table);
+    const container = h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Table" });
+    table.replaceWith(container);
+    container.append(table);
   }
 }
 
@@ -237,21 +237,21 @@ function finish(block, final) {
  * @param {HTMLElement} pre
  * @param {boolean} final
  */
-function dressCode(pre, final) {
+function decorateCode(pre, final) {
   const code = pre.querySelector("code");
   if (code === null) return;
   const language = /language-([\w+#-]+)/.exec(code.className)?.[1] ?? "";
   const bar = h("div", { class: "code__bar" }, h("span", {}, language || "text"));
   bar.append(copyButton(() => code.textContent ?? "", "Copy code"));
-  const frame = h("div", { class: "code" }, bar);
-  pre.replaceWith(frame);
+  const container = h("div", { class: "code" }, bar);
+  pre.replaceWith(container);
   pre.tabIndex = 0;
-  frame.append(pre);
-  if (final && language && (code.textContent ?? "").length < HIGHLIGHTED) void highlight(code, language);
+  container.append(pre);
+  if (final && language && (code.textContent ?? "").length < MAX_HIGHLIGHTED) void highlight(code, language);
 }
 
 /**
- * Colour code, once the library is there; it is fetched with the first block that needs it.
+ * Highlight code. The library is loaded with the first block that needs it.
  * @param {HTMLElement} code
  * @param {string} language
  */

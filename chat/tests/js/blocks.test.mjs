@@ -62,7 +62,7 @@ test("parts of a long block keep its type, and the parsed part stays short", () 
     for (let n = 0; n < 300; n += 1) blocks = splitter.split((text += line));
     assert.ok(parsed < 1000, `${parsed} of ${text.length} characters`);
     assert.deepEqual(new Set(blocks.filter((block) => block.type !== "space").map((block) => block.type)), new Set([type]));
-    assert.deepEqual(blocks.filter((block) => block.type !== "space").map((block) => block.goesOn ?? false).slice(0, 3), [false, true, true]);
+    assert.deepEqual(blocks.filter((block) => block.type !== "space").map((block) => block.isContinuation ?? false).slice(0, 3), [false, true, true]);
   }
 });
 
