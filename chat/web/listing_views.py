@@ -51,7 +51,7 @@ VERBS = {
 
 @login_required
 @never_cache
-def put(request: UserRequest, conversation_id: uuid.UUID) -> HttpResponse:
+def apply_action(request: UserRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Apply an action to a user's chat; a form is redirected back, a script gets the chat."""
     if request.method != "POST":  # redirected here after signing in
         return redirect("conversation", conversation_id)

@@ -12,7 +12,7 @@ import { url } from "./site.js";
  */
 export function conversationMenu(conversation) {
   const label = `Options for “${conversation.title || "New chat"}”`;
-  return h("details", { class: "menu", "data-menu": conversation.id },
+  return h("details", { class: "menu" },
     h("summary", { class: "icon-button menu__toggle", "aria-label": label, title: "Options" }, icon("dots")),
     h("div", { class: "menu__list" }, ...menuItems(conversation)));
 }
