@@ -59,25 +59,25 @@ class ListCursor:
 class ConversationPage:
     """A page of a list, and the cursor of the next page; None for the last page."""
 
-    lines: tuple[ConversationOut, ...]
+    conversations: tuple[ConversationOut, ...]
     after: ListCursor | None = None
     total: int = 0  # of a list that is counted
 
     def as_json(self) -> dict[str, object]:
         """Give a part of the page's list of chats."""
         return {
-            "conversations": [line.as_json() for line in self.lines],
+            "conversations": [conversation.as_json() for conversation in self.conversations],
             "conversations_after": self.after.as_json() if self.after else None,
         }
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """The retention periods, in days."""
+class RetentionPeriods:
+    """The retention periods, in days: of the memory, of an inactive chat, and of a chat in the trash."""
 
     memory: int
-    silence: int
-    in_trash: int
+    inactivity: int
+    trash: int
 
 
 def conversation_out(row: Conversation) -> ConversationOut:
@@ -132,9 +132,9 @@ def conversations_of(person: User, *, after: ListCursor | None = None, limit: in
             seen = (after.time, after.id) if after is not None and pinned == after.pinned else None
             part = with_listing_fields(theirs.filter(pinned_at__isnull=not pinned))
             rows += newest_first(part, by="updated_at", after=seen, limit=limit - len(rows))
-    lines = tuple(conversation_out(row) for row in rows[:limit])
-    last = lines[-1] if len(rows) > limit else None
-    return ConversationPage(lines, ListCursor(last.updated_at, last.id, last.pinned) if last else None)
+    shown = tuple(conversation_out(row) for row in rows[:limit])
+    last = shown[-1] if len(rows) > limit else None
+    return ConversationPage(shown, ListCursor(last.updated_at, last.id, last.pinned) if last else None)
 
 
 def archive_of(person: User, *, after: ListCursor | None = None) -> ConversationPage:
@@ -160,9 +160,9 @@ def leaving_count(person: User) -> int:
     return leaving(timezone.now()).owned_by(person.pk).count()
 
 
-def terms() -> Terms:
+def retention_periods() -> RetentionPeriods:
     """Return the retention periods, in days."""
-    return Terms(settings.AGENT_SESSION_RETENTION_DAYS, settings.CONVERSATION_RETENTION_DAYS, IN_TRASH.days)
+    return RetentionPeriods(settings.AGENT_SESSION_RETENTION_DAYS, settings.CONVERSATION_RETENTION_DAYS, IN_TRASH.days)
 
 
 def _counted(

@@ -124,11 +124,11 @@ def hold(conversation: Conversation, until: timedelta | None = None) -> None:
 
 def test_pinned_conversations_are_listed_first(owner: User, groceries: Conversation) -> None:
     stored_turns.conversation(owner, "Later", at=timezone.now() + timedelta(hours=1))
-    assert titles(listing.conversations_of(owner).lines) == ["Later", "Groceries"]
+    assert titles(listing.conversations_of(owner).conversations) == ["Later", "Groceries"]
     do("pin", groceries)
-    assert titles(listing.conversations_of(owner).lines) == ["Groceries", "Later"]
+    assert titles(listing.conversations_of(owner).conversations) == ["Groceries", "Later"]
     do("unpin", groceries)
-    assert titles(listing.conversations_of(owner).lines) == ["Later", "Groceries"]
+    assert titles(listing.conversations_of(owner).conversations) == ["Later", "Groceries"]
 
 
 def test_archived_conversation_is_listed_in_the_archive_only(owner: User, groceries: Conversation) -> None:
@@ -136,12 +136,12 @@ def test_archived_conversation_is_listed_in_the_archive_only(owner: User, grocer
     line = do("archive", groceries)
     assert isinstance(line, ConversationOut)
     assert (line.pinned, line.archived, line.trashed) == (False, True, False)
-    assert (titles(listing.conversations_of(owner).lines), titles(listing.archive_of(owner).lines)) == (
+    assert (titles(listing.conversations_of(owner).conversations), titles(listing.archive_of(owner).conversations)) == (
         [],
         ["Groceries"],
     )
     do("unarchive", groceries)
-    assert (titles(listing.conversations_of(owner).lines), titles(listing.archive_of(owner).lines)) == (
+    assert (titles(listing.conversations_of(owner).conversations), titles(listing.archive_of(owner).conversations)) == (
         ["Groceries"],
         [],
     )
@@ -150,20 +150,20 @@ def test_archived_conversation_is_listed_in_the_archive_only(owner: User, grocer
 def test_pinning_unarchives_a_conversation(owner: User, groceries: Conversation) -> None:
     do("archive", groceries)
     do("pin", groceries)
-    assert titles(listing.conversations_of(owner).lines) == ["Groceries"]
+    assert titles(listing.conversations_of(owner).conversations) == ["Groceries"]
 
 
 @pytest.mark.parametrize("before", ["pin", "archive", "keep"])
 def test_restored_conversation_returns_to_its_list(owner: User, groceries: Conversation, before: str) -> None:
     do(before, groceries)
-    lists = listing.conversations_of(owner).lines, listing.archive_of(owner).lines
+    lists = listing.conversations_of(owner).conversations, listing.archive_of(owner).conversations
     line = do("trash", groceries)
     assert isinstance(line, ConversationOut)
     assert line.purge_on and line.purge_on - timezone.now() > timedelta(days=29, hours=23)
-    assert (listing.conversations_of(owner).lines, listing.archive_of(owner).lines) == ((), ())
-    assert titles(listing.trash_of(owner).lines) == ["Groceries"]
+    assert (listing.conversations_of(owner).conversations, listing.archive_of(owner).conversations) == ((), ())
+    assert titles(listing.trash_of(owner).conversations) == ["Groceries"]
     do("restore", groceries)
-    assert (listing.conversations_of(owner).lines, listing.archive_of(owner).lines) == lists
+    assert (listing.conversations_of(owner).conversations, listing.archive_of(owner).conversations) == lists
     assert listing.trash_of(owner).total == 0
 
 
@@ -333,7 +333,7 @@ def conversations_by_age(owner: User, *days: float) -> dict[float, Conversation]
 def test_conversations_due_for_the_trash_within_a_week_are_listed(owner: User, outsider: User) -> None:
     rows = conversations_by_age(owner, 22.99, 23.01, 29, 31)
     conversations_by_age(outsider, 25)
-    assert titles(listing.leaving_of(owner).lines) == ["31", "29", "23.01"]
+    assert titles(listing.leaving_of(owner).conversations) == ["31", "29", "23.01"]
     assert listing.leaving_count(owner) == 3
     now = timezone.now()
     trash_dates = {age: listing.conversation_out(row).trash_on for age, row in rows.items()}
@@ -379,4 +379,4 @@ def test_held_conversation_has_no_trash_or_purge_date(owner: User) -> None:
 def test_short_retention_lists_no_conversation_on_its_first_day(owner: User, settings: Settings) -> None:
     settings.CONVERSATION_RETENTION_DAYS = 3
     conversations_by_age(owner, 0.9, 1.1)
-    assert titles(listing.leaving_of(owner).lines) == ["1.1"]
+    assert titles(listing.leaving_of(owner).conversations) == ["1.1"]

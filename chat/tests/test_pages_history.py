@@ -149,7 +149,7 @@ def test_chats_are_listed_by_last_activity(owner: User, owner_client: Client) ->
     now = datetime.now(UTC)
     for title, days in (("older", 2), ("newest", 0), ("old", 1)):
         stored_turns.conversation(owner, title, at=now - timedelta(days=days))
-    titles = [line.title for line in listing.conversations_of(owner).lines]
+    titles = [line.title for line in listing.conversations_of(owner).conversations]
     assert titles == ["newest", "old", "older"]
     page = owner_client.get("/").content.decode()
     assert re.findall(r'conversation__title" title="(\w+)">\1<', page) == titles
@@ -244,7 +244,7 @@ def test_pagination_links_reach_every_chat(owner: User, owner_client: Client) ->
         if n % 25 == 0:
             row.pinned_at = now
             row.save()
-    listed = listing.conversations_of(owner, limit=75).lines
+    listed = listing.conversations_of(owner, limit=75).conversations
     assert [line.pinned for line in listed].count(True) == 3
     path, shown, sizes = "/", [], []
     while path:

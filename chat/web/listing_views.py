@@ -161,7 +161,9 @@ def _place(request: HttpRequest, name: str = "after") -> listing.ListCursor | No
 
 def _page(request: UserRequest, name: str, **context: object) -> HttpResponse:
     with timezone.override(request.user.zone):
-        return render(request, f"chat/{name}.html", {"terms": listing.terms(), "now": timezone.now(), **context})
+        return render(
+            request, f"chat/{name}.html", {"retention": listing.retention_periods(), "now": timezone.now(), **context}
+        )
 
 
 def _refused(request: HttpRequest, error: ThreadkeeperError, *, for_script: bool) -> HttpResponse:

@@ -367,6 +367,6 @@ def account_settings(request: UserRequest) -> HttpResponse:
         messages.success(request, "Your time zone and week are saved.")
         return redirect("settings")
     status = 422 if email.is_bound or zone.is_bound else 200
-    context = {"email_form": email, "zone_form": zone, "terms": listing.terms()}
+    context = {"email_form": email, "zone_form": zone, "retention": listing.retention_periods()}
     context["usage"] = usage.of_month(person.pk, now=timezone.now())
     return render(request, "accounts/settings.html", context, status=status)

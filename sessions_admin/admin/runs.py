@@ -191,7 +191,11 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
 
     def _confirmation(self, request: HttpRequest, *, dry_run: bool) -> HttpResponse:
         title = "Preview a clean-up" if dry_run else "Run a clean-up now"
-        forecasts = {"forecast": forecast(), "conversations": forecast_conversations(), "terms": listing.terms()}
+        forecasts = {
+            "forecast": forecast(),
+            "conversations": forecast_conversations(),
+            "retention": listing.retention_periods(),
+        }
         return self.render_page(request, f"{TEMPLATES}/confirm.html", title, dry_run=dry_run, **forecasts)
 
 
