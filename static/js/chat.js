@@ -1,5 +1,5 @@
 // @ts-check
-/** The chat page: one state, changed by frames and by the person, drawn at most once a frame of the screen. */
+/** The chat page: frames and the user's actions change its state, and each change schedules a render. */
 
 import { question } from "./approval.js";
 import { ChatActions } from "./chatactions.js";
@@ -24,14 +24,14 @@ import { awaitsDecision, hasEnded } from "./turn.js";
 
 /** @typedef {import("./state.js").State} State */
 
-const ANNOUNCED = 600;
-const REFRESH_AGAIN = 2_000;
-const DRAWN_WITHIN = 500;
-// After so long without a connection, what the page was loaded with is old.
-const LATE = 5_000;
-const MOVED_ON = "The conversation went another way meanwhile.";
+const MAX_ANNOUNCED_CHARACTERS = 600;
+const REFRESH_RETRY_DELAY = 2_000;
+const MAX_RENDER_DELAY = 500;
+// If the first connection takes longer, the data in the page may be outdated.
+const MAX_DATA_AGE = 5_000;
+const EDIT_OUTDATED = "The conversation changed before you sent this edit.";
 const DELETED = "This chat was permanently deleted. What you write now starts a new chat.";
-const HOVERS = matchMedia("(hover: hover)");
+const CAN_HOVER = matchMedia("(hover: hover)");
 
 class ChatPage {
   constructor() {
@@ -42,19 +42,21 @@ class ChatPage {
     this.zone = byId("chat").dataset.timeZone ?? "UTC";
     this.outbox = new Outbox(this.state.conversation_id);
     this.outbox.removeAccepted(this.state.turns);
-    this.resends = new ResendQueue(this.outbox, { send: (item) => void this.connection?.send(toFrame(item)), render: () => this.draw() });
-    /** @type {Set<string>} the calls about which a decision is on its way */
+    this.resends = new ResendQueue(this.outbox, {
+      send: (item) => void this.connection?.send(toFrame(item)), render: () => this.scheduleRender(),
+    });
+    /** @type {Set<string>} the calls whose decision was sent */
     this.deciding = new Set();
     this.online = false;
     this.wasOnline = false;
-    this.drawing = 0;
+    this.renderRequest = 0;
     this.title = "";
     /** @type {Promise<boolean> | null} */
     this.loadingEarlier = null;
     /** @type {Promise<void> | null} */
     this.refreshing = null;
-    /** How many open tasks are asked for; 0 leaves that to the server. */
-    this.openTasks = Number(new URLSearchParams(location.search).get("tasks")) || 0;
+    /** How many open tasks to request; 0 for the server's default. */
+    this.openTaskLimit = Number(new URLSearchParams(location.search).get("tasks")) || 0;
     this.build();
   }
 
@@ -62,12 +64,12 @@ class ChatPage {
     const { zone } = this;
     const id = this.state.conversation_id;
     const edits = new TaskEdits({
-      draw: () => this.draw(),
+      draw: () => this.scheduleRender(),
       revision: () => this.state.tasks_revision,
       signedOut: () => this.showConnectionError("signed out"),
     });
     this.tasks = new TaskPanel({
-      edits, zone, more: () => this.showMoreTasks(), draw: () => this.draw(), draft: (name) => new Draft(`task:${name}`),
+      edits, zone, more: () => this.loadMoreTasks(), draw: () => this.scheduleRender(), draft: (name) => new Draft(`task:${name}`),
     });
     this.conversations = new ConversationList(zone);
     this.chatActions = new ChatActions({
@@ -86,11 +88,11 @@ class ChatPage {
     this.transcript = new Transcript(byId("transcript"), {
       retry: (turnId) => this.retry(turnId),
       decide: (turnId, callId, approve) => this.decide(turnId, callId, approve),
-      save: (messageId, text) => this.save(messageId, text),
-      resend: (item) => void this.mayDecline("send", () => this.resend(item), { decides: item.edit_of === null }),
-      edit: (item) => this.edit(item),
+      save: (messageId, text) => this.sendEdit(messageId, text),
+      resend: (item) => void this.confirmDecline("send", () => this.resend(item), { decideFirst: item.edit_of === null }),
+      edit: (item) => this.editItem(item),
       discard: (item) => this.discard(item),
-      keepEdit: (edit) => this.rescue(edit),
+      keepEdit: (edit) => this.keepEdit(edit),
       undo: (change) => void edits.undo(change),
       zone,
       limit: this.composer.limit,
@@ -115,36 +117,36 @@ class ChatPage {
     document.getElementById("later")?.remove();
     this.render();
     this.scroll?.follow();
-    void this.goToPlace();
+    void this.showLinkTarget();
     this.moreChats?.watch();
     this.tasks?.more?.watch();
     this.earlier?.watch();
     this.connection?.start();
-    // Relative times and what is overdue change by themselves.
-    setInterval(() => this.draw(), 60_000);
-    if (HOVERS.matches) this.composer?.focus();
+    // Relative times and overdue marks change with time.
+    setInterval(() => this.scheduleRender(), 60_000);
+    if (CAN_HOVER.matches) this.composer?.focus();
   }
 
-  /** Show the message or turn that the address names; a turn that is not current any more is in an earlier version. */
-  async goToPlace() {
+  /** Scroll to the message or turn in the URL; open the earlier version of a turn that was replaced. */
+  async showLinkTarget() {
     const query = new URLSearchParams(location.search);
     const message = query.get("message");
     const turnId = query.get("turn") ?? /^#turn-([0-9a-f-]{36})$/.exec(location.hash)?.[1];
     if (!message && !turnId) return;
-    const isIt = (/** @type {import("./turn.js").Turn} */ turn) =>
+    const isTarget = (/** @type {import("./turn.js").Turn} */ turn) =>
       message ? turn.prompt_id === message || turn.reply?.id === message : turn.id === turnId;
     const isCurrent = message || query.has("turn");
-    while (!this.state.turns.some(isIt)) {
+    while (!this.state.turns.some(isTarget)) {
       if (!isCurrent) return location.replace(url(`/c/${this.state.conversation_id}/versions/${turnId}/#turn-${turnId}`));
       if (!this.state.earlier || !(await this.loadEarlier())) return;
     }
-    // Once there, the address is that of the conversation again: the turn may be replaced.
+    // The turn may be replaced later, so a reload must not search for it again.
     history.replaceState(null, "", location.pathname);
     if (this.scroll) this.scroll.following = false;
-    showPlace(message ? document.querySelector(`[data-testid="message"][data-id="${message}"]`) : document.getElementById(`turn-${turnId}`));
+    highlight(message ? document.querySelector(`[data-testid="message"][data-id="${message}"]`) : document.getElementById(`turn-${turnId}`));
   }
 
-  /** Load the turns before those that are there; tell whether some came. */
+  /** Load earlier turns; return whether there were any. */
   loadEarlier() {
     this.loadingEarlier ??= this.fetchEarlier().finally(() => (this.loadingEarlier = null));
     return this.loadingEarlier;
@@ -153,7 +155,7 @@ class ChatPage {
   async fetchEarlier() {
     const before = this.state.earlier;
     if (before === null) return false;
-    const data = await this.ask(url(`/c/${this.state.conversation_id}/turns/?before=${before}`));
+    const data = await this.fetchJson(url(`/c/${this.state.conversation_id}/turns/?before=${before}`));
     if (data === null) return false;
     this.state = withEarlierTurns(this.state, data, before);
     this.scroll?.preservePosition(() => this.render());
@@ -162,55 +164,56 @@ class ChatPage {
 
   async loadChats() {
     const after = this.state.conversations_after;
-    const data = after && (await this.ask(url(`/chats/?after=${encodeURIComponent(after.place)}`)));
+    const data = after && (await this.fetchJson(url(`/chats/?after=${encodeURIComponent(after.place)}`)));
     if (!after || data === null) return false;
-    this.change(withConversations(this.state, data, after));
+    this.setState(withConversations(this.state, data, after));
     return true;
   }
 
   /**
-   * Ask the server for JSON; null where it does not answer.
+   * Request JSON; return null on failure.
    * @param {string} path
    */
-  async ask(path) {
+  async fetchJson(path) {
     try {
-      const answer = await fetch(path, { headers: { accept: "application/json" } });
-      if (answer.redirected) this.showConnectionError("signed out");
-      return answer.ok && !answer.redirected ? await answer.json() : null;
+      const response = await fetch(path, { headers: { accept: "application/json" } });
+      if (response.redirected) this.showConnectionError("signed out");
+      return response.ok && !response.redirected ? await response.json() : null;
     } catch {
       return null;
     }
   }
 
   /**
-   * Send a message; return whether it is sent, or was a decision.
+   * Send a message; return whether it was sent, or was a decision.
    * @param {string} text
    */
   async send(text) {
-    const answer = await this.mayDecline("send", () => this.deliver(text), { text, decides: true });
+    const answer = await this.confirmDecline("send", () => this.sendMessage(text), { text, decideFirst: true });
     return answer === "decline" || (answer === "approve" && isAgreement(text)) || (answer === "decline only" && isRefusal(text));
   }
 
   /**
-   * Do what would decline the waiting questions; ask first if there are some.
+   * Run an action that would decline the pending approvals. If there are any, ask first.
    * @param {string} verb
    * @param {() => void} act
-   * @param {{text?: string, decides?: boolean}} [how]   what would be sent, which may be an answer; and whether to decline by a
-   *   decision first, so that the assistant replies to it. What replaces the turn that waits ends it instead.
-   * @returns {Promise<import("./decision.js").Answer>}   `decline` where it is done
+   * @param {{text?: string, decideFirst?: boolean}} [options]   `text` is the message, which may be a decision itself; with
+   *   `decideFirst`, declining is sent as a decision before the action, so that the assistant replies to it. Without, the action
+   *   replaces the waiting turn.
+   * @returns {Promise<import("./decision.js").Answer>}   `decline` if the action was run
    */
-  async mayDecline(verb, act, { text = "", decides = false } = {}) {
-    const awaited = this.awaited();
-    const answer = awaited.length === 0 || !this.decision ? "decline" : await this.decision.ask(this.questions(), { verb, text });
-    const isDecision = answer === "approve" || answer === "decline only" || (answer === "decline" && decides);
-    const decided = isDecision ? awaited.map(({ turn, call }) => this.decide(turn, call.call_id, answer === "approve")) : [];
+  async confirmDecline(verb, act, { text = "", decideFirst = false } = {}) {
+    const approvals = this.pendingApprovals();
+    const answer = approvals.length === 0 || !this.decision ? "decline" : await this.decision.ask(this.questions(), { verb, text });
+    const isDecision = answer === "approve" || answer === "decline only" || (answer === "decline" && decideFirst);
+    const sent = isDecision ? approvals.map(({ turn, call }) => this.decide(turn, call.call_id, answer === "approve")) : [];
     if (answer === "decline") act();
-    else if (!decided.every(Boolean)) return "cancel";
+    else if (!sent.every(Boolean)) return "cancel";
     return answer;
   }
 
-  /** The calls that wait for a decision, except those whose decision was sent. */
-  awaited() {
+  /** Return the calls that wait for a decision, except those whose decision was sent. */
+  pendingApprovals() {
     const waiting = this.state.turns.filter((turn) => turn.status === "waiting");
     return waiting.flatMap((turn) => turn.tools
       .filter((call) => awaitsDecision(call) && !this.deciding.has(call.call_id))
@@ -218,22 +221,22 @@ class ChatPage {
   }
 
   questions() {
-    return this.awaited().map(({ call }) => question(call, this.state.tasks));
+    return this.pendingApprovals().map(({ call }) => question(call, this.state.tasks));
   }
 
   /** @param {string} text */
-  deliver(text) {
+  sendMessage(text) {
     this.resends.send(this.outbox.add({ text, ...this.modelSelect?.firstMessageFields }));
     this.scroll?.follow();
     this.composer?.focus();
-    this.draw();
+    this.scheduleRender();
   }
 
-  /** Load more open tasks; return whether some came. */
-  async showMoreTasks() {
+  /** Load more open tasks; return whether there were any. */
+  async loadMoreTasks() {
     const before = this.state.tasks.length;
-    this.openTasks = nextSize(this.state.tasks.filter((task) => !task.is_completed).length);
-    // A request that is under way asked for fewer.
+    this.openTaskLimit = nextSize(this.state.tasks.filter((task) => !task.is_completed).length);
+    // A running request has the old limit.
     await this.refreshing;
     await this.refresh();
     return this.state.tasks.length > before;
@@ -241,30 +244,30 @@ class ChatPage {
 
   /** @param {string} turnId */
   retry(turnId) {
-    void this.mayDecline("regenerate", () => {
+    void this.confirmDecline("regenerate", () => {
       this.connection?.send(toFrame(this.outbox.add({ retry_of: turnId })));
-      if (HOVERS.matches) this.composer?.focus();
-      this.draw();
+      if (CAN_HOVER.matches) this.composer?.focus();
+      this.scheduleRender();
     });
   }
 
   /**
-   * Edit a message; return whether it is sent.
+   * Send an edited message; return whether it was sent.
    * @param {string} messageId
    * @param {string} text
    */
-  async save(messageId, text) {
-    const answer = await this.mayDecline("send", () => {
+  async sendEdit(messageId, text) {
+    const answer = await this.confirmDecline("send", () => {
       for (const item of this.outbox.items) if (item.edit_of === messageId) this.outbox.remove(item.client_id);
       this.resends.send(this.outbox.add({ text, edit_of: messageId }));
-      if (HOVERS.matches) this.composer?.focus();
-      this.draw();
+      if (CAN_HOVER.matches) this.composer?.focus();
+      this.scheduleRender();
     });
     return answer === "decline";
   }
 
   /**
-   * Send a decision; return whether there was a connection.
+   * Send a decision; return whether it was sent.
    * @param {string} turnId
    * @param {string} callId
    * @param {boolean} approve
@@ -272,7 +275,7 @@ class ChatPage {
   decide(turnId, callId, approve) {
     if (!this.connection?.send({ type: "approval.decide", turn_id: turnId, call_id: callId, approve })) return false;
     this.deciding.add(callId);
-    this.draw();
+    this.scheduleRender();
     return true;
   }
 
@@ -281,26 +284,26 @@ class ChatPage {
     if (!this.outbox.items.some((other) => other.client_id === item.client_id)) return;
     this.outbox.reject(item.client_id, null);
     this.resends.send(item);
-    this.draw();
+    this.scheduleRender();
   }
 
   /** @param {import("./outbox.js").OutboxItem} item */
-  edit(item) {
+  editItem(item) {
     if (item.edit_of !== null && this.transcript?.openEditor(item.edit_of, item.text ?? "")) return;
     this.outbox.remove(item.client_id);
     this.resends.sendNext();
     this.composer?.append(item.text ?? "");
     this.composer?.focus();
-    this.draw();
+    this.scheduleRender();
   }
 
   /**
-   * Keep what was being written when its place went away.
-   * @param {{edit_of: string, text: string}} lost
+   * Keep the unsaved edit of a message whose turn was removed.
+   * @param {{edit_of: string, text: string}} edit
    */
-  rescue(lost) {
-    this.outbox.reject(this.outbox.add(lost).client_id, MOVED_ON);
-    this.draw();
+  keepEdit(edit) {
+    this.outbox.reject(this.outbox.add(edit).client_id, EDIT_OUTDATED);
+    this.scheduleRender();
   }
 
   /** @param {import("./outbox.js").OutboxItem} item */
@@ -308,7 +311,7 @@ class ChatPage {
     this.outbox.remove(item.client_id);
     this.resends.sendNext();
     this.composer?.focus();
-    this.draw();
+    this.scheduleRender();
   }
 
   stop() {
@@ -318,11 +321,11 @@ class ChatPage {
 
   /** @param {any} frame */
   onFrame(frame) {
-    if (frame.type === "error") this.refused(frame);
-    if (frame.type === "message.accepted") this.accepted(frame);
+    if (frame.type === "error") this.onErrorFrame(frame);
+    if (frame.type === "message.accepted") this.onAccepted(frame);
     if (frame.type === "conversation.deleted" && frame.id === this.state.conversation_id) this.warn(DELETED);
-    this.change(applyFrame(this.state, frame));
-    if (frame.type === "ready") this.ready(frame);
+    this.setState(applyFrame(this.state, frame));
+    if (frame.type === "ready") this.onReady(frame);
     if (hasEnded({ status: frame.type?.replace("turn.", "").replace("finished", "done") })) this.announce(frame);
     if (frame.type === "approval.requested") this.announceQuestion(frame);
     if (frame.type === "model.retrying") byId("announcer").textContent = frame.detail;
@@ -330,18 +333,18 @@ class ChatPage {
   }
 
   /** @param {State} state */
-  change(state) {
+  setState(state) {
     if (state === this.state) return;
     this.state = state;
     if (state.stale) void this.refresh();
-    this.draw();
+    this.scheduleRender();
   }
 
   /**
-   * Follow what was being followed from where it was left, and send what has waited.
+   * Continue to follow the logs of active turns, and send the unsent items.
    * @param {any} frame
    */
-  ready(frame) {
+  onReady(frame) {
     for (const { id } of frame.turns) {
       const turn = this.state.turns.find((known) => known.id === id);
       if (turn && turn.n > 0) {
@@ -352,61 +355,61 @@ class ChatPage {
       if (!item.refused && !item.held) this.connection?.send(toFrame(item));
     }
     this.resends.reconnected();
-    // Whatever else changed meanwhile, the list of tasks and that of chats among it.
-    if (this.wasOnline || performance.now() > LATE) void this.refresh();
+    // The lists of tasks and chats may have changed, too.
+    if (this.wasOnline || performance.now() > MAX_DATA_AGE) void this.refresh();
     this.wasOnline = true;
   }
 
-  /** Ask for the whole state again. */
+  /** Request the whole state. */
   refresh() {
-    this.refreshing ??= this.fetchState().then((again) => {
+    this.refreshing ??= this.fetchState().then((isStale) => {
       this.refreshing = null;
-      if (again) void this.refresh();
+      if (isStale) void this.refresh();
     });
     return this.refreshing;
   }
 
-  /** Take over the whole state from the server; return whether it is already old. */
+  /** Replace the state by the server's; return whether it is stale again. */
   async fetchState() {
     const requested = startRefresh(this.state);
     this.state = requested;
     try {
-      const answer = await fetch(this.statePath(requested), { headers: { accept: "application/json" } });
-      if (answer.redirected) this.showConnectionError("signed out");
-      else if (answer.status === 404) this.onFrame({ type: "conversation.deleted", id: requested.conversation_id });
-      else if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
-      if (answer.redirected || !answer.ok) return false;
-      const data = await answer.json();
+      const response = await fetch(this.statePath(requested), { headers: { accept: "application/json" } });
+      if (response.redirected) this.showConnectionError("signed out");
+      else if (response.status === 404) this.onFrame({ type: "conversation.deleted", id: requested.conversation_id });
+      else if (!response.ok) throw new Error(`the server returned ${response.status}`);
+      if (response.redirected || !response.ok) return false;
+      const data = await response.json();
       this.state = finishRefresh(this.state, data, requested);
       this.outbox.removeAccepted(this.state.turns);
       this.resends.sendNext();
-      this.draw();
+      this.scheduleRender();
       return this.state.stale;
     } catch {
-      // The network is gone again, or the server is busy: the page stays as it is until it can be asked.
+      // The network or the server failed.
       this.state = { ...this.state, stale: true };
-      setTimeout(() => this.online && this.state.stale && this.refresh(), REFRESH_AGAIN);
+      setTimeout(() => this.online && this.state.stale && this.refresh(), REFRESH_RETRY_DELAY);
       return false;
     }
   }
 
   /**
-   * Name the state that has as much as is loaded.
-   * @param {State} asked
+   * Return the URL of a state with at least as many turns, chats and tasks as are loaded.
+   * @param {State} state
    */
   statePath({ conversation, conversation_id, conversations, turns }) {
     const query = new URLSearchParams({ chats: String(conversations.length) });
-    if (this.openTasks) query.set("tasks", String(this.openTasks));
+    if (this.openTaskLimit) query.set("tasks", String(this.openTaskLimit));
     if (turns.length > 0) query.set("since", turns[0].id);
     return url(`${conversation || turns.length ? `/c/${conversation_id}` : ""}/state/?${query}`);
   }
 
   /** @param {any} frame */
-  accepted(frame) {
+  onAccepted(frame) {
     const own = this.outbox.items.some((item) => item.client_id === frame.client_id);
     this.outbox.remove(frame.client_id);
     this.resends.sendNext();
-    // What took another's place stands at the end now.
+    // A turn that replaces another is the last one.
     if (own && frame.turn.replaces) this.scroll?.follow();
     const path = url(`/c/${this.state.conversation_id}/`);
     if (location.pathname !== path) {
@@ -421,8 +424,8 @@ class ChatPage {
   }
 
   /** @param {any} frame */
-  refused({ client_id, detail, code, retry_after }) {
-    if (client_id === undefined || client_id === null) return this.undecided(code) || this.warn(detail);
+  onErrorFrame({ client_id, detail, code, retry_after }) {
+    if (client_id === undefined || client_id === null) return this.handleDecisionError(code) || this.warn(detail);
     const item = this.outbox.items.find((other) => other.client_id === client_id);
     if (item?.text === null) {
       this.outbox.remove(client_id);
@@ -433,36 +436,36 @@ class ChatPage {
       else this.outbox.reject(client_id, detail);
       this.resends.sendNext();
     }
-    this.draw();
+    this.scheduleRender();
   }
 
   /**
-   * Take a refusal that concerns a decision: it was made elsewhere, or is not wanted any more. Return whether it did. Of what
-   * bears no client's id only a decision can be in conflict; the one that came first may have been heard of already.
+   * Handle the error of a decision that was made elsewhere or is obsolete; return whether it was one. Without a `client_id`, only
+   * a decision can be in conflict, even if its call is no longer in `deciding`.
    * @param {string} code
    */
-  undecided(code) {
+  handleDecisionError(code) {
     if (code !== "conflict" && !(code === "not_found" && this.deciding.size > 0)) return false;
     this.deciding.clear();
     void this.refresh();
-    this.draw();
+    this.scheduleRender();
     return true;
   }
 
   /** @param {any} call */
   announceQuestion(call) {
     const { text, tasks } = question(call, this.state.tasks);
-    byId("announcer").textContent = `Your decision is wanted: ${text}`;
-    // It is about tasks that may not be loaded: the server sends them along while the question waits.
+    byId("announcer").textContent = `Your decision is needed: ${text}`;
+    // While the call waits, a refresh also brings its tasks that are not loaded.
     const { open, completed } = this.state.task_counts;
-    const isWhole = this.state.tasks.length >= open + completed;
-    if (!isWhole && tasks?.some(({ title }) => title === null)) this.change({ ...this.state, stale: true });
+    const hasAllTasks = this.state.tasks.length >= open + completed;
+    if (!hasAllTasks && tasks?.some(({ title }) => title === null)) this.setState({ ...this.state, stale: true });
   }
 
   /** @param {any} frame */
   announce({ type, message, detail }) {
-    // Half as much again is parsed, so that no sign is cut in two where what is announced ends.
-    const reply = plainText(message?.text.slice(0, 1.5 * ANNOUNCED) ?? "").slice(0, ANNOUNCED);
+    // Parse more than is announced, so that the cut does not leave an incomplete Markdown sign at its end.
+    const reply = plainText(message?.text.slice(0, 1.5 * MAX_ANNOUNCED_CHARACTERS) ?? "").slice(0, MAX_ANNOUNCED_CHARACTERS);
     const text = {
       "turn.finished": `Threadkeeper: ${reply}`,
       "turn.failed": detail,
@@ -474,12 +477,12 @@ class ChatPage {
   /** @param {import("./socket.js").ConnectionState} state */
   showConnection(state) {
     this.online = state === "online";
-    // Nobody knows whether a decision that was on its way arrived: if it did, that is heard of.
+    // A decision may be lost with the connection; if it arrived, a frame reports it.
     if (!this.online) this.deciding.clear();
     const texts = { online: "Connected", connecting: this.wasOnline ? "Reconnecting" : "Connecting", offline: "Offline" };
     byId("connection").dataset.state = state;
     byId("connection-text").textContent = texts[state];
-    this.draw();
+    this.scheduleRender();
   }
 
   /** @param {import("./socket.js").ConnectionError | null} error */
@@ -487,8 +490,8 @@ class ChatPage {
     if (error === null) return this.warn("");
     const texts = {
       "signed out": "You are signed out.",
-      "not found": "This chat belongs to somebody else, or is gone.",
-      "too many": "You have this open in too many tabs. Close some, and this one goes on by itself.",
+      "not found": "This chat was deleted, or belongs to another user.",
+      "too many": "You have this open in too many tabs. Close some, and this one reconnects by itself.",
     };
     this.warn(texts[error], error !== "too many");
     if (error === "signed out") this.showSignInLink();
@@ -503,26 +506,26 @@ class ChatPage {
 
   /**
    * @param {string} text  empty hides the banner
-   * @param {boolean} [grave]
+   * @param {boolean} [isError]
    */
-  warn(text, grave = false) {
+  warn(text, isError = false) {
     const banner = byId("banner");
     banner.hidden = text === "";
     banner.textContent = text;
-    banner.classList.toggle("banner--danger", grave);
+    banner.classList.toggle("banner--danger", isError);
   }
 
-  draw() {
-    if (this.drawing) return;
-    const drawn = () => {
-      cancelAnimationFrame(this.drawing);
-      clearTimeout(late);
-      this.drawing = 0;
+  scheduleRender() {
+    if (this.renderRequest) return;
+    const render = () => {
+      cancelAnimationFrame(this.renderRequest);
+      clearTimeout(timer);
+      this.renderRequest = 0;
       this.render();
     };
-    // A tab in the background gets no frames, and its title counts what waits.
-    const late = setTimeout(drawn, DRAWN_WITHIN);
-    this.drawing = requestAnimationFrame(drawn);
+    // A background tab gets no animation frames, but its title must change.
+    const timer = setTimeout(render, MAX_RENDER_DELAY);
+    this.renderRequest = requestAnimationFrame(render);
   }
 
   render() {
@@ -536,7 +539,7 @@ class ChatPage {
     this.chatActions?.show(state);
     this.modelSelect?.show(state);
     this.composer?.showStop(state.turns.some((turn) => turn.status === "running" || turn.status === "waiting"));
-    // Decided meanwhile, in another tab maybe.
+    // The questions may have been decided in another tab.
     this.decision?.show(this.questions());
     byId("empty").hidden = state.turns.length > 0 || this.outbox.items.length > 0;
     this.showTitle(state.conversation?.title || "New chat", state.waiting.length);
@@ -545,20 +548,20 @@ class ChatPage {
 
   /**
    * @param {string} title
-   * @param {number} waiting  chats in which a decision is wanted
+   * @param {number} waiting  the number of chats that wait for a decision
    */
   showTitle(title, waiting) {
-    const whole = `${waiting > 0 ? `(${waiting}) ` : ""}${title} · Threadkeeper`;
-    if (whole === this.title) return;
-    this.title = whole;
+    const fullTitle = `${waiting > 0 ? `(${waiting}) ` : ""}${title} · Threadkeeper`;
+    if (fullTitle === this.title) return;
+    this.title = fullTitle;
     byId("title").textContent = byId("title").title = title;
-    document.title = whole;
-    showBadge(waiting);
+    document.title = fullTitle;
+    showWaitingBadge(waiting);
   }
 }
 
-/** @param {number} waiting  chats in which a decision is wanted */
-function showBadge(waiting) {
+/** @param {number} waiting  the number of chats that wait for a decision */
+function showWaitingBadge(waiting) {
   const badge = byId("chats-badge");
   badge.textContent = String(waiting);
   badge.hidden = waiting === 0;
@@ -566,10 +569,10 @@ function showBadge(waiting) {
 }
 
 /**
- * Bring something into view, and point it out.
+ * Scroll to an element, highlight and focus it.
  * @param {Element | null} element
  */
-function showPlace(element) {
+function highlight(element) {
   if (!(element instanceof HTMLElement)) return;
   element.tabIndex = -1;
   element.classList.add("highlighted");

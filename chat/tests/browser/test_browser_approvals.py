@@ -80,7 +80,7 @@ def test_approval_lists_its_tasks_and_is_decided_by_click_or_keyboard(fake_serve
     expect(card.get_by_test_id("decline")).to_have_text("Keep them")
     expect(card.get_by_test_id("approve")).to_have_text("Delete them")
     # It is announced to screen readers and does not take the focus.
-    expect(page.locator("#announcer")).to_have_text("Your decision is wanted: Delete 4 tasks?")
+    expect(page.locator("#announcer")).to_have_text("Your decision is needed: Delete 4 tasks?")
     expect(page.get_by_test_id("composer")).to_be_focused()
     expect(tool_call(page)).to_have_count(0)
 

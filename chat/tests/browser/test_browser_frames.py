@@ -199,7 +199,7 @@ def test_reconnect_follows_a_turn_from_the_last_received_frame(fake_server: Fake
 
 
 @pytest.mark.parametrize(
-    ("code", "reason"), [(4404, "belongs to somebody else"), (4429, "too many tabs"), (4401, "You are signed out.")]
+    ("code", "reason"), [(4404, "belongs to another user"), (4429, "too many tabs"), (4401, "You are signed out.")]
 )
 def test_permanently_closed_socket_shows_the_reason(fake_server: FakeServer, code: int, reason: str) -> None:
     fake_server.sockets[-1].close(code=code)

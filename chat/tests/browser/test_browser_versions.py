@@ -209,7 +209,7 @@ def test_open_edit_is_kept_when_another_tab_replaces_the_turn(fake_server: FakeS
     accept(fake_server, {"client_id": str(uuid.uuid4()), "text": "good morning"}, new_turn, turn)
     expect(prompts(page)).to_have_text(["good morning"])
     expect(page.get_by_test_id("unsent")).to_contain_text("hello there")
-    expect(page.get_by_test_id("unsent")).to_contain_text("The conversation went another way meanwhile.")
+    expect(page.get_by_test_id("unsent")).to_contain_text("The conversation changed before you sent this edit.")
     fake_server.finish(new_turn, "Good morning.")
     page.get_by_test_id("unsent").get_by_role("button", name="Edit").click()
     expect(page.get_by_test_id("composer")).to_have_value("hello there")

@@ -1,5 +1,5 @@
 // @ts-check
-/** The page of an earlier version: the conversation as it was, to be read. Nothing is sent from here. */
+/** The read-only page of an earlier version of a conversation. */
 
 import { ConversationList, setUpSearch } from "./conversations.js";
 import { byId } from "./dom.js";
@@ -12,9 +12,9 @@ import { Transcript } from "./transcript.js";
 
 const state = createState(JSON.parse(byId("state").textContent ?? ""));
 const zone = byId("chat").dataset.timeZone ?? "UTC";
-const nothing = () => {};
+const noop = () => {};
 const actions = {
-  retry: nothing, decide: nothing, save: async () => false, resend: nothing, edit: nothing, discard: nothing, keepEdit: nothing, undo: null, zone, limit: 0,
+  retry: noop, decide: noop, save: async () => false, resend: noop, edit: noop, discard: noop, keepEdit: noop, undo: null, zone, limit: 0,
 };
 
 setUpDrawers();
@@ -24,6 +24,6 @@ document.querySelector("[data-signs-out]")?.addEventListener("submit", clearStor
 new Transcript(byId("transcript"), actions).show(state, { outbox: [], online: false, deciding: new Set() });
 new TaskPanel({ edits: null, zone }).show(state);
 new ConversationList(zone).show(state.conversations, state.conversation_id);
-const place = document.getElementById(location.hash.slice(1)) ?? document.querySelector(`[data-id="${CSS.escape(location.hash.replace("#message-", ""))}"]`);
-place?.scrollIntoView();
-place?.classList.add("highlighted");
+const target = document.getElementById(location.hash.slice(1)) ?? document.querySelector(`[data-id="${CSS.escape(location.hash.replace("#message-", ""))}"]`);
+target?.scrollIntoView();
+target?.classList.add("highlighted");
