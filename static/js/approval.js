@@ -36,11 +36,11 @@ export function question(call, tasks) {
   if (numbers === null) {
     return { text: `Allow ${action}?`, tasks: null, arguments: call.arguments, approve: "Allow", decline: "Decline", danger: false };
   }
-  const known = new Map(tasks.map((task) => [task.number, task]));
+  const tasksByNumber = new Map(tasks.map((task) => [task.number, task]));
   return {
     text: `${action[0].toUpperCase()}${action.slice(1)}?`,
     tasks: numbers.map((number) => {
-      const task = known.get(number);
+      const task = tasksByNumber.get(number);
       return { number, title: task?.title ?? null, due: task?.due ?? null, completed: task?.is_completed ?? false };
     }),
     approve: numbers.length === 1 ? "Delete it" : "Delete them",

@@ -22,8 +22,8 @@ export function withConversation(conversations, conversation, end = null) {
  * @param {Conversation[]} page
  */
 export function withPage(conversations, page) {
-  const known = new Set(conversations.map(({ id }) => id));
-  return [...conversations, ...page.filter(({ id }) => !known.has(id))].sort(compare);
+  const knownIds = new Set(conversations.map(({ id }) => id));
+  return [...conversations, ...page.filter(({ id }) => !knownIds.has(id))].sort(compare);
 }
 
 /**

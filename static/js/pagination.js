@@ -15,9 +15,9 @@ function paginate(element) {
       const response = await fetch(link.href);
       if (!response.ok || response.redirected) return false;
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
-      const known = new Set([...list.children].map((item) => /** @type {HTMLElement} */ (item).dataset.id));
+      const knownIds = new Set([...list.children].map((item) => /** @type {HTMLElement} */ (item).dataset.id));
       const items = /** @type {NodeListOf<HTMLElement>} */ (page.querySelectorAll(`#${list.id} > li`));
-      list.append(...[...items].filter(({ dataset }) => !known.has(dataset.id)));
+      list.append(...[...items].filter(({ dataset }) => !knownIds.has(dataset.id)));
       const next = page.querySelector(`[data-more="${list.id}"] a`)?.getAttribute("href");
       if (next) link.setAttribute("href", next);
       more.show(Boolean(next));

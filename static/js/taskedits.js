@@ -24,10 +24,10 @@ import { toast } from "./toast.js";
  * @param {Map<string, TaskEdit>} edits
  */
 export function withEdits({ tasks, tasks_revision: revision, task_counts: counts }, edits) {
-  const known = new Map(tasks.map((task) => [task.task_id, task]));
+  const tasksById = new Map(tasks.map((task) => [task.task_id, task]));
   for (const [id, { task, revision: responseRevision }] of edits) {
     if (responseRevision === null) continue;
-    const listed = known.get(id);
+    const listed = tasksById.get(id);
     const isConfirmed = listed && task ? Date.parse(listed.updated_at) >= Date.parse(task.updated_at) : !listed && !task;
     if (isConfirmed || revision > responseRevision) edits.delete(id);
   }
@@ -37,12 +37,12 @@ export function withEdits({ tasks, tasks_revision: revision, task_counts: counts
     if (task) newCounts[task.is_completed ? "completed" : "open"] += by;
   };
   for (const [id, { task }] of edits) {
-    adjust(known.get(id), -1);
+    adjust(tasksById.get(id), -1);
     adjust(task, 1);
-    if (task) known.set(id, task);
-    else known.delete(id);
+    if (task) tasksById.set(id, task);
+    else tasksById.delete(id);
   }
-  return { tasks: [...known.values()], counts: newCounts };
+  return { tasks: [...tasksById.values()], counts: newCounts };
 }
 
 export class TaskEdits {

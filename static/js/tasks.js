@@ -192,11 +192,11 @@ export class TaskPanel {
    * @param {boolean} isRemoved
    */
   row(task, now, isRemoved) {
-    const known = this.rows.get(task.task_id);
-    const row = known ?? new TaskRow(this.actions.edits, () => this.actions.draw?.(), this.actions.draft?.(task.task_id));
+    const existing = this.rows.get(task.task_id);
+    const row = existing ?? new TaskRow(this.actions.edits, () => this.actions.draw?.(), this.actions.draft?.(task.task_id));
     this.rows.set(task.task_id, row);
     row.show(task, now, !this.isFirstRender, isRemoved);
-    if (!known) row.restore();
+    if (!existing) row.restore();
     return row.element;
   }
 }

@@ -146,9 +146,9 @@ export class ToolCallList {
   show(calls, changes) {
     const items = calls.map((call) => {
       const change = changes[call.call_id];
-      const known = this.items.get(call.call_id);
-      if (known?.call === call && known.change === change) return known.item;
-      const item = known?.item ?? h("li", { class: "tools__item" });
+      const existing = this.items.get(call.call_id);
+      if (existing?.call === call && existing.change === change) return existing.item;
+      const item = existing?.item ?? h("li", { class: "tools__item" });
       const focused = item.contains(document.activeElement);
       renderCall(item, call, change, this.undo);
       this.items.set(call.call_id, { item, call, change });

@@ -57,8 +57,8 @@ export class Transcript {
 
   /** @param {string} id */
   view(id) {
-    const known = this.views.get(id);
-    if (known) return known;
+    const existing = this.views.get(id);
+    if (existing) return existing;
     const view = new TurnView(this.actions);
     this.views.set(id, view);
     return view;
@@ -116,7 +116,7 @@ export class Transcript {
         canReplace,
         isRetrying: retrying.has(turn.id),
         isReplacing: replacedFrom >= 0 && index >= replacedFrom,
-        // A turn is rendered again only if it depends on the connection.
+        // Turns that do not depend on the connection are not rendered again when it changes.
         online: awaited.length > 0 || editing.size > 0 ? online : true,
         deciding: awaited.map((call) => call.call_id).filter((id) => deciding.has(id)),
         changes: Object.fromEntries([...turn.tools, ...turn.kept].map(({ call_id: id }) => [id, state.changes[id]]).filter(([, change]) => change)),
@@ -144,8 +144,8 @@ export class Transcript {
 
   /** @param {Turn} turn */
   hadEffect(turn) {
-    const known = this.effects.get(turn);
-    if (known !== undefined) return known;
+    const cached = this.effects.get(turn);
+    if (cached !== undefined) return cached;
     const result = turn.tools.some(hadEffect) || turn.kept.some(hadEffect);
     this.effects.set(turn, result);
     return result;
