@@ -113,7 +113,7 @@ function applyTaskChanges(state, frame) {
  * @returns {State}
  */
 function applyAccepted(current, { client_id, message, turn }) {
-  if (isReplaced(current, turn.id)) return current;
+  if (isRemoved(current, turn.id)) return current;
   const state = turn.replaces ? withoutTurnsFrom(current, turn.replaces) : current;
   const own = message.turn_id === turn.id;
   const prompt = {
@@ -127,11 +127,11 @@ function applyAccepted(current, { client_id, message, turn }) {
 }
 
 /**
- * Return whether a turn belongs only to an earlier version of the conversation.
+ * Return whether a turn was replaced or deleted.
  * @param {State} state
  * @param {string} id
  */
-function isReplaced(state, id) {
+function isRemoved(state, id) {
   return state.removed.includes(id) || state.turns.some((turn) => turn.id !== id && turn.versions.includes(id));
 }
 
@@ -240,7 +240,7 @@ function deleteConversation(state, id) {
  * @returns {State}
  */
 function applyTurnFrame(state, frame) {
-  if (isReplaced(state, frame.turn_id)) return state;
+  if (isRemoved(state, frame.turn_id)) return state;
   const known = state.turns.find((turn) => turn.id === frame.turn_id);
   const turn = known ?? emptyTurn(frame.turn_id);
   if (isApplied(turn, frame)) return state;

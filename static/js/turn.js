@@ -25,7 +25,7 @@
  * @property {string} [retrying]       the text about a retried model request, until the next output
  * @property {string | null} replaces  the id of the turn that it replaced
  * @property {string[]} versions       the ids of its versions, oldest first, including its own
- * @property {ToolCall[]} kept         the calls of earlier versions that were not undone
+ * @property {ToolCall[]} kept         the calls of earlier versions whose changes stay
  */
 
 const ENDED = new Set(["done", "failed", "stopped"]);
@@ -68,7 +68,7 @@ export function emptyTurn(id) {
 export function isApplied(turn, frame) {
   if (hasEnded(turn) && frame.attempt <= turn.attempt) return true;
   if (frame.attempt !== turn.attempt) return frame.attempt < turn.attempt;
-  // A snapshot from the record has no number, so it is always applied.
+  // A snapshot from the record does not count log entries, so it is applied whatever its number.
   return frame.type !== "turn.snapshot" && frame.n <= turn.n;
 }
 
