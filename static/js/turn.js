@@ -107,9 +107,9 @@ export function applyLogEntry(current, frame) {
     case "turn.snapshot":
       return withSnapshot(turn, frame);
     case "turn.finished":
-      return { ...turn, status: "done", text: "", reply: frame.message };
+      return { ...turn, status: "done", text: "", reply: frame.message, warning: frame.warning ?? turn.warning };
     case "turn.stopped":
-      return { ...turn, status: "stopped", text: "", reply: frame.message ?? null };
+      return { ...turn, status: "stopped", text: "", reply: frame.message ?? null, warning: frame.warning ?? turn.warning };
     case "turn.failed":
       return { ...turn, status: "failed", text: "", error: { code: frame.code, detail: frame.detail } };
     default:
@@ -131,7 +131,7 @@ function withResumedState(turn, { text, tools, reasoning }) {
  * @param {any} frame
  * @returns {Turn}
  */
-function withSnapshot(turn, { status, text, tools, message, code, detail, reasoning }) {
+function withSnapshot(turn, { status, text, tools, message, code, detail, reasoning, warning }) {
   const ended = hasEnded({ status });
   return {
     ...turn,
@@ -140,6 +140,7 @@ function withSnapshot(turn, { status, text, tools, message, code, detail, reason
     tools: tools ?? [],
     reasoning: reasoning ?? "",
     reply: message ?? null,
+    warning: warning ?? turn.warning,
     error: status === "failed" ? { code: code ?? "", detail: detail ?? "" } : null,
   };
 }

@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 # Processor time of the thread: on a busy machine, wall-clock time passes while the rules do not run.
-SECONDS = 0.1
+SECONDS = 0.25
 
 
 class BudgetExceeded(Exception):

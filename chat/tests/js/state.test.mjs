@@ -117,6 +117,17 @@ test("reasoning grows separately from the text, and a resumed turn or a snapshot
   assert.equal(thought(finished), "🎉 Hm.");
 });
 
+test("the end of a turn and a snapshot show the warning of a turn that was not followed from its start", () => {
+  const warning = { code: "context_unavailable", detail: "The assistant could not read the earlier messages." };
+  for (const frame of [
+    entry(1, "turn.finished", { message: REPLY, warning }),
+    entry(1, "turn.stopped", { message: null, warning }),
+    entry(0, "turn.snapshot", { status: "running", text: "Do", tools: [], warning }),
+  ]) {
+    assert.deepEqual(applyFrames(emptyState(), accepted(), frame).turns[0].warning, warning, frame.type);
+  }
+});
+
 test("a snapshot replaces the shown turn, whatever its number", () => {
   const state = applyFrames(emptyState(), accepted(), ...entries);
   const withSnapshot = applyFrame(state, entry(0, "turn.snapshot", { status: "running", text: "Do", tools: [] }));
