@@ -19,6 +19,8 @@ from config.tests.support import PASSWORD, LiveDatabase, ServerProcess, create_t
 
 # The default hasher takes half a second per sign-in to slow down password guessing.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Otherwise each test client would read all static files, which takes longer than most requests.
+settings.WHITENOISE_AUTOREFRESH = True
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -90,6 +90,7 @@ async def first_turn_id(reader: Reader) -> str:
     return str(reader.events[0].data["turn_id"])
 
 
+@pytest.mark.long
 async def test_stream_resumes_after_the_server_is_killed(
     scripted_server: ScriptedServer, live_database: LiveDatabase, tmp_path: object
 ) -> None:

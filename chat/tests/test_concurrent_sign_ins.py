@@ -22,6 +22,7 @@ async def seconds_for(client: httpx.AsyncClient, path: str) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.long
 @pytest.mark.service
 async def test_server_responds_promptly_during_many_sign_ins(server: ServerProcess) -> None:
     async with httpx.AsyncClient(base_url=server.url, timeout=120) as client:

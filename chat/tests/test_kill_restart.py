@@ -64,6 +64,7 @@ async def check_session(server: ServerProcess, person: Person, conversation_id: 
     assert items[0] == {"role": "user", "content": "Add a task to buy groceries for the party"}
 
 
+@pytest.mark.long
 async def test_acknowledged_messages_are_answered_after_a_kill(server: ServerProcess) -> None:
     person, conversation_id = sign_in(server), uuid.uuid4()
     texts = [f"Add a task to water plant {name}" for name in ("ada", "bob", "cleo", "dan", "eve")]

@@ -217,6 +217,7 @@ async def test_streams_of_ended_turns_are_not_read(
     await events_until(copies[-1], 4)
 
 
+@pytest.mark.long
 async def test_stream_without_a_follower_is_not_read(
     publisher: streams.SharedLogs, subscriber: streams.SharedLogs, redis_server: RedisServer
 ) -> None:

@@ -159,6 +159,7 @@ async def test_80_messages_from_40_sockets_are_answered_in_20_conversations(
     assert tasks == 80
 
 
+@pytest.mark.long
 async def test_two_processes_answer_a_conversation_in_order(
     shared_server: ServerProcess, second_server: ServerProcess, users: list[Person]
 ) -> None:

@@ -37,6 +37,7 @@ async def test_file_damaged_with_its_wal_is_rebuilt_from_the_recorded_turns(
     await stored_conversation.check_memory()
 
 
+@pytest.mark.long
 async def test_older_copy_of_the_file_is_rebuilt(stored_conversation: StoredConversation) -> None:
     path = path_of(stored_conversation.server)
     checkpoint(path)
@@ -86,6 +87,7 @@ async def test_file_lost_during_a_turn_is_reported_and_rebuilt(
     await stored_conversation.check_memory()
 
 
+@pytest.mark.long
 async def test_file_lost_while_a_turn_waits_for_its_lock_loses_no_reply(
     stored_conversation: StoredConversation,
 ) -> None:

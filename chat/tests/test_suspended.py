@@ -22,7 +22,7 @@ from chat.tests.scripted_orders import CREATE, Order, OrderTaker
 from chat.tests.session_file import locked
 from config.tests.support import LiveDatabase, ServerProcess, database, free_port
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.long]
 
 TALE = Order("tale", ((CREATE, CREATE),), words=20, delay=0.05)
 NEXT = Order("next", ((CREATE,),))
@@ -227,12 +227,8 @@ async def check_woken_server_changes_nothing(pair: ServerPair, moment: Moment, *
 @pytest.mark.parametrize(
     ("servers", "moment"),
     [
-        pytest.param(FILE, session_to_be_written, id="before the session is written"),
-        pytest.param(FILE, model_streaming, id="while the model streams", marks=pytest.mark.long),
-        pytest.param(FILE, tool_in_transaction, id="during a tool call", marks=pytest.mark.long),
-        pytest.param(
-            DATABASE, session_to_be_written, id="before the session is written to the database", marks=pytest.mark.long
-        ),
+        *(pytest.param(FILE, moment, id=name) for name, moment in MOMENTS.items()),
+        pytest.param(DATABASE, session_to_be_written, id="before the session is written to the database"),
     ],
     indirect=["servers"],
 )
@@ -240,7 +236,6 @@ async def test_woken_server_changes_nothing_after_its_turn_was_taken_over(pair: 
     await check_woken_server_changes_nothing(pair, moment, wait_for_lease=False)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
 async def test_woken_server_changes_nothing_after_its_lease_expired(pair: ServerPair, moment: Moment) -> None:
     await check_woken_server_changes_nothing(pair, moment, wait_for_lease=True)

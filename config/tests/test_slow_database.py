@@ -40,6 +40,7 @@ def test_request_that_waits_too_long_for_the_database_gets_503(server: ServerPro
     assert "canceling statement due to lock timeout" in server.output
 
 
+@pytest.mark.long
 def test_only_the_server_has_database_timeouts(server: ServerProcess) -> None:
     names = sorted(LIMITS)
     print_limits = f"print([connection.cursor().execute('SHOW ' + name).fetchone()[0] for name in {names}])"

@@ -67,6 +67,7 @@ def test_files_of_a_page_have_hashed_names_and_are_immutable(browser: httpx.Clie
         )
 
 
+@pytest.mark.long
 @pytest.mark.service
 def test_modules_import_each_other_by_hashed_names(browser: httpx.Client) -> None:
     import_pattern = re.compile(r"""(?:^import|^} from|from|await import\(|new URL\()\s*["'](\.[^"']+)["']""", re.M)

@@ -46,7 +46,8 @@ REASONS = {
 }
 
 
-@pytest.mark.parametrize("fault", [pytest.param("pool", marks=pytest.mark.long), "threads"])
+@pytest.mark.long
+@pytest.mark.parametrize("fault", ["pool", "threads"])
 def test_stuck_server_exits_with_a_logged_reason(live_database: LiveDatabase, tmp_path: Path, fault: str) -> None:
     faulty = FaultyServer(live_database, tmp_path, fault, patience=SHORT)
     (line,) = faulty.trigger(within=25)

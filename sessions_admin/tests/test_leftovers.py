@@ -186,7 +186,8 @@ def test_restore_killed_while_waiting_keeps_its_copy_until_the_next_start(
 
 
 @pytest.mark.service
-@pytest.mark.parametrize("is_committed", [True, pytest.param(False, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("is_committed", [True, False])
 def test_restore_killed_during_commit_is_completed_or_undone_at_startup(
     is_committed: bool, killed_restore: tuple[KilledRestore, AgentSession]
 ) -> None:

@@ -197,6 +197,7 @@ def test_tables_are_created_in_another_postgresql_and_used(owner: User, session_
     assert count_rows(session_file, session.session_id) == [6, 1, 1]
 
 
+@pytest.mark.long
 @pytest.mark.service
 @pytest.mark.django_db(transaction=True)
 def test_store_in_use_is_recognised_under_another_url(owner: User, session_file: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TypeAlias
 
+import pytest
 import time_machine
 from django.conf import settings
 from django.utils import timezone
@@ -97,6 +98,7 @@ SCENARIOS: dict[str, tuple[dict[int, Action], Timeline]] = {
 }
 
 
+@pytest.mark.long
 def test_conversations_follow_the_retention_rules_over_seventy_days(
     owner: User, make_session: MakeSession, session_file: Path, no_machine_clock: None
 ) -> None:

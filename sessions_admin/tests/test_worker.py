@@ -155,6 +155,7 @@ print({"agents", "openai"} & {*sys.modules})
 """
 
 
+@pytest.mark.long
 def test_worker_and_commands_do_not_import_the_sdk(live_database: LiveDatabase, tmp_path: Path) -> None:
     result = run("-c", PRINT_LOADED_SDK, DATABASE_URL=live_database.url, DATA_DIR=str(tmp_path))
     assert result.stdout.splitlines()[-1] == "set()", result.stderr

@@ -387,6 +387,7 @@ def replies(page: Page) -> Locator:
     return page.locator('[data-testid="message"][data-role="assistant"]:not([data-streaming])')
 
 
+@pytest.mark.long
 def test_declined_call_is_skipped_and_approved_call_is_executed(person: Person) -> None:
     page = chat_with_approval(person)
     page.get_by_test_id("decline").click()

@@ -38,6 +38,7 @@ def choose(page: Page, title: str, action: str) -> None:
     menu_of(page, title).get_by_role("button", name=action, exact=True).click()
 
 
+@pytest.mark.long
 def test_chat_menu_works_by_keyboard_and_updates_other_tabs(person: Person) -> None:
     page = start_chats(person, "Add a task to buy milk", "Add a task to call Mum")
     other = person.page("/")

@@ -77,6 +77,7 @@ def test_model_is_chosen_with_the_first_message_and_changed_later(person: Person
     other.close()
 
 
+@pytest.mark.long
 def test_failed_model_change_is_reverted(person: Person) -> None:
     page = person.open_connected_chat()
     send_message(page, "hi")

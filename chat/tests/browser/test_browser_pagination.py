@@ -3,6 +3,7 @@
 import re
 import uuid
 
+import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from chat.tests.browser.conftest import Person, expect_state, send_message
@@ -127,6 +128,7 @@ def test_link_to_a_message_loads_the_messages_in_between(person: Person) -> None
     expect(questions(page).last).to_have_text("Question 70")
 
 
+@pytest.mark.long
 def test_long_chat_is_paginated_without_javascript(person: Person, chromium: Browser) -> None:
     long_chat = insert_chats(person, chats=40, turns=30)
     person.open_new_chat()

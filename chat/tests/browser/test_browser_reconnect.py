@@ -128,6 +128,7 @@ def test_second_tab_follows_the_reply_after_first_closes_and_a_reload(
     check_answered_once(person, second, model=model)
 
 
+@pytest.mark.long
 def test_reply_is_complete_after_a_network_outage(person: Person, model: ThreadedModelServer) -> None:
     page = person.open_connected_chat()
     start_story(page, model)

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from chat.tests.browser.conftest import Person, expect_state, send_message
@@ -180,6 +181,7 @@ def edit(page: Page, title: str) -> Locator:
     return page.get_by_role("form", name=f"Edit task {number}")
 
 
+@pytest.mark.long
 def test_task_edit_survives_deletion_in_another_tab(person: Person) -> None:
     page = person.open_connected_chat()
     add(page, "Buy milk", "Call Mum")
@@ -204,6 +206,7 @@ def test_task_edit_survives_deletion_in_another_tab(person: Person) -> None:
     expect(page.locator("#task-list .task__title")).to_have_text(["Buy oat milk"])
 
 
+@pytest.mark.long
 def test_task_drafts_survive_reloads_until_saved_or_cancelled(person: Person) -> None:
     page = person.open_connected_chat()
     add(page, "Buy milk", "Call Mum")
@@ -237,6 +240,7 @@ def test_task_drafts_survive_reloads_until_saved_or_cancelled(person: Person) ->
     expect(page.get_by_role("form", name="Edit task")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_task_edit_survives_changes_from_another_tab(person: Person) -> None:
     page = person.open_connected_chat()
     add(page, "Buy milk", "Call Mum")

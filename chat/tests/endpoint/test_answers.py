@@ -23,8 +23,9 @@ from chat.tests.model_server.script import Step
 from chat.turns.events import TurnFinished
 
 FIRST, NEXT, STILL_HERE = "Add tea", "Still there?", "Still here."
+# Of an answer in both APIs, the second one is a long test.
 CASES = [
-    pytest.param(entry, api, id=f"{name}, {api}")
+    pytest.param(entry, api, id=f"{name}, {api}", marks=pytest.mark.long if api == "responses" and entry.chat else ())
     for name, entry in ANSWERS.items()
     for api, answer in (("chat_completions", entry.chat), ("responses", entry.responses))
     if answer is not None

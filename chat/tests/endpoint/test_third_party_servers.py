@@ -70,6 +70,7 @@ async def test_conversation_and_tasks_survive_a_kill(
         server.kill9()
 
 
+@pytest.mark.long
 def test_script_file_is_played_in_a_loop(start_endpoint: StartEndpoint, tmp_path: Path) -> None:
     script = tmp_path / "script.json"
     script.write_text(json.dumps([{"status": 503}, {"text": ["Hel", "lo"], "delay": 0.01}]))
