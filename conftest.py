@@ -23,8 +23,12 @@ settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 settings.WHITENOISE_AUTOREFRESH = True
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run tests that share a module fixture in one process; otherwise each process would create it again."""
+    """Run tests that share a module fixture in one process; otherwise each process would create it again.
+
+    This hook comes first, since pytest-xdist reads the groups in its own.
+    """
     for item in items:
         if isinstance(item, pytest.Function) and not item.get_closest_marker("xdist_group"):
             fixture_defs = item._fixtureinfo.name2fixturedefs.values()
