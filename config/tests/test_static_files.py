@@ -111,7 +111,8 @@ def test_api_responses_are_not_compressed(browser: httpx.Client) -> None:
 
 
 @pytest.mark.django_db
-def test_uncollected_files_are_served_from_the_folders_of_apps(client: Client) -> None:
+def test_uncollected_files_are_served_from_the_folders_of_apps(client: Client, settings: Settings) -> None:
+    settings.WHITENOISE_AUTOREFRESH = False
     (name,) = (name for name in files_of(client.get("/accounts/login/").content.decode()) if "tokens" in name)
     assert name == "/static/css/tokens.css"
     with closing(client.get(name)) as response:
