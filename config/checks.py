@@ -143,8 +143,8 @@ def _backups() -> Iterator[CheckMessage]:
         and not (os.path.isdir(target) and os.access(target, os.W_OK | os.X_OK))
     ):
         yield Warning(
-            f"BACKUP_TO is not a folder that this process can write: {target}",
-            hint="The daily backup fails until it is; or set it to s3://bucket/folder/.",
+            f"BACKUP_TO is not a folder that this process can write to: {target}",
+            hint="The daily backup fails until it is one. Or set BACKUP_TO to s3://bucket/folder/.",
             id="threadkeeper.W007",
         )
 

@@ -243,7 +243,7 @@ AGENT_SESSION_CLEANUP_HOUR = env.whole("AGENT_SESSION_CLEANUP_HOUR", 2, most=23)
 #: Where a backup is made each day, an hour before the clean-up: a folder, or `s3://bucket/folder/` of S3-compatible
 #: storage, whose address and keys are boto3's own variables (`AWS_ENDPOINT_URL_S3`, `AWS_ACCESS_KEY_ID`, …). By default
 #: there is none.
-BACKUP_TO = env.text("BACKUP_TO")
+BACKUP_TO = env.parsed("BACKUP_TO", "", lambda folder: f"{folder.rstrip('/')}/")
 #: Backups that stay there.
 BACKUPS_KEPT = env.whole("BACKUPS_KEPT", 14, least=1)
 

@@ -22,8 +22,7 @@ from sessions_admin.stores.reconcile import reconcile
 
 def daily_backup() -> dict[str, object]:
     """Make a backup in BACKUP_TO, and delete old ones there."""
-    folder = f"{settings.BACKUP_TO.rstrip('/')}/"  # the name of a missing folder would become that of a file
-    return backup_to(folder, actor="schedule", keep=settings.BACKUPS_KEPT).as_json()
+    return backup_to(settings.BACKUP_TO, actor="schedule", keep=settings.BACKUPS_KEPT).as_json()
 
 
 def daily_cleanup() -> dict[str, object]:

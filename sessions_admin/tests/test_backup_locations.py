@@ -90,7 +90,7 @@ def test_daily_backup_keeps_the_newest_in_a_bucket(bucket: str, settings: Settin
 
 @pytest.mark.django_db(transaction=True)
 def test_daily_backup_into_a_missing_folder_fails_and_leaves_no_file(tmp_path: Path, settings: Settings) -> None:
-    settings.BACKUP_TO = str(tmp_path / "missing")
+    settings.BACKUP_TO = f"{tmp_path}/missing/"  # as the settings complete the name of a folder
     with pytest.raises(BadInput, match="is no folder"):
         tasks.daily_backup()
     assert list(tmp_path.iterdir()) == []

@@ -244,7 +244,9 @@ function applyTurnFrame(state, frame) {
   const known = state.turns.find((turn) => turn.id === frame.turn_id);
   const turn = known ?? emptyTurn(frame.turn_id);
   if (isApplied(turn, frame)) return state;
-  const next = { ...applyLogEntry(turn, frame), attempt: frame.attempt, n: frame.n };
+  // A warning concerns one attempt.
+  const warning = frame.attempt > turn.attempt ? null : turn.warning;
+  const next = { ...applyLogEntry({ ...turn, warning }, frame), attempt: frame.attempt, n: frame.n };
   // No frame has the prompt of another tab's turn, the reply of some snapshots, or the output of a declined call.
   const lacksOutput = next.tools.some((call) => call.approval === "declined" && call.output === undefined);
   const incomplete = next.prompt_id === null || (next.status === "done" && next.reply === null) || (hasEnded(next) && lacksOutput);

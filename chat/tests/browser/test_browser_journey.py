@@ -6,7 +6,7 @@ import uuid
 from playwright.sync_api import Browser, expect
 
 from chat.tests.browser.conftest import Person, assert_same_after_reload, expect_state, page_html, send_message
-from config.tests.support import PASSWORD, ServerProcess
+from config.tests.support import PASSWORD, ServerProcess, eventually
 
 
 def test_new_user_chats_and_memory_survives_a_server_crash(chromium: Browser, site: ServerProcess) -> None:
@@ -32,7 +32,8 @@ def test_new_user_chats_and_memory_survives_a_server_crash(chromium: Browser, si
     expect_state(page, "offline")
     site.restart()
     expect_state(page, "online")
-    assert page_html(page) == before
+    # Buttons that need the connection are rendered in the next frame.
+    eventually(lambda: page_html(page) == before, what="the page as it was before the crash")
     assert "groceries" in send_message(page, "What was the first thing I asked you to do?")
     assert_same_after_reload(page)
     # The browser itself logs refused connections; these are not errors of the page.

@@ -126,6 +126,8 @@ test("the end of a turn and a snapshot show the warning of a turn that was not f
   ]) {
     assert.deepEqual(applyFrames(emptyState(), accepted(), frame).turns[0].warning, warning, frame.type);
   }
+  const warned = applyFrames(emptyState(), accepted(), entry(1, "warning", warning));
+  assert.equal(applyFrame(warned, entry(2, "turn.finished", { message: REPLY }, 2)).turns[0].warning, null, "another attempt");
 });
 
 test("a snapshot replaces the shown turn, whatever its number", () => {
