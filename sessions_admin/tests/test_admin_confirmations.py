@@ -43,8 +43,8 @@ def test_prune_page_shows_removed_and_kept_items(
 
     page = post_action(manager, "prune", session, small)
 
-    assert "owner@example.com 7 3 4 items removed, 3 kept" in page
-    assert "owner@example.com 2 2 No change" in page
+    assert "4 items removed, 3 kept owner@example.com 7 3" in page
+    assert "No change owner@example.com 2 2" in page
     assert "4 items will be removed" in page
 
 
@@ -58,9 +58,9 @@ def test_held_and_busy_sessions_are_shown_as_refused(
 
     page = post_action(manager, verb, held, busy, free)
 
-    assert "4 4 Refused: This session is held; release it first." in page
-    assert "4 4 Refused: A turn of this conversation is running" in page.replace("&#x27;", "'")
-    assert "4 0 4 items removed, 0 kept" in page
+    assert "Refused: This session is held; release it first. owner@example.com 4 4" in page
+    assert "Refused: A turn of this conversation is running" in page.replace("&#x27;", "'")
+    assert "4 items removed, 0 kept owner@example.com 4 0" in page
     assert "2 will be refused" in page
     done = post_action(manager, verb, held, busy, free, confirmed="yes")
     assert "1 session " in done

@@ -1,5 +1,5 @@
 // @ts-check
-/** The chat page: frames and the user's actions change its state, and each change schedules a render. */
+/** The chat page: frames and actions change its state, which schedules a render. */
 
 import { question } from "./approval.js";
 import { ChatActions } from "./chatactions.js";
@@ -464,7 +464,7 @@ class ChatPage {
 
   /** @param {any} frame */
   announce({ type, message, detail }) {
-    // Parse more than is announced, so that the cut does not leave an incomplete Markdown sign at its end.
+    // Parse more than is announced: the cut may split a Markdown sign.
     const reply = plainText(message?.text.slice(0, 1.5 * MAX_ANNOUNCED_CHARACTERS) ?? "").slice(0, MAX_ANNOUNCED_CHARACTERS);
     const text = {
       "turn.finished": `Threadkeeper: ${reply}`,

@@ -17,7 +17,7 @@ import { url } from "./site.js";
  * @property {boolean} [held]          it is sent again later: see resends.js
  */
 
-// Of one user of this site: another user who signs in in this tab must neither see nor send these items.
+// Per user: another user of this tab must neither see nor send these items.
 const PREFIX = `threadkeeper:${url("")}${document.getElementById("chat")?.dataset.person ?? ""}:`;
 
 /** @param {string} key */

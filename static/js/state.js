@@ -94,7 +94,7 @@ function applyReady(current, frame) {
 }
 
 /**
- * Apply the changes of the task list between two revisions. Mark the state as stale if earlier changes are missing.
+ * Apply changes of the task list. The state becomes stale if earlier changes are missing.
  * @param {State} state
  * @param {any} frame
  * @returns {State}
@@ -136,7 +136,7 @@ function isRemoved(state, id) {
 }
 
 /**
- * Remove a replaced turn and all turns after it. The versions and the kept calls of its successor come with the next refresh.
+ * Remove a replaced turn and all turns after it. The next refresh brings the versions of its successor.
  * @param {State} state
  * @param {string} id
  * @returns {State}
@@ -247,14 +247,14 @@ function applyTurnFrame(state, frame) {
   // A warning concerns one attempt.
   const warning = frame.attempt > turn.attempt ? null : turn.warning;
   const next = { ...applyLogEntry({ ...turn, warning }, frame), attempt: frame.attempt, n: frame.n };
-  // No frame has the prompt of another tab's turn, the reply of some snapshots, or the output of a declined call.
+  // Frames lack another tab's prompt, the reply of some snapshots, and the output of a declined call.
   const lacksOutput = next.tools.some((call) => call.approval === "declined" && call.output === undefined);
   const incomplete = next.prompt_id === null || (next.status === "done" && next.reply === null) || (hasEnded(next) && lacksOutput);
   return { ...withTurn(state, next), stale: state.stale || incomplete };
 }
 
 /**
- * Return the state at the request of a refresh. If it becomes stale after that, another refresh is needed.
+ * Return the state at the request of a refresh. If it becomes stale later, it needs another.
  * @param {State} state
  * @returns {State}
  */

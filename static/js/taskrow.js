@@ -199,7 +199,7 @@ class TaskForm {
   }
 
   /**
-   * Take over changes from elsewhere, except in fields that the user changed: these are conflicts.
+   * Apply changes from elsewhere, except to fields that the user changed: these are conflicts.
    * @param {Task} task
    * @param {boolean} isRemoved  it is not on the list any more
    */

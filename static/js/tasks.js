@@ -13,7 +13,7 @@ import { wallClock } from "./time.js";
  * @typedef {import("./taskrow.js").Draft} Draft
  */
 
-// Milliseconds for which the order of rows stays fixed after the pointer moved over them, or after a change.
+// Milliseconds for which the order stays fixed after a change or a move of the pointer.
 const ORDER_TIMEOUT = 4_000;
 const PRIORITY_RANK = /** @type {Record<string, number>} */ ({ high: 0, normal: 1, low: 2 });
 const COMPLETED_SHOWN = 50;
@@ -133,7 +133,7 @@ export class TaskPanel {
   show(state) {
     const now = wallClock(new Date(), this.actions.zone);
     const { tasks, counts } = withEdits(state, this.actions.edits?.pending ?? new Map());
-    // While a form has unsaved changes, all rows stay in place, and so does the row of a removed task.
+    // While a form has unsaved changes, all rows stay, even that of a removed task.
     const dirtyRows = [...this.rows.values()].filter((row) => row.isDirty);
     const order = this.fixedOrder ?? (dirtyRows.length > 0 ? this.order : null);
     const shown = [tasks, counts.open, counts.completed, now, this.fixedOrder, dirtyRows.length];

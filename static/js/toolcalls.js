@@ -1,5 +1,5 @@
 // @ts-check
-/** The tool calls of a turn: a sentence for each, with its arguments and result in a disclosure. */
+/** The tool calls of a turn: a sentence for each, with arguments and result. */
 
 import { h, icon, setChildren } from "./dom.js";
 

@@ -116,7 +116,7 @@ export class Transcript {
         canReplace,
         isRetrying: retrying.has(turn.id),
         isReplacing: replacedFrom >= 0 && index >= replacedFrom,
-        // Turns that do not depend on the connection are not rendered again when it changes.
+        // Most turns do not depend on the connection.
         online: awaited.length > 0 || editing.size > 0 ? online : true,
         deciding: awaited.map((call) => call.call_id).filter((id) => deciding.has(id)),
         changes: Object.fromEntries([...turn.tools, ...turn.kept].map(({ call_id: id }) => [id, state.changes[id]]).filter(([, change]) => change)),

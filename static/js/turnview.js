@@ -6,7 +6,6 @@ import { copyButton, h, icon, setChildren } from "./dom.js";
 import { MessageEditor } from "./editor.js";
 import { MarkdownView } from "./markdown.js";
 import { fullTime, messageTime } from "./time.js";
-import { Reasoning } from "./reasoning.js";
 import { ToolCallList } from "./toolcalls.js";
 import { hasEnded } from "./turn.js";
 import { consequences, RegenerateButton, versionLinks } from "./versions.js";
@@ -356,4 +355,27 @@ function queuedNotice(ahead) {
 /** @param {string} detail */
 function warningNotice(detail) {
   return h("p", { class: "warning", "data-testid": "warning" }, icon("alert"), h("span", {}, detail));
+}
+
+/** The reasoning of a model before its reply: collapsed, as plain text. */
+class Reasoning {
+  constructor() {
+    this.text = document.createTextNode("");
+    this.element = h("details", { class: "reasoning", "data-testid": "reasoning" },
+      h("summary", { class: "reasoning__summary" }, "Thinking"),
+      h("div", { class: "reasoning__text", role: "group", tabindex: 0, "aria-label": "Reasoning" }, this.text));
+  }
+
+  /**
+   * Show the text. Append to text that has grown, so that a selection in it stays.
+   * @param {string} text
+   */
+  show(text) {
+    const shown = this.text.data;
+    if (text.startsWith(shown)) {
+      if (text.length > shown.length) this.text.appendData(text.slice(shown.length));
+    } else {
+      this.text.data = text;
+    }
+  }
 }

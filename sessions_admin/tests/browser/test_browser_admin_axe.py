@@ -37,6 +37,7 @@ def test_admin_pages_have_no_axe_violations_and_fit_a_phone(site: Site) -> None:
     found: dict[str, list[str]] = {}
 
     def check_page(name: str, *, fits: bool = True) -> None:
+        page.get_by_role("main").wait_for()  # a click may have just left the previous page
         if problems := violations(page):
             found[name] = problems
         if fits and (page_width := width_on_a_phone(page)) > 390:
