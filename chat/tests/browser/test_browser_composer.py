@@ -107,7 +107,6 @@ def test_all_controls_are_reachable_by_keyboard(person: Person) -> None:
 
 
 def test_sidebars_are_drawers_on_a_phone(phone: Page) -> None:
-    phone.emulate_media(reduced_motion="no-preference")  # the focus moves while a drawer slides in
     send_message(phone, "Add a task to buy milk")
     for open_label, close_label, content_id in (
         ("Chats", "Close chats", "conversation-list"),
