@@ -66,7 +66,10 @@ async def test_lost_connection_is_replaced(lock: ProcessLock) -> None:
 
 async def test_released_lock_is_free_at_once(lock: ProcessLock) -> None:
     """`restore` right after a server has stopped must not find its lock."""
-    for _ in range(50):
-        await lock.acquire()
-        await lock.release()
-        assert await holders(lock) == []
+    number = lock_key(lock._owner)
+    async with await psycopg.AsyncConnection.connect(_conninfo(), autocommit=True) as other:
+        for _ in range(50):
+            await lock.acquire()
+            await lock.release()
+            cursor = await other.execute(HOLDERS, [number >> 32, number & 0xFFFFFFFF])
+            assert await cursor.fetchall() == []
