@@ -45,7 +45,7 @@ class ChatPage {
     this.resends = new ResendQueue(this.outbox, {
       send: (item) => void this.connection?.send(toFrame(item)), render: () => this.scheduleRender(),
     });
-    /** @type {Set<string>} the calls whose decision was sent */
+    /** @type {Set<string>} the calls with a sent decision */
     this.deciding = new Set();
     this.online = false;
     this.wasOnline = false;
@@ -212,7 +212,7 @@ class ChatPage {
     return answer;
   }
 
-  /** Return the calls that wait for a decision, except those whose decision was sent. */
+  /** Return the calls that wait for a decision, except those with a sent decision. */
   pendingApprovals() {
     const waiting = this.state.turns.filter((turn) => turn.status === "waiting");
     return waiting.flatMap((turn) => turn.tools
@@ -298,7 +298,7 @@ class ChatPage {
   }
 
   /**
-   * Keep the unsaved edit of a message whose turn was removed.
+   * Keep the unsaved edit of a message in a removed turn.
    * @param {{edit_of: string, text: string}} edit
    */
   keepEdit(edit) {

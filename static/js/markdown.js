@@ -119,7 +119,7 @@ export class MarkdownView {
     this.final = final;
     const tokens = splitBlocks(text, this.splitter);
     const links = JSON.stringify(tokens.links);
-    // A link definition changes blocks whose text is the same.
+    // A link definition also changes blocks with the same text.
     if (links !== this.links) this.blocks = [];
     this.links = links;
     const shown = tokens.filter((token) => token.type !== "space" && token.type !== "def");

@@ -20,10 +20,10 @@
  * @property {import("./listing.js").ListCursor | null} conversations_after  the end of the loaded part; null if all are loaded
  * @property {string[]} waiting   the ids of chats that wait for the user's decision
  * @property {number} leaving     in a new chat: how many chats move to the trash within a week
- * @property {string | null} version  the turn whose version of the conversation is shown; null for the current one
+ * @property {string | null} version  the turn of the shown version of the conversation; null for the current one
  * @property {Turn[]} turns       the loaded turns, in the order of the queue
  * @property {string | null} earlier  the id of the first loaded turn if there are turns before it
- * @property {string[]} removed   the ids of replaced or deleted turns, whose frames are ignored
+ * @property {string[]} removed   the ids of replaced or deleted turns; their frames are ignored
  * @property {Task[]} tasks      the loaded tasks, in no order
  * @property {number} tasks_revision
  * @property {{open: number, completed: number}} task_counts  of all tasks

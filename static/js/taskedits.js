@@ -134,11 +134,11 @@ export class TaskEdits {
       this.pending.set(id, { task: optimistic, revision: null });
       this.page.draw();
     }
-    const request = (this.requests.get(id) ?? Promise.resolve()).catch(() => {}).then(send);
-    this.requests.set(id, request);
-    const isLast = () => this.requests.get(id) === request;
+    const queued = (this.requests.get(id) ?? Promise.resolve()).catch(() => {}).then(send);
+    this.requests.set(id, queued);
+    const isLast = () => this.requests.get(id) === queued;
     try {
-      const { data, change } = await request;
+      const { data, change } = await queued;
       if (isLast()) this.applyResponse(id, data);
       // After a deletion by keyboard, the focus moves to the button that undoes it.
       const focus = optimistic === null && document.querySelector("#task-list :focus-visible") !== null;

@@ -277,7 +277,7 @@ const fieldsOf = ({ title, description, due, priority }) =>
   ({ title, description: description.replace(/\r\n?/g, "\n"), due, priority });
 
 /**
- * Return the fields whose value differs in another task.
+ * Return the fields that have another value in another task.
  * @param {Partial<TaskFields>} fields
  * @param {TaskFields} other
  * @returns {Partial<TaskFields>}

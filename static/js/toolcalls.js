@@ -106,7 +106,7 @@ export function formatJson(value) {
 }
 
 /**
- * Sort keys, whose order PostgreSQL does not keep, and omit nulls; for `JSON.stringify`.
+ * For `JSON.stringify`: sort keys, since PostgreSQL does not keep their order, and omit nulls.
  * @param {string} _
  * @param {any} value
  */

@@ -13,13 +13,13 @@ import { TurnView, unsentMessage } from "./turnview.js";
  * @typedef {import("./outbox.js").OutboxItem} OutboxItem
  * @typedef {import("./turnview.js").TurnContext} TurnContext
  * @typedef {import("./turnview.js").Actions & {keepEdit: (edit: {edit_of: string, text: string}) => void}} Actions   `keepEdit`
- *   stores an unsaved edit whose turn was replaced
+ *   stores an unsaved edit of a replaced turn
  *
  * @typedef {object} Outgoing   what was sent to the server and is not confirmed
  * @property {OutboxItem[]} outbox
  * @property {(item: OutboxItem) => string} [held]   returns the state of a held item
  * @property {boolean} online
- * @property {Set<string>} deciding  calls whose decision was sent
+ * @property {Set<string>} deciding  calls with a sent decision
  */
 
 export class Transcript {

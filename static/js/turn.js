@@ -25,7 +25,7 @@
  * @property {string} [retrying]       the text about a retried model request, until the next output
  * @property {string | null} replaces  the id of the turn that it replaced
  * @property {string[]} versions       the ids of its versions, oldest first, including its own
- * @property {ToolCall[]} kept         the calls of earlier versions whose changes stay
+ * @property {ToolCall[]} kept         the calls of earlier versions; their changes stay
  */
 
 const ENDED = new Set(["done", "failed", "stopped"]);

@@ -27,7 +27,7 @@ import { consequences, RegenerateButton, versionLinks } from "./versions.js";
  * @property {boolean} isRetrying  a retry was sent and is not accepted yet
  * @property {boolean} isReplacing   a sent edit or retry is about to replace it
  * @property {boolean} online
- * @property {string[]} deciding   calls whose decision was sent
+ * @property {string[]} deciding   calls with a sent decision
  * @property {Record<string, import("./state.js").Change>} changes   of tasks, by call
  * @property {Record<string, Question>} questions   by call
  * @property {OutboxItem | null} edit   an edit of its message that is not accepted yet
