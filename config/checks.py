@@ -144,7 +144,7 @@ def _backups() -> Iterator[CheckMessage]:
     ):
         yield Warning(
             f"BACKUP_TO is not a folder that this process can write to: {target}",
-            hint="The daily backup fails until it is one. Or set BACKUP_TO to s3://bucket/folder/.",
+            hint="Where the worker runs, it must be one, or s3://bucket/folder/. Otherwise the daily backup fails.",
             id="threadkeeper.W007",
         )
 

@@ -49,7 +49,7 @@ ORDERS = {
     "while pruning in the database": ([SINGLE, NEXT], [1, 2]),
     "while adding items in the database": ([SINGLE], [1, 2]),
 }
-# Those that every run plays: the model, the tools, and the commit in each store.
+# The points of the ordinary run; the other ones are long tests.
 ALWAYS = frozenset(
     {
         "before the model request",

@@ -14,10 +14,9 @@ from chat.memory.identity import SessionId
 from chat.tests.live import Person, check_log, is_end, open_socket, sign_in
 from config.tests.support import ServerProcess
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.long]
 
 
-@pytest.mark.long
 async def test_conversation_continues_after_a_kill(server: ServerProcess) -> None:
     person, conversation_id = sign_in(server), uuid.uuid4()
     async with open_socket(server, person, conversation_id) as socket:
@@ -64,7 +63,6 @@ async def check_session(server: ServerProcess, person: Person, conversation_id: 
     assert items[0] == {"role": "user", "content": "Add a task to buy groceries for the party"}
 
 
-@pytest.mark.long
 async def test_acknowledged_messages_are_answered_after_a_kill(server: ServerProcess) -> None:
     person, conversation_id = sign_in(server), uuid.uuid4()
     texts = [f"Add a task to water plant {name}" for name in ("ada", "bob", "cleo", "dan", "eve")]

@@ -80,12 +80,12 @@ FLOODS = {
     "follows": text({"type": "log.follow", "turn_id": UNKNOWN_ID, "attempt": 0, "after": 0}),
     "stops": text({"type": "turn.stop", "turn_id": UNKNOWN_ID}),
 }
-SLOW = frozenset({"pings of the websocket", "a message in fragments", "stops"})
+LONG_ONLY = frozenset({"pings of the websocket", "a message in fragments", "stops"})
 
 
-# The long tests alone include those that cost as much as another flood.
+# Only the long tests play floods that cost the server as much as another one.
 @pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[pytest.mark.long] if kind in SLOW else []) for kind in FLOODS]
+    "kind", [pytest.param(kind, marks=[pytest.mark.long] if kind in LONG_ONLY else []) for kind in FLOODS]
 )
 async def test_flood_is_throttled_and_does_not_delay_other_users(
     server: ServerProcess, attacker: Person, kind: str

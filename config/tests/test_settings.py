@@ -331,6 +331,13 @@ def test_secret_key_is_created_once_and_private(tmp_path: Path) -> None:
     assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("value", ["/backups", "/backups/", "s3://bucket/folder", "s3://bucket/folder/"])
+def test_folder_of_backups_ends_with_a_slash(tmp_path: Path, value: str) -> None:
+    """Without it, a missing folder would be the name of a file."""
+    result = run("-c", READ.format("BACKUP_TO"), DATA_DIR=str(tmp_path), BACKUP_TO=value)
+    assert result.stdout.strip() == f"{value.rstrip('/')}/"
+
+
 def test_public_url_is_added_to_allowed_hosts_and_trusted_origins(tmp_path: Path) -> None:
     result = run(
         "-c",

@@ -20,9 +20,9 @@ from sessions_admin.tests.conftest import MakeSession
 
 MODELS = list(admin.site._registry)
 EVERY_MODEL = pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label_lower)
-# Each has forms or pages of its own; the other lists behave as these do.
+# The models with pages of their own; the other ones have Django's, and are long tests.
 OWN_PAGES = (AgentSession, CleanupRun, User)
-EVERY_MODEL_IF_LONG = pytest.mark.parametrize(
+EVERY_MODEL_OTHERS_LONG = pytest.mark.parametrize(
     "model",
     [pytest.param(model, marks=() if model in OWN_PAGES else pytest.mark.long) for model in MODELS],
     ids=lambda model: model._meta.label_lower,
@@ -127,7 +127,7 @@ def test_unused_admin_views_are_disabled(staff: User, staff_client: Client) -> N
     assert staff_client.get(f"/admin/r/1/{staff.pk}/").status_code == 404
 
 
-@EVERY_MODEL_IF_LONG
+@EVERY_MODEL_OTHERS_LONG
 def test_filter_links_of_a_list_return_200(
     model: type[Model], staff_client: Client, make_session: MakeSession, owner: User
 ) -> None:
@@ -138,7 +138,7 @@ def test_filter_links_of_a_list_return_200(
     assert {staff_client.get(f"{changelist(model)}{link[1:]}").status_code for link in links} <= {200}
 
 
-@EVERY_MODEL_IF_LONG
+@EVERY_MODEL_OTHERS_LONG
 def test_odd_query_values_cause_no_server_error(model: type[Model], staff_client: Client) -> None:
     pages = [
         changelist(model, **{name: value}) for name in (*allowed_by(model), *DJANGO_PARAMETERS) for value in ODD_VALUES
@@ -149,7 +149,7 @@ def test_odd_query_values_cause_no_server_error(model: type[Model], staff_client
     assert {page: status for page, status in responses.items() if status not in (200, 302, 400)} == {}
 
 
-@EVERY_MODEL_IF_LONG
+@EVERY_MODEL_OTHERS_LONG
 def test_odd_ids_cause_no_server_error(model: type[Model], staff_client: Client) -> None:
     list_url = changelist(model).partition("?")[0]
 
@@ -159,7 +159,7 @@ def test_odd_ids_cause_no_server_error(model: type[Model], staff_client: Client)
     assert {page: status for page, status in responses.items() if status not in (302, 400, 403, 404)} == {}
 
 
-@EVERY_MODEL_IF_LONG
+@EVERY_MODEL_OTHERS_LONG
 def test_odd_forms_cause_no_server_error(model: type[Model], staff_client: Client) -> None:
     responses = [staff_client.post(changelist(model), form).status_code for form in ODD_FORMS]
 

@@ -23,7 +23,7 @@ from chat.tests.model_server.script import Step
 from chat.turns.events import TurnFinished
 
 FIRST, NEXT, STILL_HERE = "Add tea", "Still there?", "Still here."
-# Of an answer in both APIs, the second one is a long test.
+# An answer that exists in both APIs is a long test in the second one.
 CASES = [
     pytest.param(entry, api, id=f"{name}, {api}", marks=pytest.mark.long if api == "responses" and entry.chat else ())
     for name, entry in ANSWERS.items()

@@ -20,7 +20,7 @@ from chat.tests.model_server import Api
 from config.runtime.processes import spawn
 from config.tests.support import ROOT, LiveDatabase, ServerProcess, clean_environment, eventually
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.long]
 
 KEY = "sk-real-process"
 StartEndpoint = Callable[..., str]
@@ -45,7 +45,6 @@ def start_endpoint(tmp_path: Path) -> Iterator[StartEndpoint]:
         process.wait()
 
 
-@pytest.mark.long
 async def test_conversation_and_tasks_survive_a_kill(
     start_endpoint: StartEndpoint, live_database: LiveDatabase, tmp_path: Path, api: Api
 ) -> None:
@@ -70,7 +69,6 @@ async def test_conversation_and_tasks_survive_a_kill(
         server.kill9()
 
 
-@pytest.mark.long
 def test_script_file_is_played_in_a_loop(start_endpoint: StartEndpoint, tmp_path: Path) -> None:
     script = tmp_path / "script.json"
     script.write_text(json.dumps([{"status": 503}, {"text": ["Hel", "lo"], "delay": 0.01}]))
@@ -111,7 +109,6 @@ def product(request: pytest.FixtureRequest, live_database: LiveDatabase, tmp_pat
     server.kill9()
 
 
-@pytest.mark.long
 async def test_twenty_turns_with_a_stop_and_a_kill_on_a_third_party_server(product: ServerProcess) -> None:
     person, conversation = sign_in(product), uuid.uuid4()
     evidence = Conversation(product.database, product.data_dir / "agent_sessions.db", person.id, conversation)
@@ -141,7 +138,6 @@ async def test_twenty_turns_with_a_stop_and_a_kill_on_a_third_party_server(produ
     evidence.check_session()
 
 
-@pytest.mark.long
 async def test_conversation_continues_after_calls_cut_off_by_the_answer_limit(
     live_database: LiveDatabase, tmp_path: Path, api: Api
 ) -> None:
@@ -158,7 +154,6 @@ async def test_conversation_continues_after_calls_cut_off_by_the_answer_limit(
     assert end["type"] == "turn.finished", end
 
 
-@pytest.mark.long
 async def test_conversation_larger_than_the_context_continues(live_database: LiveDatabase, tmp_path: Path) -> None:
     with LlamaServer(tmp_path, context=640, longest=80) as llama:
         server = _serve(live_database, tmp_path, llama.url, AGENT_API="chat_completions")
